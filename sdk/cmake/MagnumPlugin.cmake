@@ -1,0 +1,28 @@
+# magnum_add_plugin(name SOURCES ... LINKS ... MANIFEST file.yaml [FILES ...]): one plugin library
+# that exports exactly mag_plugin_entry, with its manifest beside it in build/<preset>/plugins.
+# Used in this tree and by vendors (find_package(MagnumSDK)).
+function(magnum_add_plugin name)
+  cmake_parse_arguments(A "NO_INSTALL" "MANIFEST" "SOURCES;LINKS;FILES" ${ARGN})
+  set(dir ${CMAKE_BINARY_DIR}/plugins)
+  add_library(${name} MODULE ${A_SOURCES})
+  set(map ${CMAKE_CURRENT_BINARY_DIR}/${name}.map)
+  file(WRITE ${map} "{ global: mag_plugin_entry; local: *; };\n")
+  set_target_properties(${name} PROPERTIES PREFIX "" C_VISIBILITY_PRESET hidden
+    LIBRARY_OUTPUT_DIRECTORY ${dir})
+  target_link_options(${name} PRIVATE -Wl,-z,now -Wl,--version-script=${map})
+  if(NOT MAGNUM_SANITIZE)
+    target_link_options(${name} PRIVATE -Wl,-z,defs)
+  endif()
+  target_link_libraries(${name} PRIVATE ${A_LINKS})
+  if(TARGET magnum_flags)
+    target_link_libraries(${name} PRIVATE magnum_flags)
+  endif()
+  foreach(f IN LISTS A_MANIFEST A_FILES)
+    get_filename_component(base ${f} NAME)
+    configure_file(${f} ${dir}/${base} COPYONLY)
+  endforeach()
+  if(NOT A_NO_INSTALL AND CMAKE_INSTALL_LIBDIR)
+    install(TARGETS ${name} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/magnum/plugins)
+    install(FILES ${A_MANIFEST} ${A_FILES} DESTINATION ${CMAKE_INSTALL_LIBDIR}/magnum/plugins)
+  endif()
+endfunction()
