@@ -34,7 +34,7 @@ struct cluster {
     json_t *faults; /* owned: {nodegroup: status_reason} of failed ones */
 };
 struct template {
-    /* cluster_template */
+/* cluster_template */
 #include "model/template.def"
 };
 struct nodegroup {

@@ -1,0 +1,41 @@
+/* Who is calling and what they may do. Strategies: noauth (loopback or unix socket only: refused
+ * elsewhere at start), http_basic (htpasswd file with bcrypt, re-read when it changes, checked
+ * credentials cached), keystone (its own issue; the seam is `struct auth_strategy` in
+ * auth_internal.h). Policy: rule names of policy.md; this issue's rules are Magnum's defaults for
+ * admin / project member / reader. Neighbours: api only. Thread-safe. */
+#ifndef MAGNUM_AUTH_AUTH_H
+#define MAGNUM_AUTH_AUTH_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct config;
+struct auth;
+
+struct auth_context {
+    char *user_id, *user_name, *project_id, *project_name, *domain_id; /* owned, may be NULL */
+    struct strv roles;
+    bool is_admin;
+    char request_id[48]; /* "req-<uuid>" */
+    char *global_request_id;
+    char *token; /* owned, secret: wiped */
+};
+void auth_context_done(struct auth_context *c);
+
+int auth_new(const struct config *cfg, struct auth **ret, struct err *e) MUST_CHECK;
+void auth_free(struct auth **a);
+
+/* header(): first value of a request header or NULL. Fills ret (request_id is left alone).
+ * ERR_UNAUTHORIZED; *challenge (borrowed, static) is the WWW-Authenticate value to send.
+ * With noauth, X-User-Id, X-Project-Id, X-Roles of the client choose the identity (handy for
+ * tests and loopback tools); every other strategy ignores them. */
+int auth_check(struct auth *a, const char *(*header)(const void *req, const char *name),
+               const void *req, bool from_loopback, struct auth_context *ret,
+               const char **challenge, struct err *e) MUST_CHECK;
+
+/* ERR_FORBIDDEN with Magnum's text unless the rule allows it. target_project NULL = the caller's.
+ */
+int auth_enforce(struct auth *a, const struct auth_context *c, const char *rule,
+                 const char *target_project, const char *target_user, struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,51 @@
+/* Configuration: every option is declared once in options.def (section, name, type, default,
+ * limits, help). From that list come the typed struct below, the YAML reader, the checks, the
+ * generated sample file (`magnum-status config sample`) and docs/configuration.md.
+ *
+ * File format: YAML, one mapping of sections, each a mapping of options. An unknown section or
+ * option, a wrong type or a value out of range is an error that names file, line and the fix.
+ * Environment: MAGNUM_CONFIG names the file; MAGNUM_<SECTION>_<NAME> overrides one option.
+ * Neighbours: cmd loads it and hands it down; everybody else gets `const struct config *`. */
+#ifndef MAGNUM_CONFIG_CONFIG_H
+#define MAGNUM_CONFIG_CONFIG_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* OPT_STR: char * (never NULL, "" = unset); OPT_INT: int64_t; OPT_BOOL: bool;
+ * OPT_LIST: struct strv (YAML list, or comma separated text). Member name: <section>_<name>. */
+struct config {
+#define OPT_STR(section, name, def, help) char *section##_##name;
+#define OPT_INT(section, name, def, min, max, help) int64_t section##_##name;
+#define OPT_BOOL(section, name, def, help) bool section##_##name;
+#define OPT_LIST(section, name, def, help) struct strv section##_##name;
+#include "config/options.def"
+#undef OPT_STR
+#undef OPT_INT
+#undef OPT_BOOL
+#undef OPT_LIST
+    /* section `driver_config`: free mappings per plugin id, {id: {key: text}}; owned */
+    json_t *driver_config;
+    char *source; /* the file read, or "" */
+};
+
+/* path NULL: $MAGNUM_CONFIG, else /etc/magnum/magnum.yaml when it exists, else defaults only.
+ * Caller frees with config_free. ERR_CONFIG with one clear line when something is wrong. */
+int config_load(const char *path, struct config **ret, struct err *e) MUST_CHECK;
+void config_free(struct config **c);
+static inline void config_freep(struct config **c)
+{
+    config_free(c);
+}
+#define _cleanup_config_ _cleanup_(config_freep)
+
+/* Sets one option from text ("section.name", value), as --set on a command line does. */
+int config_set(struct config *c, const char *name, const char *value, struct err *e) MUST_CHECK;
+/* The commented sample file with every option and its default. Caller frees; NULL = no memory. */
+char *config_sample(void);
+
+#endif

@@ -1,0 +1,46 @@
+/* The database handle: a pool of libpq connections with prepared statements. The only folder with
+ * SQL and the only one that includes libpq. Every function of db_*.h takes the handle, borrows one
+ * connection for its duration, and is safe to call from any thread.
+ *
+ * Errors: ERR_UNAVAILABLE when the server can't be reached or the connection was lost (the
+ * statement was not acknowledged: repeat only what is idempotent), ERR_TIMEOUT for a statement or
+ * pool timeout, ERR_CANT_STORE for a full disk, ERR_INTERNAL for anything that is our bug. A lost
+ * connection is replaced on the next use; reads are retried once by themselves.
+ * Neighbours: api reads and accepts, conductor works the queue, cmd opens it. */
+#ifndef MAGNUM_DB_DB_H
+#define MAGNUM_DB_DB_H
+
+#include "base/err.h"
+#include "base/str.h"
+#include "model/entity.h"
+
+struct config;
+struct db;
+
+/* Opens the pool (connections are made on demand; the first one here, so that a wrong connection
+ * string is an error now). database_connection must be set. */
+int db_open(const struct config *cfg, struct db **ret, struct err *e) MUST_CHECK;
+void db_close(struct db **db); /* NULL is fine */
+int db_ping(struct db *db, struct err *e) MUST_CHECK;
+/* ERR_CONFIG "run magnum-db-manage upgrade" unless the schema is one this binary can work with. */
+int db_schema_check(struct db *db, struct err *e) MUST_CHECK;
+/* Time the database server says it is; leases and due times are decided by that clock alone. */
+int db_now(struct db *db, int64_t *ret_us, struct err *e) MUST_CHECK;
+
+/* Whose rows are visible: all_projects, or those of project_id, or (project NULL) of user_id. */
+struct db_scope {
+    const char *project_id, *user_id;
+    bool all_projects;
+    bool admin; /* templates: public hidden ones are visible too */
+};
+
+/* Paging (api.md 5.2). sort_key must be a column: else ERR_INVALID with Magnum's text. Keyset:
+ * a page costs the same wherever it is. */
+struct db_page {
+    int64_t limit;
+    const char *marker;   /* uuid of the last item seen, or NULL */
+    const char *sort_key; /* NULL = id */
+    bool desc;
+};
+
+#endif

@@ -1,0 +1,70 @@
+/* Accepting: the one transaction in which a request becomes durable. Cluster, nodegroups, quota
+ * reservation, operation (with its full spec), first event and idempotency record are committed
+ * together or not at all; only then may the API answer 202 (DESIGN 1 and 3).
+ *
+ * The cluster row is locked first, so requests for one cluster are accepted one after another; its
+ * status is checked against model/status.h inside the transaction and the answer is Magnum's text.
+ * A new operation supersedes the cluster's unfinished ones: they get superseded_by and
+ * cancel_requested; those not under a live lease end CANCELLED at once, a leased one ends when its
+ * runner notices; the new one is not leased before that (db_op_lease). cluster.generation grows by
+ * one and is the operation's generation.
+ * Neighbours: api calls it; conductor picks the operation up. */
+#ifndef MAGNUM_DB_DB_ACCEPT_H
+#define MAGNUM_DB_DB_ACCEPT_H
+
+#include "db/db.h"
+#include "model/status.h"
+
+/* An Idempotency-Key: same key and same request within the project return the first answer. */
+struct db_idempotency {
+    const char *key;  /* NULL = none given */
+    const char *hash; /* of method, path and body; another hash under the same key: ERR_CONFLICT */
+    int64_t keep_hours;
+    bool replayed;     /* out: nothing was changed, `resource` is the first answer's */
+    char resource[40]; /* out when replayed: uuid of the cluster (or operation) made then */
+};
+
+/* Creates a cluster. c, ngs and op are completed by the caller (uuids, names, counts, op->kind,
+ * op->deadline_at, op->request_id, op->driver_id); this fills ids, generation, spec, times.
+ * `params` is borrowed (NULL = {}). quota_default: hard limit when the project has no row; the
+ * check and the insert are atomic even for parallel creates: ERR_QUOTA with Magnum's text. */
+int db_accept_create(struct db *db, struct cluster *c, const struct template *t,
+                     struct nodegroup *ngs, size_t n_ngs, struct operation *op,
+                     const json_t *params, int64_t quota_default, struct db_idempotency *idem,
+                     struct err *e) MUST_CHECK;
+
+/* What an accepted change writes besides the operation itself. Unset members change nothing. */
+struct db_change {
+    const char *nodegroup;                  /* uuid of the touched group, or NULL */
+    int64_t node_count;                     /* its new size, or MODEL_UNSET */
+    const struct nodegroup *add;            /* a new group (nodegroup_create) */
+    int64_t min_node_count, max_node_count; /* nodegroup_update; MODEL_UNSET = unchanged */
+    bool clear_max;
+    const json_t *node_labels, *node_taints; /* nodegroup_update */
+    const char *template_uuid;               /* upgrade: the cluster's new template */
+    const json_t *labels;                    /* upgrade: the cluster's new labels */
+    const json_t *params;                    /* goes into spec.params */
+};
+#define DB_CHANGE_INIT                                                                             \
+    {                                                                                              \
+        .node_count = MODEL_UNSET, .min_node_count = MODEL_UNSET, .max_node_count = MODEL_UNSET    \
+    }
+
+/* Accepts update, scale, delete, upgrade, rotate_*, nodegroup_* for a cluster (op->kind). Fills the
+ * operation's id if empty, generation, spec, prior, times. ERR_UNSUPPORTED with Magnum's text
+ * (`Updating a cluster when status is "<S>" is not supported.` and its kin) when the status forbids
+ * it: nothing is changed then. A delete while a delete is in progress gives the running operation
+ * back in *op (no second one). Delete is accepted in every status. */
+int db_accept_change(struct db *db, const char *cluster_uuid, struct operation *op,
+                     const struct db_change *ch, struct db_idempotency *idem,
+                     struct err *e) MUST_CHECK;
+
+/* PATCH of the health pair alone: no operation. Refused like an update when the status forbids. */
+int db_accept_health(struct db *db, const char *cluster_uuid, const char *health_status,
+                     const json_t *reason, struct err *e) MUST_CHECK;
+
+/* Asks the runner to cancel; ERR_CONFLICT when it has ended already. */
+int db_accept_cancel(struct db *db, const char *operation_id, const char *actor,
+                     struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,110 @@
+/* The operation queue as the conductors work it: lease, checkpoint, store, finish. Every write is
+ * guarded: it names the lease (owner and fence) and happens only while that lease is alive by the
+ * database's clock and the operation's generation is still the cluster's; else ERR_FENCED and
+ * nothing is changed. Neighbours: conductor/runner; reads serve the API. */
+#ifndef MAGNUM_DB_DB_OPERATION_H
+#define MAGNUM_DB_DB_OPERATION_H
+
+#include "db/db.h"
+
+/* Reads for the API. scope as for clusters; NOT_FOUND: "Operation <id> could not be found." */
+int db_operation_get(struct db *db, const struct db_scope *s, const char *id, struct operation *ret,
+                     struct err *e) MUST_CHECK;
+/* cluster_uuid NULL = all visible. Newest first; marker = operation id. */
+int db_operation_list(struct db *db, const struct db_scope *s, const char *cluster_uuid,
+                      const struct db_page *p, struct operation_list *ret,
+                      struct err *e) MUST_CHECK;
+/* Events with id > after, oldest first. */
+int db_operation_events(struct db *db, const char *operation_id, int64_t after, int64_t limit,
+                        struct operation_event_list *ret, struct err *e) MUST_CHECK;
+
+/* Leases up to `max` due operations for `owner` (a conductor's instance id): status PENDING,
+ * RUNNING or BLOCKED, due_at reached, not leased (or lease expired), not superseded, and no older
+ * operation of the same cluster under a live lease. fence grows by one each time. `drivers`: only
+ * operations whose driver_id is in the list, or empty/NULL driver_id. FOR UPDATE SKIP LOCKED.
+ * Also ends superseded operations whose lease has expired (CANCELLED, with an event).
+ * *ret_next_due_ms (may be NULL): milliseconds until the next known due time, -1 = none. */
+int db_op_lease(struct db *db, const char *owner, size_t max, int64_t lease_ms,
+                const struct strv *drivers, struct operation_list *ret, int64_t *ret_next_due_ms,
+                struct err *e) MUST_CHECK;
+
+/* Names one lease. Borrowed strings. */
+struct op_guard {
+    const char *id, *owner;
+    int64_t fence;
+};
+/* Prolongs all live leases of this owner in one statement. Returns, for the ids asked, which are
+ * still held, and which have cancel_requested or were superseded (arrays of n bools, caller's). */
+int db_op_renew(struct db *db, const char *owner, int64_t lease_ms, const char *const *ids,
+                size_t n, bool *ret_held, bool *ret_cancel, struct err *e) MUST_CHECK;
+
+/* The driver's blob (and percent/message when >= 0 / not NULL), committed before it returns. */
+int db_op_checkpoint(struct db *db, const struct op_guard *g, const char *state, int64_t percent,
+                     const char *message, struct err *e) MUST_CHECK;
+
+/* An event to append; unset members are NULL/MODEL_UNSET. */
+struct op_event_new {
+    const char *code, *stage, *actor, *backend_request_id, *message, *remedy;
+    int64_t percent;
+    bool retriable;
+};
+
+/* After a step: what changed, in one transaction. */
+struct op_store {
+    const char *status, *stage, *message;           /* NULL = unchanged */
+    int64_t attempt, host_failures, steps, percent; /* MODEL_UNSET = unchanged */
+    bool set_reason;                                /* then the next four are stored */
+    const char *code, *reason, *remedy, *actor;     /* NULL clears */
+    bool progress;                                  /* progress_at = now */
+    bool blocked;          /* blocked_since = now unless set; else cleared */
+    int64_t due_in_ms;     /* from now */
+    bool release;          /* give the lease back */
+    const json_t *outputs; /* {key: value}, see MAG output keys; or NULL */
+    const struct op_event_new *events;
+    size_t n_events;
+};
+int db_op_store(struct db *db, const struct op_guard *g, const struct op_store *s,
+                struct err *e) MUST_CHECK;
+
+/* The end, in one transaction: operation, cluster and nodegroup status (conditional on
+ * model/status.def), outputs, events, lease. With remove_cluster: nodegroups, ledger, certificates
+ * (x509keypair rows of the cluster) and the cluster row go away; the operation and its events stay.
+ */
+struct op_finish {
+    const char *status;           /* SUCCEEDED, FAILED, CANCELLED */
+    const char *cluster_status;   /* NULL = unchanged */
+    const char *nodegroup_status; /* of the touched groups: spec.params.nodegroup, or all; NULL =
+                                     unchanged */
+    const char *status_reason;    /* of cluster and groups; NULL clears */
+    const char *code, *reason, *remedy, *actor;
+    bool remove_cluster;
+    bool remove_nodegroup; /* nodegroup_delete succeeded */
+    const json_t *outputs;
+    const struct op_event_new *events;
+    size_t n_events;
+};
+int db_op_finish(struct db *db, const struct op_guard *g, const struct op_finish *f,
+                 struct err *e) MUST_CHECK;
+
+/* Gives every lease of this owner back at once, due now (graceful stop). */
+int db_op_release_all(struct db *db, const char *owner, struct err *e) MUST_CHECK;
+
+/* Health: leases clusters whose observation is due (in the states conductor.md 8.2 names), spread
+ * over the conductors, each once per interval. The clusters come with derived members. */
+int db_observe_lease(struct db *db, const char *owner, size_t max, int64_t lease_ms,
+                     const struct strv *drivers, struct cluster_list *ret,
+                     struct err *e) MUST_CHECK;
+/* Stores the result and the next due time; ignored (0) when the lease was lost. */
+int db_observe_store(struct db *db, const char *owner, const char *cluster_uuid,
+                     const char *health_status, const json_t *reason, const json_t *outputs,
+                     int64_t next_in_ms, struct err *e) MUST_CHECK;
+/* The full spec of a cluster as the accepting transaction would build it now. Caller owns. */
+int db_cluster_spec(struct db *db, const char *cluster_uuid, json_t **ret,
+                    struct err *e) MUST_CHECK;
+
+/* Stores the cluster's certificate references and manager, guarded. NULL members are unchanged. */
+int db_cluster_set_certs(struct db *db, const struct op_guard *g, const char *manager,
+                         const char *ca_ref, const char *client_ref, const char *etcd_ref,
+                         const char *front_proxy_ref, struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,39 @@
+/* A plugin's manifest (YAML beside the .so) and the scan of the plugin directories. No plugin code
+ * runs here. One bad plugin is skipped with its reason and never stops the others.
+ * Neighbours: registry users (conductor, magnum-driver-manage), supervisor. */
+#ifndef MAGNUM_DRIVERS_MANIFEST_H
+#define MAGNUM_DRIVERS_MANIFEST_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+#include <jansson.h>
+#include <stdint.h>
+
+struct config;
+
+struct plugin { /* one installed plugin file with its manifest */
+    char *id, *kind, *name, *version, *vendor, *maturity; /* kind: coe-driver | cert-manager */
+    char *manifest_path, *library_path;
+    char sha256[65];               /* of the library */
+    json_t *manifest;              /* the whole manifest as JSON */
+    json_t *label_schema;          /* parsed labels file, or NULL */
+    char *problem;                 /* why it can't be used; NULL = fine */
+    int64_t memory_mb, open_files; /* limits; 0 = default */
+    bool exec, network_direct, unix_sockets;
+};
+struct plugin_list {
+    struct plugin *v;
+    size_t n;
+};
+void plugin_list_done(struct plugin_list *l);
+/* Scans drivers_plugin_dirs in order; of two with one id the first wins, the second gets a problem.
+ * check_owner: directory and files must belong to root or the service user and not be writable by
+ * others. Fails only when no directory can be read. */
+int plugins_scan(const struct config *cfg, struct plugin_list *ret, struct err *e) MUST_CHECK;
+const struct plugin *plugin_find(const struct plugin_list *l, const char *id); /* id or name */
+/* Parses one manifest text (for tests and the fuzzer). */
+int manifest_parse(const char *text, size_t len, struct plugin *ret, struct err *e) MUST_CHECK;
+void plugin_done(struct plugin *p);
+
+#endif

@@ -1,0 +1,60 @@
+/* The HTTP listener of magnum-api: libmicrohttpd with an epoll thread pool, limits on everything,
+ * graceful stop. It knows nothing of Magnum: it hands complete, bounded requests to one handler.
+ * The answer is queued on the access handler's second (or later) call, never on the first: that
+ * would close the connection and cost five times the throughput.
+ * Limits come from config (api_*): over-long headers 431, over-long bodies 413, both with the
+ * handler's error body (through http_reject_fn) and the connection kept usable where possible.
+ * Neighbours: api (handler), cmd. */
+#ifndef MAGNUM_HTTP_SERVER_H
+#define MAGNUM_HTTP_SERVER_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stdint.h>
+
+struct config;
+struct http_server;
+
+struct http_request {
+    const char *method, *path; /* path percent-decoded; never NULL */
+    const char *raw_path;      /* as sent, without query */
+    const char *body;          /* never NULL; NUL-terminated beyond len */
+    size_t body_len;
+    bool has_body;      /* a Content-Length > 0 or chunked body was announced */
+    bool from_loopback; /* loopback address or unix socket */
+    void *impl;
+};
+/* First value of a header, NULL when absent; case-insensitive. */
+const char *http_request_header(const struct http_request *r, const char *name);
+/* Calls fn for every query argument in order (value "" when it has none). */
+void http_request_query(const struct http_request *r,
+                        void (*fn)(void *ctx, const char *name, const char *value), void *ctx);
+
+struct http_response {
+    int status;
+    struct str body;
+    struct {
+        const char
+            *name;   /* static or borrowed until the handler returned and the answer is queued */
+        char *value; /* owned */
+    } headers[24];
+    size_t n_headers;
+};
+/* Copies value; ERR_NOMEM. */
+int http_response_header(struct http_response *r, const char *name, const char *value);
+void http_response_done(struct http_response *r);
+
+/* Fills *resp completely (any status). Runs on one of the pool's threads; may block. */
+typedef void (*http_handler)(void *ctx, const struct http_request *req, struct http_response *resp);
+/* Fills *resp for a request that was refused before it was complete (code from err.def). */
+typedef void (*http_reject_fn)(void *ctx, const struct http_request *req, const struct err *why,
+                               struct http_response *resp);
+
+int http_server_start(const struct config *cfg, http_handler handler, http_reject_fn reject,
+                      void *ctx, struct http_server **ret, struct err *e) MUST_CHECK;
+int http_server_port(const struct http_server *s); /* 0 for a unix socket */
+/* Stops accepting, lets requests in flight finish (api_shutdown_timeout_s), closes. */
+void http_server_stop(struct http_server **s);
+
+#endif

@@ -1,0 +1,77 @@
+/* Messages between API and conductors over ZeroMQ. Brokerless: each conductor binds one ROUTER; a
+ * client (API process) holds a DEALER to every live conductor. CURVE encrypts and authenticates
+ * both ways when a key directory is given; without one only ipc:// and loopback tcp:// are
+ * accepted.
+ *
+ * A request carries an id, a method, an absolute deadline and a JSON document; every method is safe
+ * to repeat, so a call without an answer within attempt_timeout goes to the next conductor until
+ * its deadline. Messages are the fast path only: losing one costs latency, never work (DESIGN 2).
+ * The only folder that includes czmq/zmq. Neighbours: cmd wires it; api uses the client, conductor
+ * supplies the handler; the peer list comes through a callback (db is not included here). */
+#ifndef MAGNUM_RPC_RPC_H
+#define MAGNUM_RPC_RPC_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+#include <jansson.h>
+#include <stdint.h>
+
+struct config;
+
+/* ---- keys (magnum-keygen) ---- */
+/* Writes conductor.key, api.key (public+secret, 0600) and authorized/ (the API's public keys) into
+ * `dir` (0700). Existing keys are kept unless force. */
+int rpc_keys_make(const char *dir, bool force, struct err *e) MUST_CHECK;
+
+/* ---- server (conductor) ---- */
+/* Runs on a worker thread. Fill *result (caller owns; NULL = {}) or return an error: it reaches the
+ * caller with code and text. deadline_mono_ms: clock_mono_ms() after which nobody waits. */
+typedef int (*rpc_handler)(void *ctx, const char *method, const json_t *params,
+                           int64_t deadline_mono_ms, json_t **result, struct err *e);
+struct rpc_server;
+int rpc_server_start(const struct config *cfg, rpc_handler handler, void *ctx,
+                     struct rpc_server **ret, struct err *e) MUST_CHECK;
+/* What to publish in magnum_service; valid until stop. public_key is "" without CURVE. */
+const char *rpc_server_endpoint(const struct rpc_server *s);
+const char *rpc_server_public_key(const struct rpc_server *s);
+/* Answers what is in work (up to drain_ms), then closes. NULL is fine. */
+void rpc_server_stop(struct rpc_server **s, int64_t drain_ms);
+
+/* ---- client (API) ---- */
+struct rpc_peer {
+    char *instance, *endpoint, *public_key; /* owned */
+};
+struct rpc_peer_list {
+    struct rpc_peer *v;
+    size_t n;
+};
+struct rpc_peer *rpc_peer_list_add(struct rpc_peer_list *l, const char *instance,
+                                   const char *endpoint, const char *public_key);
+void rpc_peer_list_done(struct rpc_peer_list *l);
+/* Called about once a second from the client's own thread. */
+typedef int (*rpc_peers_fn)(void *ctx, struct rpc_peer_list *ret, struct err *e);
+
+struct rpc_client;
+int rpc_client_start(const struct config *cfg, rpc_peers_fn peers, void *ctx,
+                     struct rpc_client **ret, struct err *e) MUST_CHECK;
+void rpc_client_stop(struct rpc_client **c);
+/* Sends to one live conductor (or all, with `everyone`) and does not wait. Never blocks; a full
+ * queue or no peer drops the message. Any thread. params is borrowed. */
+void rpc_client_notify(struct rpc_client *c, const char *method, const json_t *params,
+                       bool everyone);
+/* Waits for the answer. ERR_UNAVAILABLE: no conductor; ERR_TIMEOUT: none answered in time; else the
+ * handler's own error. Any thread. Caller owns *result. */
+int rpc_client_call(struct rpc_client *c, const char *method, const json_t *params,
+                    int64_t timeout_ms, json_t **result, struct err *e) MUST_CHECK;
+
+/* Methods (params -> result):
+ *  notify op.due     {"operation"}                       look at it now
+ *  notify op.cancel  {"operation"}                       cancel_requested was set: tell the runner
+ *  call   ping       {} -> {"instance"}
+ *  call   cert.ca    {"cluster", "type"} -> {"pem"}
+ *  call   cert.sign  {"cluster", "type", "csr"} -> {"pem"}
+ *  call   driver.validate {"driver_id", "kind", "spec"} -> {} or the driver's error
+ *  call   driver.call {"cluster", "interface", "verb", ...} -> interface specific */
+
+#endif
