@@ -1,0 +1,1 @@
+magnum_add_test(base RING unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/base.c LINKS magnum_base)
