@@ -19,7 +19,8 @@ int driver_pool_new(const struct config *cfg, const struct plugin_list *plugins,
                     struct driver_pool **ret, struct err *e) MUST_CHECK;
 /* Kills all children. No call may be in flight. */
 void driver_pool_free(struct driver_pool **p);
-/* Wakes every call in flight: each is asked to stop; children past grace_ms are killed. */
+/* Wakes every call in flight: each is asked to stop; children past grace_ms are killed. Returns at
+ * once; the calls end in their own threads. New calls get ERR_CANCELLED. */
 void driver_pool_stop(struct driver_pool *p, int64_t grace_ms);
 
 struct http_call_spec { /* mag_http_req as it came over the wire; borrowed for the upcall */
@@ -34,7 +35,15 @@ struct http_reply { /* filled by the service; freed by the front with free() */
     size_t body_len;
 };
 /* What the core offers to one call. Each returns 0 or a core error; ERR_FENCED becomes
- * MAG_E_PRECONDITION for the driver. NULL members are not offered. */
+ * MAG_E_PRECONDITION for the driver. NULL members are not offered.
+ *
+ * ledger verbs and args: "declare" {kind, name, data: object or null}, "confirm" {kind, name,
+ *   external_id: text or null}, "drop" {kind, name}, "list" {kind: text or null}; only list sets
+ *   *ret: the list of {kind, name, state, external_id, data}.
+ * cert verbs: "ca" {ca} and "sign" {ca, csr, profile: object} set *ret to a JSON string, the PEM
+ *   text; "issue" {ca, cn, o, dns, ip, usages, days} to {certificate, private_key, ca}.
+ * http: timeout_ms is already cut to what is left of the budget. *ret of secret is wiped and freed
+ *   by the front. */
 struct coe_services {
     void *ctx;
     int (*checkpoint)(void *ctx, const char *state, size_t len, struct err *e);
@@ -58,7 +67,13 @@ struct coe_call {
     const char *state;          /* blob, NULL = empty */
     int64_t deadline_unix_ms;
     int64_t budget_ms;
-    const json_t *args; /* further arguments of non-step verbs (kind, name, document, ...) */
+    /* Further arguments of non-step verbs, named as in the SDK headers:
+     *   mag.coe.workload/1  list {kind, query}, get and remove {kind, name}, create {kind, doc},
+     *                       update {kind, name, doc}, action {kind, name, verb, args};
+     *   mag.cert.store/1    put {key, bundle}, get {ref, parts: ["certificate", "chain",
+     *                       "private_key", "passphrase"]}, del {ref};
+     *   mag.cert.sign/1     sign_csr {ca, csr_pem, profile}. */
+    const json_t *args;
     const struct coe_services *services;
 };
 struct coe_result {
@@ -67,7 +82,10 @@ struct coe_result {
     char message[192];
     uint32_t err_flags, retry_after_ms;
     char reason[64], err_message[448], remedy[256];
-    json_t *value;      /* documents returned by non-step verbs; owned */
+    /* What a non-step verb returned; owned; NULL = nothing. The JSON document itself, except
+     * for store.put {"ref"}, store.get {"certificate", "chain", "private_key", "passphrase"}
+     * (those asked for and present) and sign_csr {"certificate"}. */
+    json_t *value;
     bool host_died;     /* the child crashed, hung or broke the protocol: rc is MAG_E_INTERNAL */
     char died_why[160]; /* "killed by signal 11", "no answer within 35000 ms", ... */
     bool checkpointed;  /* at least one checkpoint was committed during the call */
@@ -75,7 +93,9 @@ struct coe_result {
 void coe_result_done(struct coe_result *r);
 /* 0 when the call was carried out in whatever way (see result); a core error only when it could
  * not be tried: NOT_FOUND (no such driver here), UNSUPPORTED (interface or verb not offered),
- * UNAVAILABLE (quarantined, not enabled, can't start), CANCELLED (stopping). */
+ * UNAVAILABLE (quarantined, not enabled, can't start, all processes busy for longer than the
+ * budget), TOO_LARGE (spec and prior exceed a frame), CANCELLED (stopping: not begun, or cut off by
+ * driver_pool_stop after its grace). */
 int front_coe_call(struct driver_pool *p, const struct coe_call *c, struct coe_result *ret,
                    struct err *e) MUST_CHECK;
 /* Loads the plugin in a fresh child, checks handshake, manifest and interfaces, runs probe.
