@@ -45,6 +45,9 @@ static inline void config_freep(struct config **c)
 
 /* Sets one option from text ("section.name", value), as --set on a command line does. */
 int config_set(struct config *c, const char *name, const char *value, struct err *e) MUST_CHECK;
+/* The checks between options (min <= max and the like), which config_load has already made: to be
+ * repeated after the last config_set. ERR_CONFIG names both options. */
+int config_check(const struct config *c, struct err *e) MUST_CHECK;
 /* The commented sample file with every option and its default. Caller frees; NULL = no memory. */
 char *config_sample(void);
 
