@@ -6,16 +6,14 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define TEXT_(x) #x
-#define TEXT(x) TEXT_(x)
 #define AT(section, name) offsetof(struct config, section##_##name)
 const struct option config_options[] = {
 #define OPT_STR(section, name, def, help)                                                          \
     {#section, #name, OPTION_STR, AT(section, name), def, 0, 0, help},
 #define OPT_INT(section, name, def, min, max, help)                                                \
-    {#section, #name, OPTION_INT, AT(section, name), TEXT(def), min, max, help},
+    {#section, #name, OPTION_INT, AT(section, name), #def, min, max, help},
 #define OPT_BOOL(section, name, def, help)                                                         \
-    {#section, #name, OPTION_BOOL, AT(section, name), TEXT(def), 0, 0, help},
+    {#section, #name, OPTION_BOOL, AT(section, name), #def, 0, 0, help},
 #define OPT_LIST(section, name, def, help)                                                         \
     {#section, #name, OPTION_LIST, AT(section, name), def, 0, 0, help},
 #include "config/options.def"
