@@ -53,6 +53,15 @@ typedef void (*http_reject_fn)(void *ctx, const struct http_request *req, const 
 
 int http_server_start(const struct config *cfg, http_handler handler, http_reject_fn reject,
                       void *ctx, struct http_server **ret, struct err *e) MUST_CHECK;
+
+/* Says whether a complete request will wait for somebody (a conductor, a durable commit). Such
+ * requests run on threads of their own (api.wait_threads), so that those that only read are never
+ * behind them. Must be quick; called on the pool's threads. */
+typedef bool (*http_waits_fn)(void *ctx, const struct http_request *req);
+/* The same with that question asked before each handler call (NULL: nothing waits). */
+int http_server_start_waits(const struct config *cfg, http_handler handler, http_reject_fn reject,
+                            http_waits_fn waits, void *ctx, struct http_server **ret,
+                            struct err *e) MUST_CHECK;
 int http_server_port(const struct http_server *s); /* 0 for a unix socket */
 /* Stops accepting, lets requests in flight finish (api_shutdown_timeout_s), closes. */
 void http_server_stop(struct http_server **s);

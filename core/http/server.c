@@ -1,0 +1,162 @@
+/* Start and graceful stop of the HTTP server; see server_internal.h for its parts. */
+#include "base/log.h"
+#include "config/config.h"
+#include "http/server_internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* Room of a connection beside its headers: parsed header entries and pieces of a body. */
+enum { CONNECTION_ROOM = 32768 };
+
+static void log_mhd(void *cls, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+static void log_mhd(void *cls, const char *fmt, va_list ap)
+{
+    (void)cls;
+    char text[512];
+    vsnprintf(text, sizeof text, fmt, ap);
+    /* Remote parties cause these (aborted connections, malformed requests): debug only. */
+    log_debug("http.daemon", "%s", text);
+}
+
+static struct http_server *new_server(const struct config *cfg, http_handler handler,
+                                      http_reject_fn reject, http_waits_fn waits, void *ctx)
+{
+    struct http_server *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->listener.fd = -1;
+    s->handler = handler;
+    s->reject = reject;
+    s->waits = waits;
+    s->ctx = ctx;
+    s->max_body = (size_t)cfg->api_max_body_bytes;
+    s->max_header = (size_t)cfg->api_max_header_bytes;
+    s->timeout_ms = cfg->api_request_timeout_s * 1000;
+    s->shutdown_ms = cfg->api_shutdown_timeout_s * 1000;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->wake, &attr);
+    pthread_cond_init(&s->idle, &attr);
+    pthread_condattr_destroy(&attr);
+    return s;
+}
+
+static void free_server(struct http_server *s)
+{
+    cleanup_closep(&s->listener.fd);
+    http_listener_done(&s->listener);
+    pthread_cond_destroy(&s->wake);
+    pthread_cond_destroy(&s->idle);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+static int start_daemon(struct http_server *s, const struct config *cfg, struct err *e)
+{
+    unsigned threads = (unsigned)cfg->api_threads;
+    unsigned limit = (unsigned)cfg->api_max_connections;
+    struct MHD_OptionItem options[] = {
+        {MHD_OPTION_LISTEN_SOCKET, s->listener.fd, NULL},
+        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)(s->max_header + CONNECTION_ROOM), NULL},
+        /* The pool divides the limit by its threads. */
+        {MHD_OPTION_CONNECTION_LIMIT, limit < threads ? threads : limit, NULL},
+        {MHD_OPTION_PER_IP_CONNECTION_LIMIT, cfg->api_max_connections_per_ip, NULL},
+        {MHD_OPTION_CONNECTION_TIMEOUT, 0, NULL}, /* server_watch.c does it better */
+        /* One thread is no pool; the option refuses the value 1. */
+        {threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, threads, NULL},
+        {MHD_OPTION_END, 0, NULL}};
+    s->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
+        0, NULL, NULL, request_access, s, MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL,
+        MHD_OPTION_NOTIFY_CONNECTION, watch_connection, s, MHD_OPTION_NOTIFY_COMPLETED,
+        request_completed, s, MHD_OPTION_URI_LOG_CALLBACK, request_line, s,
+        MHD_OPTION_UNESCAPE_CALLBACK, request_unescape, s, MHD_OPTION_ARRAY, options,
+        MHD_OPTION_END);
+    if (!s->daemon)
+        return err_set(e, ERR_INTERNAL, "cannot start the HTTP server with %u threads", threads);
+    s->listener.fd = -1; /* the daemon's now; given back by MHD_quiesce_daemon */
+    return 0;
+}
+
+static int start_all(struct http_server *s, const struct config *cfg, struct err *e)
+{
+    int rc = http_listen(cfg, &s->listener, e);
+    if (rc == 0)
+        rc = watch_start(s, e);
+    if (rc == 0 && s->waits)
+        rc = work_start(s, (unsigned)cfg->api_wait_threads, e);
+    if (rc == 0)
+        rc = start_daemon(s, cfg, e);
+    return rc;
+}
+
+int http_server_start_waits(const struct config *cfg, http_handler handler, http_reject_fn reject,
+                            http_waits_fn waits, void *ctx, struct http_server **ret, struct err *e)
+{
+    struct http_server *s = new_server(cfg, handler, reject, waits, ctx);
+    if (!s)
+        return err_nomem(e);
+    /* Signals are for the program's main thread, whatever the library's threads do. */
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int rc = start_all(s, cfg, e);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (rc != 0) {
+        watch_end(s);
+        work_end(s);
+        free_server(s);
+        return rc;
+    }
+    *ret = s;
+    return 0;
+}
+
+int http_server_start(const struct config *cfg, http_handler handler, http_reject_fn reject,
+                      void *ctx, struct http_server **ret, struct err *e)
+{
+    return http_server_start_waits(cfg, handler, reject, NULL, ctx, ret, e);
+}
+
+int http_server_port(const struct http_server *s)
+{
+    return s->listener.port;
+}
+
+static void wait_in_flight(struct http_server *s)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += s->shutdown_ms / 1000;
+    pthread_mutex_lock(&s->lock);
+    int rc = 0;
+    while (atomic_load(&s->in_flight) && rc != ETIMEDOUT)
+        rc = pthread_cond_timedwait(&s->idle, &s->lock, &until);
+    pthread_mutex_unlock(&s->lock);
+    unsigned left = (unsigned)atomic_load(&s->in_flight);
+    if (left)
+        log_warn("http.stop", "%u requests were not finished in time; closing", left);
+}
+
+void http_server_stop(struct http_server **sp)
+{
+    struct http_server *s = *sp;
+    if (!s)
+        return;
+    *sp = NULL;
+    atomic_store(&s->draining, true);
+    s->listener.fd = MHD_quiesce_daemon(s->daemon);
+    cleanup_closep(&s->listener.fd);
+    http_listener_done(&s->listener);
+    wait_in_flight(s);
+    work_end(s); /* resumes every suspended connection, as MHD_stop_daemon demands */
+    MHD_stop_daemon(s->daemon);
+    watch_end(s);
+    free_server(s);
+}

@@ -1,0 +1,98 @@
+/* Inside the HTTP server: one struct per connection, which holds the one request it may have in
+ * hand (HTTP/1.1 answers in order), and the daemon around them.
+ *   server.c          start, graceful stop, libmicrohttpd's options
+ *   server_request.c  from libmicrohttpd's calls to one handler call and its answer
+ *   server_watch.c    the list of connections and their deadlines
+ *   server_work.c     threads for requests that wait for somebody
+ * A connection belongs to one thread of the pool; only `mark` is shared with the watcher. */
+#ifndef MAGNUM_HTTP_SERVER_INTERNAL_H
+#define MAGNUM_HTTP_SERVER_INTERNAL_H
+
+#include "http/listen_internal.h"
+#include "http/server.h"
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* Who acts next on a connection. `mark` is (deadline_ms << 2) | phase: one word, so that the
+ * watcher ends exactly the wait it looked at. */
+enum phase {
+    PHASE_READING,  /* the client, who sends a request or is idle */
+    PHASE_HANDLING, /* we: no deadline */
+    PHASE_WRITING,  /* the client, who reads the answer */
+    PHASE_EXPIRED,  /* the watcher has shut the socket */
+};
+
+struct conn {
+    struct http_server *server;
+    struct conn *prev, *next; /* list of the server, under its lock */
+    int fd;
+    bool from_loopback;
+    atomic_uint_fast64_t mark;
+    atomic_bool begun; /* a request line has arrived since the last answer */
+
+    /* The request in hand; reset by request_reset. */
+    struct MHD_Connection *mhd;
+    bool counted; /* in server->in_flight */
+    bool bad_escape;
+    int reject; /* ERR_* of a refusal, 0 = none */
+    const char *reject_text;
+    struct str raw, body;
+    uint64_t received;
+    struct http_request pub;
+
+    /* While a waiting request is with server_work.c. */
+    struct conn *next_job;
+    struct http_response answer;
+    bool answered;
+};
+
+struct http_server {
+    struct MHD_Daemon *daemon;
+    struct http_listener listener;
+    http_handler handler;
+    http_reject_fn reject;
+    http_waits_fn waits;
+    void *ctx;
+    size_t max_body, max_header;
+    int64_t timeout_ms, shutdown_ms;
+    atomic_bool draining;
+    atomic_uint_fast32_t in_flight;
+
+    pthread_mutex_t lock; /* conns, watch_stop; with `idle` also the end of in_flight */
+    pthread_cond_t wake, idle;
+    struct conn *conns;
+    pthread_t watcher;
+    bool watching, watch_stop;
+
+    struct work *work;
+};
+
+/* server_request.c */
+enum MHD_Result request_access(void *cls, struct MHD_Connection *mhd, const char *url,
+                               const char *method, const char *version, const char *upload,
+                               size_t *upload_size, void **req);
+void *request_line(void *cls, const char *uri, struct MHD_Connection *mhd);
+size_t request_unescape(void *cls, struct MHD_Connection *mhd, char *s);
+void request_completed(void *cls, struct MHD_Connection *mhd, void **req,
+                       enum MHD_RequestTerminationCode why);
+/* Writes a refusal straight to the socket: the client stalls, libmicrohttpd will not answer. */
+void request_refuse_raw(struct conn *c, int code, const char *text);
+/* Fills c->answer by the handler or the reject function. */
+void request_run(struct conn *c);
+
+/* server_watch.c */
+void watch_connection(void *cls, struct MHD_Connection *mhd, void **socket_ctx,
+                      enum MHD_ConnectionNotificationCode what);
+bool watch_phase(struct conn *c, enum phase from, enum phase to, int64_t wait_ms);
+int watch_start(struct http_server *s, struct err *e) MUST_CHECK;
+void watch_end(struct http_server *s);
+
+/* server_work.c */
+int work_start(struct http_server *s, unsigned threads, struct err *e) MUST_CHECK;
+/* Runs the request of a suspended connection on another thread, then resumes it. */
+void work_add(struct http_server *s, struct conn *c);
+void work_end(struct http_server *s);
+
+#endif

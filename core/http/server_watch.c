@@ -1,0 +1,146 @@
+/* Connections and their deadlines. libmicrohttpd's own timeout starts again with every byte, so a
+ * client that trickles would hold a connection for ever; here a whole request has one deadline,
+ * and so has the reading of an answer. One thread looks at all connections a few times within the
+ * timeout; the pool's threads only store one atomic word. Neighbours: server_internal.h. */
+#include "base/clock.h"
+#include "http/server_internal.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+enum { LOOKS_PER_TIMEOUT = 8, LOOK_MIN_MS = 20, LOOK_MAX_MS = 1000 };
+
+static uint64_t make_mark(enum phase p, int64_t wait_ms)
+{
+    return (uint64_t)(clock_mono_ms() + wait_ms) << 2 | (uint64_t)p;
+}
+
+/* False when the watcher was faster: the socket is shut and the request is void. */
+bool watch_phase(struct conn *c, enum phase from, enum phase to, int64_t wait_ms)
+{
+    uint64_t old = atomic_load(&c->mark);
+    return (old & 3) == from &&
+           atomic_compare_exchange_strong(&c->mark, &old, make_mark(to, wait_ms));
+}
+
+static bool is_loopback(const struct sockaddr *sa)
+{
+    if (!sa || sa->sa_family == AF_UNIX)
+        return sa != NULL;
+    if (sa->sa_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)sa)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    if (sa->sa_family != AF_INET6)
+        return false;
+    const struct in6_addr *a = &((const struct sockaddr_in6 *)sa)->sin6_addr;
+    return IN6_IS_ADDR_LOOPBACK(a) || (IN6_IS_ADDR_V4MAPPED(a) && a->s6_addr[12] == IN_LOOPBACKNET);
+}
+
+static void opened(struct http_server *s, struct MHD_Connection *mhd, void **socket_ctx)
+{
+    struct conn *c = calloc(1, sizeof *c);
+    if (!c)
+        return; /* request_access refuses a connection without context */
+    c->server = s;
+    c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    c->from_loopback =
+        s->listener.unix_path ||
+        is_loopback(MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
+    atomic_store(&c->mark, make_mark(PHASE_READING, s->timeout_ms));
+    *socket_ctx = c;
+    pthread_mutex_lock(&s->lock);
+    c->next = s->conns;
+    if (c->next)
+        c->next->prev = c;
+    else
+        pthread_cond_signal(&s->wake);
+    s->conns = c;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void closed(struct http_server *s, struct conn *c)
+{
+    pthread_mutex_lock(&s->lock);
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        s->conns = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    pthread_mutex_unlock(&s->lock);
+    str_free(&c->raw);
+    str_free(&c->body);
+    http_response_done(&c->answer);
+    free(c);
+}
+
+void watch_connection(void *cls, struct MHD_Connection *mhd, void **socket_ctx,
+                      enum MHD_ConnectionNotificationCode what)
+{
+    if (what == MHD_CONNECTION_NOTIFY_STARTED)
+        opened(cls, mhd, socket_ctx);
+    else if (*socket_ctx)
+        closed(cls, TAKE_PTR(*socket_ctx));
+}
+
+static void look_at(struct conn *c, int64_t now)
+{
+    uint64_t mark = atomic_load(&c->mark);
+    enum phase phase = (enum phase)(mark & 3);
+    if ((phase != PHASE_READING && phase != PHASE_WRITING) || (int64_t)(mark >> 2) > now)
+        return;
+    if (!atomic_compare_exchange_strong(&c->mark, &mark, (uint64_t)PHASE_EXPIRED))
+        return;
+    /* An idle connection is closed without a word; half a request is told why. */
+    if (phase == PHASE_READING && atomic_load(&c->begun))
+        request_refuse_raw(c, ERR_REQUEST_TIMEOUT, "The request did not arrive in time.");
+    (void)shutdown(c->fd, SHUT_RDWR);
+}
+
+static void *watch_main(void *arg)
+{
+    struct http_server *s = arg;
+    int64_t look_ms = s->timeout_ms / LOOKS_PER_TIMEOUT;
+    if (look_ms < LOOK_MIN_MS)
+        look_ms = LOOK_MIN_MS;
+    if (look_ms > LOOK_MAX_MS)
+        look_ms = LOOK_MAX_MS;
+    pthread_mutex_lock(&s->lock);
+    while (!s->watch_stop) {
+        if (!s->conns) {
+            pthread_cond_wait(&s->wake, &s->lock);
+            continue;
+        }
+        int64_t now = clock_mono_ms();
+        for (struct conn *c = s->conns; c; c = c->next)
+            look_at(c, now);
+        int64_t until = now + look_ms;
+        struct timespec ts = {until / 1000, until % 1000 * 1000000};
+        while (!s->watch_stop && pthread_cond_timedwait(&s->wake, &s->lock, &ts) != ETIMEDOUT)
+            ;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+int watch_start(struct http_server *s, struct err *e)
+{
+    int rc = pthread_create(&s->watcher, NULL, watch_main, s);
+    if (rc != 0)
+        return err_errno(e, rc, "cannot start the watcher of connections");
+    s->watching = true;
+    return 0;
+}
+
+void watch_end(struct http_server *s)
+{
+    if (!s->watching)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->watch_stop = true;
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->lock);
+    pthread_join(s->watcher, NULL);
+    s->watching = false;
+}
