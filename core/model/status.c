@@ -121,6 +121,27 @@ KIND_COLUMN(status_on_accept, accept)
 KIND_COLUMN(status_on_success, success)
 KIND_COLUMN(status_on_failure, failure)
 
+/* Groups share the cluster's status but for those an operation makes or takes away. */
+static enum op_kind group_kind(enum op_kind k)
+{
+    return k == OP_NODEGROUP_CREATE ? OP_CREATE : k == OP_NODEGROUP_DELETE ? OP_DELETE : k;
+}
+
+const char *status_group_on_accept(enum op_kind k)
+{
+    return status_on_accept(group_kind(k));
+}
+
+const char *status_group_on_success(enum op_kind k)
+{
+    return status_on_success(group_kind(k));
+}
+
+const char *status_group_on_failure(enum op_kind k)
+{
+    return status_on_failure(group_kind(k));
+}
+
 bool status_transition_allowed(const char *from, const char *to)
 {
     for (size_t i = 0; to && i < ARRAY_LEN(transitions); i++)

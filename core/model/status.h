@@ -50,6 +50,11 @@ bool status_known(const char *s);
 const char *status_on_accept(enum op_kind k);
 const char *status_on_success(enum op_kind k);
 const char *status_on_failure(enum op_kind k);
+/* The same for the touched nodegroups where it differs from the cluster's: a group that is being
+ * added or removed has its own CREATE_ or DELETE_ status while the cluster is updating. */
+const char *status_group_on_accept(enum op_kind k);
+const char *status_group_on_success(enum op_kind k);
+const char *status_group_on_failure(enum op_kind k);
 
 /* May a cluster or nodegroup go from `from` to `to`? from NULL = just made. */
 bool status_transition_allowed(const char *from, const char *to);

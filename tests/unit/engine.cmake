@@ -1,0 +1,1 @@
+magnum_add_test(engine RING unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/engine.c LINKS magnum_operation)
