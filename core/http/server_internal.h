@@ -30,6 +30,7 @@ struct conn {
     int fd;
     bool from_loopback;
     atomic_uint_fast64_t mark;
+    uint64_t end_seen; /* the watcher's: `mark` when the client had closed its side */
     atomic_bool begun; /* a request line has arrived since the last answer */
 
     /* The request in hand; reset by request_reset. */

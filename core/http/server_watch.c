@@ -84,16 +84,32 @@ void watch_connection(void *cls, struct MHD_Connection *mhd, void **socket_ctx,
         closed(cls, TAKE_PTR(*socket_ctx));
 }
 
+/* The client has closed its side and nothing it sent is left to read, in the same wait at two
+ * looks: no whole request can come any more. libmicrohttpd's edge-triggered epoll misses an end
+ * that came together with the last bytes. */
+static bool ended(struct conn *c, uint64_t mark)
+{
+    char byte;
+    if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+        return false;
+    bool again = c->end_seen == mark;
+    c->end_seen = mark;
+    return again;
+}
+
 static void look_at(struct conn *c, int64_t now)
 {
     uint64_t mark = atomic_load(&c->mark);
     enum phase phase = (enum phase)(mark & 3);
-    if ((phase != PHASE_READING && phase != PHASE_WRITING) || (int64_t)(mark >> 2) > now)
+    if (phase != PHASE_READING && phase != PHASE_WRITING)
+        return;
+    bool late = (int64_t)(mark >> 2) <= now;
+    if (!late && (phase == PHASE_WRITING || !ended(c, mark)))
         return;
     if (!atomic_compare_exchange_strong(&c->mark, &mark, (uint64_t)PHASE_EXPIRED))
         return;
     /* An idle connection is closed without a word; half a request is told why. */
-    if (phase == PHASE_READING && atomic_load(&c->begun))
+    if (late && phase == PHASE_READING && atomic_load(&c->begun))
         request_refuse_raw(c, ERR_REQUEST_TIMEOUT, "The request did not arrive in time.");
     (void)shutdown(c->fd, SHUT_RDWR);
 }

@@ -1,0 +1,1 @@
+magnum_add_test(http_server RING component SOURCES ${CMAKE_CURRENT_LIST_DIR}/http_server.c LINKS magnum_http)
