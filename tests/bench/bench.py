@@ -1,0 +1,251 @@
+#!/usr/bin/env python3
+"""Measures what the project promises, each figure beside the physical limit measured in the same
+run on the same machine: bare prepared statements over libpq (pgbench), a bare libmicrohttpd server
+(bench_hello_http, wrk), a bare fsync'd insert, bare Docker daemons. Prints a table; never asserts a
+time. `bench.py --build DIR [--json FILE] [NAME...]` runs all or the named parts.
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "support"))
+parser = argparse.ArgumentParser()
+parser.add_argument("--build", default=str(HERE.parents[1] / "build/release"))
+parser.add_argument("--json", help="write the figures to this file as well")
+parser.add_argument("--seconds", type=int, default=5, help="length of each load")
+parser.add_argument("parts", nargs="*")
+args = parser.parse_args()
+os.environ["MAGNUM_BUILD_DIR"] = str(pathlib.Path(args.build).resolve())
+import magnumtest as mt  # noqa: E402 (reads the variable above)
+import bare_swarm  # noqa: E402
+
+figures = []
+
+
+def report(name, value, unit, bar=None, limit=None, higher_is_better=True, note=""):
+    ratio = None
+    if limit and value:
+        ratio = limit / value if higher_is_better else value / limit
+    figures.append(dict(name=name, value=value, unit=unit, bar=bar, limit=limit, ratio=ratio,
+                        note=note))
+
+    def number(x):
+        return "-" if x is None else f"{x:,.0f}" if x >= 100 else f"{x:.3g}"
+    print(f"{name:38} {number(value):>10} {unit:6} bar {bar or '-':12} "
+          f"limit {number(limit):>9}  {'' if ratio is None else f'{ratio:.1f} x the limit'} {note}",
+          flush=True)
+
+
+# ---- load generators ----
+
+def wrk(url, script=None, connections=16, threads=1, seconds=None, env=None):
+    """Requests per second, p50 and p99 in ms, answers that were not 2xx."""
+    command = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds or args.seconds}s",
+               "--latency"]
+    if script:
+        command += ["-s", str(HERE / script)]
+    out = subprocess.run([*command, url], check=True, capture_output=True, text=True,
+                         env=dict(os.environ, **(env or {}))).stdout
+
+    def ms(percentile):
+        m = re.search(rf"^ +{percentile}% +([\d.]+)(us|ms|s)$", out, re.M)
+        return float(m[1]) * {"us": 0.001, "ms": 1, "s": 1000}[m[2]]
+    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
+    errors = re.search(r"Socket errors: (.*)", out)
+    note = " ".join(([f"{bad[1]} answers were not 2xx"] if bad else [])
+                    + ([f"socket errors: {errors[1]}"] if errors else []))
+    return dict(rate=float(re.search(r"Requests/sec: +([\d.]+)", out)[1]), p50=ms(50), p99=ms(99),
+                note=note)
+
+
+def pgbench(stack, sql, clients=8, seconds=None):
+    """Transactions per second of one prepared statement over the private socket."""
+    with tempfile.NamedTemporaryFile("w", suffix=".sql") as f:
+        f.write(sql)
+        f.flush()
+        binary = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/pgbench"))[-1]
+        out = subprocess.run(
+            [str(binary), "-h", str(stack.state / "run"), "-U", "magnum", "-n", "-M", "prepared",
+             "-f", f.name, "-c", str(clients), "-j", "1", "-T", str(seconds or args.seconds),
+             "magnum"], check=True, capture_output=True, text=True, env=stack.full_env()).stdout
+    return float(re.search(r"^tps = ([\d.]+)", out, re.M)[1])
+
+
+def bare_http():
+    process = subprocess.Popen([str(mt.BIN / "bench_hello_http"), "2"], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True)
+    try:
+        return wrk(f"http://127.0.0.1:{process.stdout.readline().strip()}/")
+    finally:
+        process.stdin.close()
+        process.wait()
+
+
+# ---- parts ----
+
+def simulator_template(client, name):
+    return client("POST", "/v1/clustertemplates", dict(
+        name=name, coe="simulator", server_type="local", image_id="simulator",
+        external_network_id="public"), want=201).json()["uuid"]
+
+
+def make_clusters(client, template, count):
+    ids = [client.create(f"c{i}", template) for i in range(count)]
+    for i in ids:
+        client.wait_status(i, "CREATE_COMPLETE", 60)
+    return ids
+
+
+def reads(stack):
+    client = stack.client
+    template = simulator_template(client, "bench")
+    ids = make_clusters(client, template, 20)
+    http_limit = bare_http()
+    row = f"SELECT * FROM cluster WHERE uuid = '{ids[0]}';"
+    select_limit = pgbench(stack, row)
+    list_limit = pgbench(stack, "SELECT * FROM cluster ORDER BY id LIMIT 20;")
+    version = wrk(f"{stack.url}/")
+    report("version document", version["rate"], "req/s", ">= 30,000", http_limit["rate"],
+           note=version["note"])
+    one = wrk(f"{stack.url}/v1/clusters/{ids[0]}", "latest.lua")
+    report("GET one cluster", one["rate"], "req/s", ">= 10,000", select_limit,
+           note=f"p99 {one['p99']:.2f} ms {one['note']}")
+    twenty = wrk(f"{stack.url}/v1/clusters", "latest.lua")
+    report("GET list of 20", twenty["rate"], "req/s", ">= 5,000", list_limit,
+           note=f"p99 {twenty['p99']:.2f} ms {twenty['note']}")
+    cli(stack)
+    memory(stack)
+
+
+def cli(stack):
+    env = stack.full_env()
+    env["MAGNUM_ENDPOINT"] = stack.url
+    times = []
+    for _ in range(30):
+        begin = time.perf_counter()
+        subprocess.run([str(mt.BIN / "magnum"), "cluster", "list"], check=True,
+                       stdout=subprocess.DEVNULL, env=env)
+        times.append((time.perf_counter() - begin) * 1000)
+    bare = []
+    for _ in range(30):
+        begin = time.perf_counter()
+        subprocess.run(["/bin/true"], check=True)
+        bare.append((time.perf_counter() - begin) * 1000)
+    report("magnum cluster list", statistics.median(times), "ms", "< 20", statistics.median(bare),
+           False, "limit: starting any program")
+
+
+def resident_mb(pid):
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", text)[1]) / 1024
+
+
+def memory(stack):
+    for program in ("magnum-api", "magnum-conductor"):
+        report(f"{program} resident, warm", resident_mb(stack.child(program)), "MB", "< 30")
+
+
+def accepts(stack):
+    template = simulator_template(stack.client, "accept")
+    stack.sql("CREATE TABLE bench_insert (id bigserial PRIMARY KEY, t text)")
+    for clients in (1, 4):
+        limit = pgbench(stack, "INSERT INTO bench_insert (t) VALUES ('x');", clients)
+        got = wrk(f"{stack.url}/v1/clusters", "accept.lua", connections=clients,
+                  env=dict(BENCH_TEMPLATE=template, BENCH_PREFIX=f"a{clients}"))
+        report(f"POST accepted, {clients} client(s)", got["rate"], "req/s", None, limit,
+               note=got["note"])
+        report(f"POST accepted, {clients} client(s), p50", got["p50"], "ms", None,
+               1000 * clients / limit, False)
+        report(f"POST accepted, {clients} client(s), p99", got["p99"], "ms", "<= 20",
+               1000 * clients / limit, False)
+
+
+def thousand(stack):
+    """1,000 simulated clusters from the first POST to the last COMPLETE."""
+    template = simulator_template(stack.client, "thousand")
+    begin = time.monotonic()
+    for i in range(1000):
+        stack.client.create(f"k{i}", template)
+    posted = time.monotonic() - begin
+    mt.wait_for("1,000 clusters to be complete", lambda: int(stack.sql(
+        "SELECT count(*) FROM cluster WHERE status = 'CREATE_COMPLETE' AND name LIKE 'k%'")[0][0])
+        >= 1000, 120, 0.1)
+    report("1,000 simulated clusters", time.monotonic() - begin, "s", "<= 10",
+           note=f"posting them one by one took {posted:.1f} s")
+
+
+def swarm(stack):
+    template = stack.client.template("swarm")
+    limit = min(bare_swarm.measure() for _ in range(2))
+    times = []
+    for i in range(3):
+        begin = time.monotonic()
+        uuid = stack.client.create(f"s{i}", template, node_count=2, master_count=1)
+        mt.wait_for("the swarm", lambda: stack.client.show(uuid)["status"] == "CREATE_COMPLETE", 60)
+        times.append(time.monotonic() - begin)
+        stack.client.delete(uuid)
+        stack.client.wait_gone(uuid)
+    report("3-node Swarm, POST to COMPLETE", statistics.median(times), "s", "<= 4", limit, False,
+           "limit: the daemons alone, started by hand")
+
+
+def starts():
+    """Start to ready: API and conductor alone on a migrated database, and magnum-allinone."""
+    with mt.Allinone(options=["--set", "quotas.max_clusters_per_project=1000000"]) as stack:
+        begin = time.monotonic()
+        stack.start()
+        first = time.monotonic() - begin
+        env = dict(stack.full_env())
+        own = pathlib.Path(f"/proc/{stack.child('magnum-api')}/environ").read_bytes()
+        env.update(e.split("=", 1) for e in own.decode().split("\0") if e.startswith("MAGNUM_"))
+        ready = stack.state / "bench.port"
+        env["MAGNUM_API_PORT_FILE"] = str(ready)
+        begin = time.monotonic()
+        with subprocess.Popen([str(mt.BIN / "magnum-api")], env=env,
+                              stderr=subprocess.DEVNULL) as api:
+            mt.wait_for("the API", ready.exists, every=0.002)
+            report("magnum-api, start to ready", time.monotonic() - begin, "s", "< 0.2")
+            api.terminate()
+        env["MAGNUM_CONDUCTOR_HOST"] = "bench"
+        begin = time.monotonic()
+        with subprocess.Popen([str(mt.BIN / "magnum-conductor")], env=env,
+                              stderr=subprocess.DEVNULL) as conductor:
+            mt.wait_for("the conductor", lambda: any(
+                s["host"] == "bench" and s["state"] == "up" for s in
+                stack.client("GET", "/v1/mservices", want=200).json()["mservices"]), every=0.005)
+            report("magnum-conductor, start to ready", time.monotonic() - begin, "s", "< 0.2")
+            conductor.terminate()
+        stack.stop()
+        begin = time.monotonic()
+        stack.start()
+        report("magnum-allinone, second start", time.monotonic() - begin, "s", "< 1",
+               note=f"the first one, with initdb: {first:.2f} s")
+        stack.stop()
+
+
+def main():
+    parts = dict(reads=reads, accepts=accepts, thousand=thousand, swarm=swarm)
+    wanted = args.parts or ["starts", *parts]
+    print(f"{os.cpu_count()} cores, {time.strftime('%Y-%m-%d %H:%M')}, {args.build}")
+    for name in wanted:
+        if name == "starts":
+            starts()
+            continue
+        with mt.Allinone(options=["--set", "quotas.max_clusters_per_project=1000000"]) as stack:
+            stack.start()
+            parts[name](stack)
+            stack.stop()
+    if args.json:
+        pathlib.Path(args.json).write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
