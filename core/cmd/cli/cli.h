@@ -1,0 +1,156 @@
+/* The client `magnum`: one process, one request or a few, an exit code that scripts can use.
+ *
+ * magnum.c picks the command from cli_commands[] (commands.c); args.c parses by the command's own
+ * table, from which --help is printed too; env.c finds the service and the credentials; request.c
+ * talks; output.c prints; wait.c follows an operation. Commands live in cmd_*.c. Nothing here runs
+ * in a server. Neighbours: base, config (YAML), http (client). */
+#ifndef MAGNUM_CMD_CLI_CLI_H
+#define MAGNUM_CMD_CLI_CLI_H
+
+#include "base/err.h"
+#include "base/str.h"
+#include "http/client.h"
+
+#include <jansson.h>
+
+/* Exit codes, also in every --help. */
+enum cli_exit {
+    CLI_OK = 0,
+    CLI_FAILED = 1,      /* the service refused the request */
+    CLI_USAGE = 2,       /* wrong command line or environment */
+    CLI_NOT_FOUND = 3,   /* no such object */
+    CLI_OP_FAILED = 4,   /* the operation waited for ended in failure */
+    CLI_TIMEOUT = 5,     /* --timeout is over, the operation goes on */
+    CLI_UNREACHABLE = 6, /* no answer from the service */
+};
+
+/* ---- command line ---- */
+enum cli_kind {
+    CLI_FLAG,  /* no value */
+    CLI_TEXT,  /* one value, the last one counts */
+    CLI_INT,   /* one integer */
+    CLI_MULTI, /* may be repeated */
+};
+struct cli_option {
+    const char *name; /* "node-count"; NULL ends the table */
+    enum cli_kind kind;
+    const char *value; /* shown in help: "N" */
+    const char *help;
+    const char *field; /* request field it fills; NULL = the command looks at it itself */
+};
+struct cli_value {
+    const struct cli_option *option;
+    const char *text; /* borrowed from argv; "" for flags */
+};
+struct cli_args {
+    struct cli_value *values; /* owned */
+    size_t n_values;
+    const char **words; /* positional arguments; owned array of borrowed texts */
+    size_t n_words;
+};
+struct cli;
+struct cli_command {
+    const char *words;   /* "cluster template create" */
+    const char *summary; /* one line */
+    const char *usage;   /* positional arguments as shown: "CLUSTER NODE_COUNT" */
+    size_t min_words, max_words;
+    const struct cli_option *options; /* may be NULL */
+    const char *example;
+    enum cli_exit (*run)(struct cli *c, const struct cli_args *a);
+};
+extern const struct cli_command cli_commands[]; /* ends with words NULL */
+extern const struct cli_option cli_global_options[];
+
+/* Parses argv (after the command's words) by the command's table and the global one.
+ * CLI_USAGE was told to the user when it returns false. */
+bool cli_args_parse(const struct cli_command *cmd, int argc, char **argv, struct cli_args *ret,
+                    struct err *e);
+void cli_args_done(struct cli_args *a);
+bool cli_has(const struct cli_args *a, const char *option);
+const char *cli_text(const struct cli_args *a, const char *option); /* NULL when absent */
+int64_t cli_int(const struct cli_args *a, const char *option, int64_t missing);
+/* Puts every option that has a `field` into `body`: flags as true, integers as numbers. */
+int cli_fill(const struct cli_args *a, json_t *body, struct err *e);
+/* --labels: k=v separated by "," or ";", repeated options add up, the same key twice is joined
+ * with "," (clients.md 1.3). *ret: a JSON object of strings, caller owns. */
+int cli_labels(const struct cli_args *a, const char *option, json_t **ret, struct err *e);
+void cli_help_command(FILE *out, const struct cli_command *cmd);
+void cli_help_all(FILE *out);
+
+/* ---- session ---- */
+enum cli_format { CLI_TABLE, CLI_JSON, CLI_YAML, CLI_VALUE };
+struct cli {
+    char *endpoint; /* without /v1 and trailing slash; owned */
+    struct strv headers;
+    char *ca_pem; /* owned, may be NULL */
+    bool insecure, debug;
+    enum cli_format format;
+    struct strv columns;
+    struct http_client *http;
+};
+/* Endpoint and credentials from options, OS_* variables, clouds.yaml. */
+int cli_session(struct cli *c, const struct cli_args *a, struct err *e);
+void cli_done(struct cli *c);
+
+/* One request; path starts with "/v1". body NULL = none. On success *ret is the parsed answer
+ * (NULL when it has none; caller owns). On failure tells the user in one line and returns the
+ * exit code. */
+enum cli_exit cli_request(struct cli *c, const char *method, const char *path, const json_t *body,
+                          json_t **ret);
+/* The same, but silent when the object is not there (*ret stays NULL, CLI_NOT_FOUND). */
+enum cli_exit cli_request_quiet(struct cli *c, const char *method, const char *path, json_t **ret);
+/* Percent-encodes one path segment. Caller frees. */
+char *cli_escape(const char *segment);
+/* GET <collection>/<ident>. */
+enum cli_exit cli_get(struct cli *c, const char *collection, const char *ident, json_t **ret);
+enum cli_exit cli_fail(enum cli_exit code, const struct err *e);
+
+/* ---- output ---- */
+/* items: array of objects; columns: NULL-terminated defaults, -c narrows them. */
+enum cli_exit cli_print_list(struct cli *c, const json_t *items, const char *const *columns);
+/* hidden: NULL-terminated keys left out of the table (links), may be NULL. */
+enum cli_exit cli_print_item(struct cli *c, const json_t *item);
+/* One sentence for people; nothing with -f json|yaml|value. */
+void cli_say(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- waiting ---- */
+/* Follows the newest operation of a cluster, or the one named, until it has ended; shows a progress
+ * line on a terminal, else one line per change, on stderr. */
+enum cli_exit cli_wait(struct cli *c, const char *cluster_uuid, const char *operation_id,
+                       int64_t timeout_s);
+/* The id of the newest operation of a cluster; caller frees; NULL when there is none. */
+char *cli_newest_operation(struct cli *c, const char *cluster_uuid);
+
+/* ---- commands ---- */
+#define CLI_COMMAND(fn) enum cli_exit fn(struct cli *c, const struct cli_args *a)
+CLI_COMMAND(cmd_template_create);
+CLI_COMMAND(cmd_template_list);
+CLI_COMMAND(cmd_template_show);
+CLI_COMMAND(cmd_template_delete);
+CLI_COMMAND(cmd_cluster_create);
+CLI_COMMAND(cmd_cluster_list);
+CLI_COMMAND(cmd_cluster_show);
+CLI_COMMAND(cmd_cluster_update);
+CLI_COMMAND(cmd_cluster_resize);
+CLI_COMMAND(cmd_cluster_delete);
+CLI_COMMAND(cmd_cluster_config);
+CLI_COMMAND(cmd_nodegroup_list);
+CLI_COMMAND(cmd_nodegroup_show);
+CLI_COMMAND(cmd_nodegroup_create);
+CLI_COMMAND(cmd_nodegroup_delete);
+CLI_COMMAND(cmd_operation_list);
+CLI_COMMAND(cmd_operation_show);
+CLI_COMMAND(cmd_operation_events);
+CLI_COMMAND(cmd_operation_cancel);
+CLI_COMMAND(cmd_driver_list);
+CLI_COMMAND(cmd_driver_show);
+CLI_COMMAND(cmd_ca_show);
+CLI_COMMAND(cmd_ca_sign);
+CLI_COMMAND(cmd_service_list);
+CLI_COMMAND(cmd_stats);
+CLI_COMMAND(cmd_quota_list);
+
+/* Shared by ca and config: makes a key (P-256) and a CSR. Caller frees both; key is a secret. */
+int cli_make_csr(const char *cn, const char *o, char **ret_key, char **ret_csr, struct err *e);
+
+#endif
