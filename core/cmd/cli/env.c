@@ -1,0 +1,180 @@
+/* Where the service is and who we are: options first, then OS_* variables, then clouds.yaml.
+ * See cli.h. Strategies: none, http_basic, and a token given as it is (OS_TOKEN). */
+#include "cmd/cli/cli.h"
+
+#include "base/io.h"
+#include "base/jsonx.h"
+#include "base/secret.h"
+#include "config/yaml.h"
+
+#include <string.h>
+
+enum { CLOUDS_MAX = 1 << 20, CA_MAX = 1 << 20 };
+
+static const char default_endpoint[] = "http://127.0.0.1:9511";
+
+static const char *env(const char *name)
+{
+    const char *v = getenv(name);
+    return v && *v ? v : NULL;
+}
+
+static const char *first(const char *a, const char *b)
+{
+    return str_blank(a) ? b : a;
+}
+
+/* The entry of clouds.yaml, from the places openstackclient reads. */
+static int load_cloud(const char *name, json_t **ret, struct err *e)
+{
+    const char *home = env("HOME"), *given = env("OS_CLIENT_CONFIG_FILE");
+    _cleanup_free_ char *own = str_fmt("%s/.config/openstack/clouds.yaml", home ? home : "");
+    const char *const paths[] = {given, "clouds.yaml", own, "/etc/openstack/clouds.yaml"};
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        if (!paths[i] || access(paths[i], R_OK) != 0)
+            continue;
+        _cleanup_json_ json_t *doc = NULL;
+        int rc = yaml_load_file(paths[i], CLOUDS_MAX, &doc, e);
+        if (rc != 0)
+            return rc;
+        json_t *cloud = json_object_get(json_object_get(doc, "clouds"), name);
+        if (!json_is_object(cloud))
+            return err_set(e, ERR_NOT_FOUND, "%s has no cloud named '%s'", paths[i], name);
+        *ret = json_incref(cloud);
+        return 0;
+    }
+    return err_set(e, ERR_NOT_FOUND,
+                   "cloud '%s' was asked for, but there is no clouds.yaml here, in "
+                   "~/.config/openstack or in /etc/openstack",
+                   name);
+}
+
+static void base64(struct str *out, const char *in, size_t n)
+{
+    static const char abc[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < n; i += 3) {
+        unsigned v = (unsigned)(unsigned char)in[i] << 16;
+        if (i + 1 < n)
+            v |= (unsigned)(unsigned char)in[i + 1] << 8;
+        if (i + 2 < n)
+            v |= (unsigned char)in[i + 2];
+        str_append_c(out, abc[v >> 18]);
+        str_append_c(out, abc[v >> 12 & 63]);
+        str_append_c(out, i + 1 < n ? abc[v >> 6 & 63] : '=');
+        str_append_c(out, i + 2 < n ? abc[v & 63] : '=');
+    }
+}
+
+static int add_header(struct cli *c, const char *name, const char *value, struct err *e)
+{
+    _cleanup_free_ char *line = str_fmt("%s: %s", name, value);
+    if (!line || strv_add(&c->headers, line) != 0)
+        return err_nomem(e);
+    return 0;
+}
+
+static int add_basic(struct cli *c, const char *user, const char *password, struct err *e)
+{
+    if (str_blank(user) || str_blank(password))
+        return err_set(e, ERR_INVALID, "http_basic needs OS_USERNAME and OS_PASSWORD");
+    _cleanup_free_ char *pair = str_fmt("%s:%s", user, password);
+    if (!pair)
+        return err_nomem(e);
+    _cleanup_str_ struct str value = STR_INIT;
+    str_append(&value, "Basic ");
+    base64(&value, pair, strlen(pair));
+    secret_wipe(pair, strlen(pair));
+    return add_header(c, "Authorization", str_text(&value), e);
+}
+
+static int set_credentials(struct cli *c, const struct cli_args *a, const json_t *cloud,
+                           struct err *e)
+{
+    const json_t *auth = json_object_get(cloud, "auth");
+    const char *token = first(env("OS_TOKEN"), jsonx_str(auth, "token"));
+    const char *type = first(cli_text(a, "os-auth-type"), env("OS_AUTH_TYPE"));
+    type = first(type, jsonx_str(cloud, "auth_type"));
+    if (str_blank(type))
+        type = token ? "token" : "none";
+    if (strcmp(type, "none") == 0)
+        return 0;
+    if (strcmp(type, "http_basic") == 0) {
+        const char *user = first(cli_text(a, "os-username"), env("OS_USERNAME"));
+        return add_basic(c, first(user, jsonx_str(auth, "username")),
+                         first(env("OS_PASSWORD"), jsonx_str(auth, "password")), e);
+    }
+    if (token)
+        return add_header(c, "X-Auth-Token", token, e);
+    return err_set(e, ERR_UNSUPPORTED,
+                   "auth type '%s' is not known here: use none, http_basic, or give a token in "
+                   "OS_TOKEN (`openstack token issue` prints one)",
+                   type);
+}
+
+static int set_endpoint(struct cli *c, const struct cli_args *a, const json_t *cloud, struct err *e)
+{
+    const char *url = first(cli_text(a, "endpoint"), cli_text(a, "os-endpoint"));
+    url = first(url, env("MAGNUM_ENDPOINT"));
+    url = first(url, env("OS_ENDPOINT_OVERRIDE"));
+    url = first(url, env("OS_ENDPOINT"));
+    url = first(url, jsonx_str(cloud, "container_infra_endpoint_override"));
+    url = first(url, jsonx_str(json_object_get(cloud, "auth"), "endpoint"));
+    url = first(url, default_endpoint);
+    if (!str_starts(url, "http://") && !str_starts(url, "https://"))
+        return err_set(e, ERR_INVALID, "the endpoint must start with http:// or https://, not '%s'",
+                       url);
+    size_t n = strlen(url);
+    while (n && url[n - 1] == '/')
+        n--;
+    if (n > 3 && memcmp(url + n - 3, "/v1", 3) == 0)
+        n -= 3;
+    c->endpoint = strndup(url, n);
+    return c->endpoint ? 0 : err_nomem(e);
+}
+
+static int set_format(struct cli *c, const struct cli_args *a, struct err *e)
+{
+    static const char *const names[] = {"table", "json", "yaml", "value"};
+    const char *f = cli_text(a, "format");
+    for (size_t i = 0; i < a->n_values; i++)
+        if (strcmp(a->values[i].option->name, "column") == 0 &&
+            strv_add(&c->columns, a->values[i].text) != 0)
+            return err_nomem(e);
+    for (int i = 0; f && i < 4; i++)
+        if (strcmp(f, names[i]) == 0) {
+            c->format = (enum cli_format)i;
+            return 0;
+        }
+    return f ? err_set(e, ERR_INVALID, "--format is table, json, yaml or value, not '%s'", f) : 0;
+}
+
+int cli_session(struct cli *c, const struct cli_args *a, struct err *e)
+{
+    _cleanup_json_ json_t *cloud = NULL;
+    const char *name = first(cli_text(a, "os-cloud"), env("OS_CLOUD"));
+    int rc = set_format(c, a, e);
+    if (rc == 0 && name)
+        rc = load_cloud(name, &cloud, e);
+    if (rc == 0)
+        rc = set_endpoint(c, a, cloud, e);
+    if (rc == 0)
+        rc = set_credentials(c, a, cloud, e);
+    if (rc != 0)
+        return rc;
+    const char *ca = first(cli_text(a, "os-cacert"), env("OS_CACERT"));
+    ca = first(ca, jsonx_str(cloud, "cacert"));
+    if (ca && (rc = io_read_file(ca, CA_MAX, &c->ca_pem, NULL, e)) != 0)
+        return rc;
+    c->insecure = cli_has(a, "insecure") || !jsonx_bool(cloud, "verify", true);
+    c->debug = cli_has(a, "debug");
+    return http_client_new(&c->http, e);
+}
+
+void cli_done(struct cli *c)
+{
+    free(c->endpoint);
+    free(c->ca_pem);
+    strv_free(&c->headers);
+    strv_free(&c->columns);
+    http_client_free(&c->http);
+}

@@ -1,0 +1,171 @@
+/* Tables (libsmartcols), JSON, YAML and bare values. See cli.h. */
+#include "cmd/cli/cli.h"
+
+#include "base/jsonx.h"
+#include "config/yaml.h"
+
+#include <libsmartcols.h>
+#include <string.h>
+
+/* One cell: texts as they are, nothing for null, documents as compact JSON. Caller frees. */
+static char *cell(const json_t *v)
+{
+    if (!v || json_is_null(v))
+        return strdup("-");
+    if (json_is_string(v))
+        return strdup(json_string_value(v));
+    return jsonx_text(v);
+}
+
+void cli_say(const struct cli *c, const char *fmt, ...)
+{
+    if (c->format != CLI_TABLE)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    vprintf(fmt, ap);
+    va_end(ap);
+    putchar('\n');
+}
+
+static enum cli_exit no_memory(void)
+{
+    struct err e = ERR_INIT;
+    err_nomem(&e);
+    return cli_fail(CLI_FAILED, &e);
+}
+
+static enum cli_exit print_document(const struct cli *c, const json_t *doc)
+{
+    _cleanup_free_ char *text =
+        c->format == CLI_JSON ? json_dumps(doc, JSON_INDENT(2) | JSON_ENCODE_ANY) : yaml_dump(doc);
+    if (!text)
+        return no_memory();
+    fputs(text, stdout);
+    if (!str_ends(text, "\n"))
+        putchar('\n');
+    return CLI_OK;
+}
+
+static struct libscols_table *new_table(void)
+{
+    scols_init_debug(0);
+    struct libscols_table *t = scols_new_table();
+    if (t) {
+        scols_table_enable_ascii(t, 1);
+        scols_table_set_termforce(t, SCOLS_TERMFORCE_NEVER); /* never cut what a script may read */
+        scols_table_set_column_separator(t, " | ");
+    }
+    return t;
+}
+
+static enum cli_exit print_table(const json_t *rows, const struct strv *columns)
+{
+    struct libscols_table *t = new_table();
+    enum cli_exit code = CLI_OK;
+    bool bad = !t;
+    for (size_t i = 0; !bad && i < columns->n; i++)
+        bad = !scols_table_new_column(t, columns->v[i], 0, 0);
+    for (size_t r = 0; !bad && r < json_array_size(rows); r++) {
+        struct libscols_line *line = scols_table_new_line(t, NULL);
+        bad = !line;
+        for (size_t i = 0; !bad && i < columns->n; i++) {
+            char *text = cell(json_object_get(json_array_get(rows, r), columns->v[i]));
+            bad = !text || scols_line_refer_data(line, i, text) != 0;
+        }
+    }
+    if (bad)
+        code = no_memory();
+    else
+        scols_print_table(t);
+    scols_unref_table(t);
+    return code;
+}
+
+static enum cli_exit print_values(const json_t *rows, const struct strv *columns)
+{
+    for (size_t r = 0; r < json_array_size(rows); r++)
+        for (size_t i = 0; i < columns->n; i++) {
+            const json_t *v = json_object_get(json_array_get(rows, r), columns->v[i]);
+            _cleanup_free_ char *text = v && json_is_null(v) ? strdup("") : cell(v);
+            if (!text)
+                return no_memory();
+            printf("%s%s", text, i + 1 < columns->n ? " " : "\n");
+        }
+    return CLI_OK;
+}
+
+/* Only the wanted columns, in their order; an unknown one is a usage error. */
+static int choose(const struct cli *c, const json_t *sample, const char *const *defaults,
+                  struct strv *ret, struct err *e)
+{
+    for (size_t i = 0; c->columns.n == 0 && defaults[i]; i++)
+        if (strv_add(ret, defaults[i]) != 0)
+            return err_nomem(e);
+    for (size_t i = 0; i < c->columns.n; i++) {
+        bool known = !sample || json_object_get(sample, c->columns.v[i]);
+        for (size_t k = 0; !known && defaults[k]; k++)
+            known = strcmp(defaults[k], c->columns.v[i]) == 0;
+        if (!known)
+            return err_set(e, ERR_INVALID, "there is no column '%s'", c->columns.v[i]);
+        if (strv_add(ret, c->columns.v[i]) != 0)
+            return err_nomem(e);
+    }
+    return 0;
+}
+
+static json_t *narrow(const json_t *row, const struct strv *columns)
+{
+    json_t *o = json_object();
+    for (size_t i = 0; o && i < columns->n; i++) {
+        json_t *v = json_object_get(row, columns->v[i]);
+        json_object_set_new(o, columns->v[i], v ? json_incref(v) : json_null());
+    }
+    return o;
+}
+
+enum cli_exit cli_print_list(struct cli *c, const json_t *items, const char *const *defaults)
+{
+    struct err e = ERR_INIT;
+    _cleanup_strv_ struct strv columns = STRV_INIT;
+    if (choose(c, json_array_get(items, 0), defaults, &columns, &e) != 0)
+        return cli_fail(CLI_USAGE, &e);
+    if (c->format == CLI_TABLE)
+        return print_table(items, &columns);
+    if (c->format == CLI_VALUE)
+        return print_values(items, &columns);
+    _cleanup_json_ json_t *doc = json_array();
+    for (size_t i = 0; doc && i < json_array_size(items); i++)
+        json_array_append_new(doc, narrow(json_array_get(items, i), &columns));
+    return doc ? print_document(c, doc) : no_memory();
+}
+
+enum cli_exit cli_print_item(struct cli *c, const json_t *item)
+{
+    static const char *const none[] = {NULL};
+    static const char *const headings[] = {"field", "value", NULL};
+    struct err e = ERR_INIT;
+    _cleanup_strv_ struct strv columns = STRV_INIT;
+    const char *key;
+    json_t *v;
+    if (choose(c, item, none, &columns, &e) != 0)
+        return cli_fail(CLI_USAGE, &e);
+    json_object_foreach((json_t *)(uintptr_t)item, key,
+                        v) if (c->columns.n == 0 && strcmp(key, "links") != 0 &&
+                               strv_add(&columns, key) != 0) return no_memory();
+    if (c->format == CLI_JSON || c->format == CLI_YAML) {
+        _cleanup_json_ json_t *doc = narrow(item, &columns);
+        return doc ? print_document(c, doc) : no_memory();
+    }
+    _cleanup_json_ json_t *rows = json_array();
+    for (size_t i = 0; i < columns.n; i++) {
+        json_t *value = json_object_get(item, columns.v[i]);
+        json_array_append_new(rows,
+                              json_pack("{s:s, s:O?}", "field", columns.v[i], "value", value));
+    }
+    _cleanup_strv_ struct strv two = STRV_INIT;
+    for (size_t i = c->format == CLI_VALUE ? 1 : 0; headings[i]; i++)
+        if (strv_add(&two, headings[i]) != 0)
+            return no_memory();
+    return c->format == CLI_VALUE ? print_values(rows, &two) : print_table(rows, &two);
+}
