@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 /* Room of a connection beside its headers: parsed header entries and pieces of a body. */
@@ -151,9 +151,9 @@ void http_server_stop(struct http_server **sp)
         return;
     *sp = NULL;
     atomic_store(&s->draining, true);
+    /* Shut now and closed at the end: a thread of the pool may still be in accept() on it. */
     s->listener.fd = MHD_quiesce_daemon(s->daemon);
-    cleanup_closep(&s->listener.fd);
-    http_listener_done(&s->listener);
+    (void)shutdown(s->listener.fd, SHUT_RDWR);
     wait_in_flight(s);
     work_end(s); /* resumes every suspended connection, as MHD_stop_daemon demands */
     MHD_stop_daemon(s->daemon);

@@ -1,0 +1,413 @@
+/* See client.h. A stack of idle curl handles, each with its own kept connections: the handle used
+ * last is taken first, so a quiet client keeps few connections warm. */
+#include "http/client.h"
+
+#include "base/str.h"
+
+#include <ctype.h>
+#include <curl/curl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+enum {
+    IDLE_HANDLES = 16,
+    BODY_DEFAULT = 4 * 1024 * 1024,
+    HEADERS_MAX = 256 * 1024,
+    KEEPALIVE_S = 30
+};
+
+struct http_client {
+    pthread_mutex_t lock;
+    CURL *idle[IDLE_HANDLES];
+    size_t n_idle;
+};
+
+/* One exchange while it runs. */
+struct exchange {
+    CURL *curl;
+    struct curl_slist *lines;
+    struct str body, headers;
+    size_t max_body;
+    bool too_large;
+    char text[CURL_ERROR_SIZE];
+};
+
+void http_answer_done(struct http_answer *a)
+{
+    free(a->body);
+    free(a->headers);
+    *a = (struct http_answer){0};
+}
+
+static CURLcode global_result;
+
+static void global_init(void)
+{
+    global_result = curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+int http_client_new(struct http_client **ret, struct err *e)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, global_init);
+    if (global_result != CURLE_OK)
+        return err_set(e, ERR_INTERNAL, "libcurl: %s", curl_easy_strerror(global_result));
+    struct http_client *c = calloc(1, sizeof *c);
+    if (!c)
+        return err_nomem(e);
+    pthread_mutex_init(&c->lock, NULL);
+    *ret = c;
+    return 0;
+}
+
+void http_client_free(struct http_client **cp)
+{
+    struct http_client *c = *cp;
+    if (!c)
+        return;
+    *cp = NULL;
+    for (size_t i = 0; i < c->n_idle; i++)
+        curl_easy_cleanup(c->idle[i]);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+static CURL *take_handle(struct http_client *c)
+{
+    CURL *h = NULL;
+    pthread_mutex_lock(&c->lock);
+    if (c->n_idle)
+        h = c->idle[--c->n_idle];
+    pthread_mutex_unlock(&c->lock);
+    return h ? h : curl_easy_init();
+}
+
+static void give_handle(struct http_client *c, CURL *h)
+{
+    curl_easy_reset(h); /* forgets options and secrets, keeps connections */
+    pthread_mutex_lock(&c->lock);
+    if (c->n_idle < IDLE_HANDLES)
+        c->idle[c->n_idle++] = TAKE_PTR(h);
+    pthread_mutex_unlock(&c->lock);
+    curl_easy_cleanup(h);
+}
+
+/* ---- what the caller gave ---- */
+
+static bool is_token(const char *s)
+{
+    for (; *s; s++)
+        if (!isalnum((unsigned char)*s) && !strchr("!#$%&'*+-.^_`|~", *s))
+            return false;
+    return true;
+}
+
+static bool is_http(const char *url)
+{
+    return strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0;
+}
+
+static int check_call(const struct http_call *call, struct err *e)
+{
+    if (str_blank(call->method) || !is_token(call->method))
+        return err_set(e, ERR_INVALID, "not an HTTP method: \"%s\"",
+                       call->method ? call->method : "");
+    if (str_blank(call->url) || !is_http(call->url))
+        return err_set(e, ERR_INVALID, "not an http or https URL: \"%s\"",
+                       call->url ? call->url : "");
+    if (call->timeout_ms <= 0)
+        return err_set(e, ERR_INVALID, "a request needs a timeout");
+    for (size_t i = 0; call->headers && call->headers[i]; i++) {
+        const char *h = call->headers[i], *colon = strchr(h, ':');
+        if (!colon || colon == h || h[strcspn(h, "\r\n")])
+            return err_set(e, ERR_INVALID, "header %zu is not of the form \"Name: value\"", i + 1);
+    }
+    return 0;
+}
+
+static bool has_header(const struct http_call *call, const char *name)
+{
+    size_t n = strlen(name);
+    for (size_t i = 0; call->headers && call->headers[i]; i++)
+        if (strncasecmp(call->headers[i], name, n) == 0 && call->headers[i][n] == ':')
+            return true;
+    return false;
+}
+
+static int add_line(struct exchange *x, const char *line, struct err *e)
+{
+    struct curl_slist *more = curl_slist_append(x->lines, line);
+    if (!more)
+        return err_nomem(e);
+    x->lines = more;
+    return 0;
+}
+
+static int add_headers(struct exchange *x, const struct http_call *call, struct err *e)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && call->headers && call->headers[i]; i++) {
+        const char *h = call->headers[i], *colon = strchr(h, ':');
+        /* curl drops "Name:"; "Name;" is its way to send an empty value. */
+        if (colon[strspn(colon + 1, " \t") + 1] == '\0') {
+            _cleanup_free_ char *empty = str_fmt("%.*s;", (int)(colon - h), h);
+            rc = empty ? add_line(x, empty, e) : err_nomem(e);
+        } else {
+            rc = add_line(x, h, e);
+        }
+    }
+    /* curl's own ideas: a pause before large bodies, and a form's type for every body. */
+    if (rc == 0 && !has_header(call, "Expect"))
+        rc = add_line(x, "Expect:", e);
+    if (rc == 0 && !has_header(call, "Content-Type"))
+        rc = add_line(x, "Content-Type:", e);
+    return rc;
+}
+
+/* ---- what the server sends ---- */
+
+static size_t take_body(char *data, size_t size, size_t n, void *arg)
+{
+    struct exchange *x = arg;
+    size_t len = size * n;
+    if (len > x->max_body - x->body.len) {
+        x->too_large = true;
+        return 0;
+    }
+    str_append_n(&x->body, data, len);
+    return x->body.oom ? 0 : len;
+}
+
+static size_t take_header(char *data, size_t size, size_t n, void *arg)
+{
+    struct exchange *x = arg;
+    size_t len = size * n;
+    if (len >= 5 && memcmp(data, "HTTP/", 5) == 0) { /* a 100 Continue came before */
+        str_clear(&x->headers);
+        return len;
+    }
+    if (len > (size_t)HEADERS_MAX - x->headers.len) {
+        x->too_large = true;
+        return 0;
+    }
+    const char *colon = memchr(data, ':', len), *end = data + len;
+    if (!colon)
+        return len;
+    for (const char *p = data; p < colon; p++)
+        str_append_c(&x->headers, (char)tolower((unsigned char)*p));
+    const char *v = colon + 1;
+    while (v < end && isspace((unsigned char)*v))
+        v++;
+    while (end > v && isspace((unsigned char)end[-1]))
+        end--;
+    str_append(&x->headers, ": ");
+    str_append_n(&x->headers, v, (size_t)(end - v));
+    str_append_c(&x->headers, '\n');
+    return x->headers.oom ? 0 : len;
+}
+
+/* ---- options ---- */
+
+static bool is_loopback_url(const char *url)
+{
+    const char *host = strstr(url, "://") + 3;
+    static const char *const names[] = {"localhost", "127.", "[::1]"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (strncasecmp(host, names[i], strlen(names[i])) == 0)
+            return true;
+    return false;
+}
+
+static CURLcode set_blob(CURL *h, CURLoption option, const char *pem)
+{
+    struct curl_blob blob = {
+        .data = (void *)(uintptr_t)pem, .len = strlen(pem), .flags = CURL_BLOB_COPY};
+    return curl_easy_setopt(h, option, &blob);
+}
+
+static CURLcode set_tls(CURL *h, const struct http_call *call)
+{
+    CURLcode rc = CURLE_OK;
+    if (call->ca_pem)
+        rc = set_blob(h, CURLOPT_CAINFO_BLOB, call->ca_pem);
+    if (rc == CURLE_OK && call->cert_pem)
+        rc = set_blob(h, CURLOPT_SSLCERT_BLOB, call->cert_pem);
+    if (rc == CURLE_OK && call->key_pem)
+        rc = set_blob(h, CURLOPT_SSLKEY_BLOB, call->key_pem);
+    if (rc == CURLE_OK && call->insecure) {
+        rc = curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 0L);
+        if (rc == CURLE_OK)
+            rc = curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+    return rc;
+}
+
+static CURLcode set_body(CURL *h, const struct http_call *call)
+{
+    if (strcmp(call->method, "HEAD") == 0)
+        return curl_easy_setopt(h, CURLOPT_NOBODY, 1L);
+    /* A POST or PUT without body says so by Content-Length: 0. */
+    bool body =
+        call->body_len || strcmp(call->method, "POST") == 0 || strcmp(call->method, "PUT") == 0;
+    CURLcode rc = CURLE_OK;
+    if (body)
+        rc = curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body_len);
+    if (body && rc == CURLE_OK)
+        rc = curl_easy_setopt(h, CURLOPT_POSTFIELDS, call->body ? call->body : "");
+    if (rc == CURLE_OK)
+        rc = curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, call->method);
+    return rc;
+}
+
+/* Setting an option fails for want of memory or of a feature of the library; the first failure is
+ * kept. */
+#define SET(option, value)                                                                         \
+    do {                                                                                           \
+        if (rc == CURLE_OK)                                                                        \
+            rc = curl_easy_setopt(x->curl, option, value);                                         \
+    } while (0)
+
+static CURLcode set_options(struct exchange *x, const struct http_call *call)
+{
+    CURLcode rc = CURLE_OK;
+    SET(CURLOPT_ERRORBUFFER, x->text);
+    SET(CURLOPT_URL, call->url);
+#if LIBCURL_VERSION_NUM >= 0x075500
+    SET(CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+    SET(CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+    SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+    SET(CURLOPT_FOLLOWLOCATION, 0L);
+    SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_TCP_KEEPALIVE, 1L);
+    SET(CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_S);
+    SET(CURLOPT_TIMEOUT_MS, (long)call->timeout_ms);
+    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)call->timeout_ms);
+    SET(CURLOPT_HTTPHEADER, x->lines);
+    SET(CURLOPT_WRITEFUNCTION, take_body);
+    SET(CURLOPT_WRITEDATA, x);
+    SET(CURLOPT_HEADERFUNCTION, take_header);
+    SET(CURLOPT_HEADERDATA, x);
+    SET(CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)x->max_body);
+    if (call->unix_socket)
+        SET(CURLOPT_UNIX_SOCKET_PATH, call->unix_socket);
+    if (call->unix_socket || is_loopback_url(call->url))
+        SET(CURLOPT_PROXY, ""); /* proxies of the environment are not for this machine */
+    if (rc == CURLE_OK)
+        rc = set_body(x->curl, call);
+    if (rc == CURLE_OK)
+        rc = set_tls(x->curl, call);
+    return rc;
+}
+
+/* ---- the result ---- */
+
+static int code_of(CURLcode rc, const struct exchange *x)
+{
+    bool answering = x->headers.len || x->body.len;
+    switch (rc) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_GOT_NOTHING:
+        return ERR_UNAVAILABLE;
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+        return answering ? ERR_PROTOCOL : ERR_UNAVAILABLE;
+    case CURLE_OPERATION_TIMEDOUT:
+        return ERR_TIMEOUT;
+    case CURLE_FILESIZE_EXCEEDED:
+        return ERR_TOO_LARGE;
+    case CURLE_WRITE_ERROR:
+        return x->too_large ? ERR_TOO_LARGE : ERR_NOMEM;
+    case CURLE_OUT_OF_MEMORY:
+        return ERR_NOMEM;
+    case CURLE_URL_MALFORMAT:
+    case CURLE_LOGIN_DENIED: /* user name in the URL */
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_BAD_FUNCTION_ARGUMENT:
+    case CURLE_NOT_BUILT_IN:
+    case CURLE_UNKNOWN_OPTION:
+        return ERR_INVALID;
+    default:
+        return ERR_PROTOCOL;
+    }
+}
+
+/* Queries may carry secrets: messages name the place only. */
+static int fail(CURLcode rc, const struct exchange *x, const struct http_call *call, struct err *e)
+{
+    int code = code_of(rc, x);
+    const char *why = x->text[0] ? x->text : curl_easy_strerror(rc);
+    if (code == ERR_TOO_LARGE)
+        why = "the answer is larger than allowed";
+    const char *at = strchr(call->url, '@');
+    if (at)
+        return err_set(e, code, "%s: %s", call->method, why);
+    return err_set(e, code, "%s %.*s: %s", call->method, (int)strcspn(call->url, "?#"), call->url,
+                   why);
+}
+
+/* OpenSSL writes without MSG_NOSIGNAL: a SIGPIPE of this thread made here is eaten here. */
+static CURLcode perform_quietly(CURL *h)
+{
+    sigset_t pipe_set, old, pending;
+    sigemptyset(&pipe_set);
+    sigaddset(&pipe_set, SIGPIPE);
+    sigpending(&pending);
+    bool was_pending = sigismember(&pending, SIGPIPE) == 1;
+    pthread_sigmask(SIG_BLOCK, &pipe_set, &old);
+    CURLcode rc = curl_easy_perform(h);
+    if (!was_pending) {
+        struct timespec now = {0, 0};
+        (void)sigtimedwait(&pipe_set, NULL, &now);
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return rc;
+}
+
+static int exchange_run(struct exchange *x, const struct http_call *call, struct http_answer *ret,
+                        struct err *e)
+{
+    int rc = add_headers(x, call, e);
+    if (rc != 0)
+        return rc;
+    CURLcode cc = set_options(x, call);
+    if (cc == CURLE_OK)
+        cc = perform_quietly(x->curl);
+    if (cc != CURLE_OK)
+        return fail(cc, x, call, e);
+    long status = 0;
+    (void)curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status);
+    size_t len = x->body.len;
+    _cleanup_free_ char *body = str_take(&x->body);
+    _cleanup_free_ char *headers = str_take(&x->headers);
+    if (!body || !headers)
+        return err_nomem(e);
+    *ret = (struct http_answer){
+        .status = (int)status, .body = TAKE_PTR(body), .len = len, .headers = TAKE_PTR(headers)};
+    return 0;
+}
+
+int http_client_do(struct http_client *c, const struct http_call *call, struct http_answer *ret,
+                   struct err *e)
+{
+    int rc = check_call(call, e);
+    if (rc != 0)
+        return rc;
+    struct exchange x = {.curl = take_handle(c),
+                         .max_body = call->max_body ? call->max_body : BODY_DEFAULT};
+    if (!x.curl)
+        return err_nomem(e);
+    rc = exchange_run(&x, call, ret, e);
+    give_handle(c, x.curl);
+    curl_slist_free_all(x.lines);
+    str_free(&x.body);
+    str_free(&x.headers);
+    return rc;
+}
