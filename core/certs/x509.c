@@ -1,0 +1,252 @@
+/* CAs and certificates; see certs.h and x509_internal.h. */
+#include "certs/x509_internal.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/rsa.h>
+#include <string.h>
+
+enum { SERIAL_BYTES = 16, DAY_S = 86400, CN_MAX = 64 };
+
+int x509_fail(struct err *e, const char *what)
+{
+    char text[160] = "no reason given";
+    unsigned long code = ERR_peek_last_error();
+    if (code)
+        ERR_error_string_n(code, text, sizeof text);
+    ERR_clear_error();
+    return err_set(e, ERR_INTERNAL, "%s: %s", what, text);
+}
+
+void cert_pair_done(struct cert_pair *p)
+{
+    free(p->cert_pem);
+    p->cert_pem = NULL;
+    secret_free(&p->key_pem);
+}
+
+static int make_key(const char *type, EVP_PKEY **ret, struct err *e)
+{
+    EVP_PKEY *k = NULL;
+    if (strcmp(type, "ec-p256") == 0)
+        k = EVP_EC_gen("P-256");
+    else if (strcmp(type, "ec-p384") == 0)
+        k = EVP_EC_gen("P-384");
+    else if (strcmp(type, "rsa-2048") == 0)
+        k = EVP_RSA_gen(2048);
+    else if (strcmp(type, "rsa-4096") == 0)
+        k = EVP_RSA_gen(4096);
+    else
+        return err_set(e, ERR_CONFIG,
+                       "certificates.ca_key_type is '%s': use ec-p256, ec-p384, rsa-2048 or "
+                       "rsa-4096",
+                       type);
+    *ret = k;
+    return k ? 0 : x509_fail(e, "cannot make a key");
+}
+
+static int set_serial(X509 *cert)
+{
+    unsigned char raw[SERIAL_BYTES];
+    if (RAND_bytes(raw, sizeof raw) != 1)
+        return 0;
+    raw[0] &= 0x7f; /* positive in DER */
+    BIGNUM *n = BN_bin2bn(raw, sizeof raw, NULL);
+    ASN1_INTEGER *serial = n ? BN_to_ASN1_INTEGER(n, NULL) : NULL;
+    int ok = serial && X509_set_serialNumber(cert, serial);
+    ASN1_INTEGER_free(serial);
+    BN_free(n);
+    return ok;
+}
+
+int x509_begin(EVP_PKEY *subject_key, int64_t days, X509 **ret, struct err *e)
+{
+    _cleanup_x509_ X509 *cert = X509_new();
+    if (!cert || !X509_set_version(cert, X509_VERSION_3) || !set_serial(cert) ||
+        !X509_gmtime_adj(X509_getm_notBefore(cert), -DAY_S) ||
+        !X509_time_adj_ex(X509_getm_notAfter(cert), (int)days, 0, NULL) ||
+        !X509_set_pubkey(cert, subject_key))
+        return x509_fail(e, "cannot prepare a certificate");
+    *ret = TAKE_PTR(cert);
+    return 0;
+}
+
+int x509_extend(X509 *cert, int nid, const char *value, struct err *e)
+{
+    X509V3_CTX ctx;
+    X509V3_set_ctx_nodb(&ctx);
+    X509V3_set_ctx(&ctx, cert, cert, NULL, NULL, 0);
+    X509_EXTENSION *x = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
+    int ok = x && X509_add_ext(cert, x, -1);
+    X509_EXTENSION_free(x);
+    return ok ? 0 : x509_fail(e, "cannot add a certificate extension");
+}
+
+int x509_add_ski(X509 *cert, struct err *e)
+{
+    return x509_extend(cert, NID_subject_key_identifier, "hash", e);
+}
+
+static char *bio_text(BIO *b)
+{
+    char *p = NULL;
+    long n = BIO_get_mem_data(b, &p);
+    while (n > 0 && p[n - 1] == '\n')
+        n--;
+    return n > 0 ? strndup(p, (size_t)n) : NULL;
+}
+
+int x509_finish(X509 *cert, EVP_PKEY *issuer_key, char **ret_pem, struct err *e)
+{
+    _cleanup_bio_ BIO *out = BIO_new(BIO_s_mem());
+    if (!out || X509_sign(cert, issuer_key, EVP_sha256()) <= 0 || !PEM_write_bio_X509(out, cert))
+        return x509_fail(e, "cannot sign a certificate");
+    char *pem = bio_text(out);
+    if (!pem)
+        return err_nomem(e);
+    *ret_pem = pem;
+    return 0;
+}
+
+static int key_to_pem(EVP_PKEY *key, struct secret *ret, struct err *e)
+{
+    _cleanup_bio_ BIO *out = BIO_new(BIO_s_secmem());
+    if (!out || !PEM_write_bio_PKCS8PrivateKey(out, key, NULL, NULL, 0, NULL, NULL))
+        return x509_fail(e, "cannot write a private key");
+    char *p = NULL;
+    long n = BIO_get_mem_data(out, &p);
+    return n > 0 && secret_set(ret, p, (size_t)n) == 0 ? 0 : err_nomem(e);
+}
+
+int x509_load_pair(const struct cert_pair *p, X509 **ret_cert, EVP_PKEY **ret_key, struct err *e)
+{
+    if (!p->cert_pem || !p->key_pem.data)
+        return err_set(e, ERR_INTERNAL, "the CA is incomplete");
+    _cleanup_bio_ BIO *cert_in = BIO_new_mem_buf(p->cert_pem, -1);
+    _cleanup_bio_ BIO *key_in = BIO_new_mem_buf(p->key_pem.data, (int)p->key_pem.len);
+    _cleanup_x509_ X509 *cert = cert_in ? PEM_read_bio_X509(cert_in, NULL, NULL, NULL) : NULL;
+    _cleanup_pkey_ EVP_PKEY *key = key_in ? PEM_read_bio_PrivateKey(key_in, NULL, NULL, "") : NULL;
+    if (!cert || !key)
+        return x509_fail(e, "cannot read the CA");
+    if (X509_check_private_key(cert, key) != 1)
+        return x509_fail(e, "the CA's key does not belong to its certificate");
+    *ret_cert = TAKE_PTR(cert);
+    *ret_key = TAKE_PTR(key);
+    return 0;
+}
+
+/* X.509 limits a common name to 64 characters (ub-common-name), counted as characters. */
+static bool name_too_long(const char *s)
+{
+    size_t n = 0;
+    for (; *s; s++)
+        n += ((unsigned char)*s & 0xC0) != 0x80;
+    return n > CN_MAX;
+}
+
+static int set_subject(X509 *cert, const char *cn, const char *o, struct err *e)
+{
+    X509_NAME *name = X509_get_subject_name(cert);
+    if (name_too_long(cn) || (o && name_too_long(o)))
+        return err_set(e, ERR_INVALID, "the common name '%s' is longer than %d characters", cn,
+                       CN_MAX);
+    if (!X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8, (const unsigned char *)cn,
+                                    -1, -1, 0) ||
+        (o && !X509_NAME_add_entry_by_NID(name, NID_organizationName, MBSTRING_UTF8,
+                                          (const unsigned char *)o, -1, -1, 0)))
+        return x509_fail(e, "the subject name can't be used");
+    return 0;
+}
+
+int certs_ca_make(const char *cn, const struct cert_policy *p, struct cert_pair *ret, struct err *e)
+{
+    _cleanup_pkey_ EVP_PKEY *key = NULL;
+    _cleanup_x509_ X509 *cert = NULL;
+    struct cert_pair made = {NULL, SECRET_INIT};
+    int rc = make_key(p->key_type, &key, e);
+    if (rc == 0)
+        rc = x509_begin(key, p->days, &cert, e);
+    if (rc == 0)
+        rc = set_subject(cert, cn, NULL, e);
+    if (rc == 0 && !X509_set_issuer_name(cert, X509_get_subject_name(cert)))
+        rc = x509_fail(e, "cannot set the issuer");
+    if (rc == 0)
+        rc = x509_extend(cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:0", e);
+    if (rc == 0)
+        rc = x509_extend(cert, NID_key_usage, "critical,keyCertSign", e);
+    if (rc == 0)
+        rc = x509_add_ski(cert, e);
+    if (rc == 0)
+        rc = x509_finish(cert, key, &made.cert_pem, e);
+    if (rc == 0)
+        rc = key_to_pem(key, &made.key_pem, e);
+    if (rc == 0)
+        *ret = made;
+    else
+        cert_pair_done(&made);
+    return rc;
+}
+
+/* Names come from drivers: nothing in them may be read as OpenSSL's extension syntax. */
+static int add_names(struct str *san, const char *kind, const struct strv *names, struct err *e)
+{
+    for (size_t i = 0; names && i < names->n; i++) {
+        if (str_blank(names->v[i]) || strpbrk(names->v[i], ",;:@ \t\r\n") != NULL) {
+            /* an IPv6 address has colons and nothing else that is special */
+            if (strcmp(kind, "IP") != 0 || strpbrk(names->v[i], ",;@ \t\r\n"))
+                return err_set(e, ERR_INVALID, "'%s' can't be a certificate's %s name", names->v[i],
+                               kind);
+        }
+        str_printf(san, "%s%s:%s", san->len ? "," : "", kind, names->v[i]);
+    }
+    return san->oom ? err_nomem(e) : 0;
+}
+
+static int add_leaf_extensions(X509 *cert, const struct cert_request *rq, struct err *e)
+{
+    _cleanup_str_ struct str san = STR_INIT;
+    const char *eku = rq->server && rq->client ? "serverAuth,clientAuth"
+                      : rq->server             ? "serverAuth"
+                                               : "clientAuth";
+    int rc = add_names(&san, "DNS", rq->dns, e);
+    if (rc == 0)
+        rc = add_names(&san, "IP", rq->ip, e);
+    if (rc == 0 && san.len)
+        rc = x509_extend(cert, NID_subject_alt_name, str_text(&san), e);
+    if (rc == 0)
+        rc = x509_extend(cert, NID_key_usage, "critical,digitalSignature,keyEncipherment", e);
+    if (rc == 0 && (rq->server || rq->client))
+        rc = x509_extend(cert, NID_ext_key_usage, eku, e);
+    if (rc == 0)
+        rc = x509_extend(cert, NID_basic_constraints, "critical,CA:FALSE", e);
+    return rc == 0 ? x509_add_ski(cert, e) : rc;
+}
+
+int certs_issue(const struct cert_pair *ca, const struct cert_request *rq,
+                const struct cert_policy *p, struct cert_pair *ret, struct err *e)
+{
+    _cleanup_x509_ X509 *ca_cert = NULL, *cert = NULL;
+    _cleanup_pkey_ EVP_PKEY *ca_key = NULL, *key = NULL;
+    struct cert_pair made = {NULL, SECRET_INIT};
+    int rc = x509_load_pair(ca, &ca_cert, &ca_key, e);
+    if (rc == 0)
+        rc = make_key(p->key_type, &key, e);
+    if (rc == 0)
+        rc = x509_begin(key, rq->days > 0 ? rq->days : p->days, &cert, e);
+    if (rc == 0)
+        rc = set_subject(cert, rq->cn, rq->o, e);
+    if (rc == 0 && !X509_set_issuer_name(cert, X509_get_subject_name(ca_cert)))
+        rc = x509_fail(e, "cannot set the issuer");
+    if (rc == 0)
+        rc = add_leaf_extensions(cert, rq, e);
+    if (rc == 0)
+        rc = x509_finish(cert, ca_key, &made.cert_pem, e);
+    if (rc == 0)
+        rc = key_to_pem(key, &made.key_pem, e);
+    if (rc == 0)
+        *ret = made;
+    else
+        cert_pair_done(&made);
+    return rc;
+}
