@@ -1,0 +1,174 @@
+/* The pool: see db.h. Idle connections form a stack, so that few of them stay warm; each is
+ * probed before it is lent, which is what lets writes survive a restart of the server. */
+#include "db/db.h"
+
+#include "base/clock.h"
+#include "config/config.h"
+#include "sql_internal.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+struct db {
+    pthread_mutex_t lock;
+    pthread_cond_t freed; /* monotonic clock */
+    struct conn **idle;   /* stack of n_idle; the array has room for max */
+    size_t n_idle, n_open, max;
+    int64_t wait_ms;
+    struct conn_settings settings;
+    char *conninfo; /* owned, settings points to it */
+};
+
+/* Waits under the lock until a connection is idle or may be opened. *ret NULL: open one. */
+static int wait_turn(struct db *db, struct conn **ret, struct err *e)
+{
+    int64_t until = clock_mono_ms() + db->wait_ms;
+    struct timespec ts = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
+    while (!db->n_idle && db->n_open >= db->max)
+        if (pthread_cond_timedwait(&db->freed, &db->lock, &ts) != 0 && !db->n_idle &&
+            db->n_open >= db->max)
+            return err_set(e, ERR_TIMEOUT, "no database connection became free within %lld ms",
+                           (long long)db->wait_ms);
+    *ret = NULL;
+    if (db->n_idle)
+        *ret = db->idle[--db->n_idle];
+    else
+        db->n_open++;
+    return 0;
+}
+
+static void forget_one(struct db *db)
+{
+    pthread_mutex_lock(&db->lock);
+    db->n_open--;
+    pthread_cond_signal(&db->freed);
+    pthread_mutex_unlock(&db->lock);
+}
+
+int pool_take(struct db *db, struct conn **ret, struct err *e)
+{
+    struct conn *c = NULL;
+    pthread_mutex_lock(&db->lock);
+    int rc = wait_turn(db, &c, e);
+    pthread_mutex_unlock(&db->lock);
+    if (rc)
+        return rc;
+    if (c && !conn_alive(c))
+        conn_close(&c);
+    if (!c) {
+        rc = conn_open(&db->settings, &c, e);
+        if (rc) {
+            forget_one(db);
+            return rc;
+        }
+    }
+    *ret = c;
+    return 0;
+}
+
+void pool_give(struct db *db, struct conn *c)
+{
+    if (!c)
+        return;
+    if (c->broken) {
+        conn_close(&c);
+        forget_one(db);
+        return;
+    }
+    pthread_mutex_lock(&db->lock);
+    db->idle[db->n_idle++] = c;
+    pthread_cond_signal(&db->freed);
+    pthread_mutex_unlock(&db->lock);
+}
+
+static int check_conninfo(const char *text, struct err *e)
+{
+    if (str_blank(text))
+        return err_set(e, ERR_CONFIG, "database.connection is not set");
+    char *why = NULL;
+    PQconninfoOption *parsed = PQconninfoParse(text, &why);
+    if (parsed) {
+        PQconninfoFree(parsed);
+        return 0;
+    }
+    /* what libpq says may quote a piece of the text, and the text may hold a password */
+    PQfreemem(why);
+    return err_set(e, ERR_CONFIG,
+                   "database.connection is not a libpq connection string or URI: check quotes and "
+                   "escapes");
+}
+
+static int db_init(struct db *db, const struct config *cfg, struct err *e)
+{
+    db->max = (size_t)(cfg->database_pool_size > 0 ? cfg->database_pool_size : 1);
+    db->idle = calloc(db->max, sizeof(struct conn *));
+    db->conninfo = str_dup(cfg->database_connection);
+    if (!db->idle || !db->conninfo)
+        return err_nomem(e);
+    db->wait_ms = cfg->database_pool_wait_ms;
+    db->settings = (struct conn_settings){
+        .conninfo = db->conninfo,
+        .connect_timeout_ms = cfg->database_connect_timeout_ms,
+        .statement_timeout_ms = cfg->database_statement_timeout_ms,
+    };
+    return 0;
+}
+
+int db_open(const struct config *cfg, struct db **ret, struct err *e)
+{
+    int rc = check_conninfo(cfg->database_connection, e);
+    if (rc)
+        return rc;
+    struct db *db = calloc(1, sizeof *db);
+    if (!db)
+        return err_nomem(e);
+    pthread_mutex_init(&db->lock, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&db->freed, &attr);
+    pthread_condattr_destroy(&attr);
+    rc = db_init(db, cfg, e);
+    if (!rc)
+        rc = db_ping(db, e);
+    if (rc) {
+        db_close(&db);
+        return rc;
+    }
+    *ret = db;
+    return 0;
+}
+
+void db_close(struct db **dbp)
+{
+    struct db *db = *dbp;
+    *dbp = NULL;
+    if (!db)
+        return;
+    for (size_t i = 0; i < db->n_idle; i++)
+        conn_close(&db->idle[i]);
+    pthread_cond_destroy(&db->freed);
+    pthread_mutex_destroy(&db->lock);
+    if (db->conninfo)
+        explicit_bzero(db->conninfo, strlen(db->conninfo)); /* may hold a password */
+    free(db->conninfo);
+    free(db->idle);
+    free(db);
+}
+
+int db_now(struct db *db, int64_t *ret_us, struct err *e)
+{
+    static const struct sql_stmt now = {"now", "SELECT clock_timestamp()"};
+    _cleanup_result_ PGresult *r = NULL;
+    int rc = sql_read(db, &now, NULL, &r, e);
+    if (!rc)
+        *ret_us = row_time(r, 0, 0);
+    return rc;
+}
+
+int db_ping(struct db *db, struct err *e)
+{
+    int64_t us;
+    return db_now(db, &us, e);
+}

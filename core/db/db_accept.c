@@ -1,0 +1,346 @@
+/* Accepting a create, and the small accepted changes without a driver (health, cancel); see
+ * db_accept.h. accept_change.c does the rest. */
+#include "db/db_accept.h"
+
+#include "accept_internal.h"
+#include "base/uuid.h"
+#include "model/spec.h"
+
+#include <string.h>
+
+int accept_uuid(char **member, struct err *e)
+{
+    if (!str_blank(*member))
+        return 0;
+    char uuid[UUID_TEXT];
+    uuid_make(uuid);
+    return accept_set(member, uuid, e);
+}
+
+int accept_set(char **member, const char *value, struct err *e)
+{
+    char *copy = str_dup(value);
+    if (value && !copy)
+        return err_nomem(e);
+    free(*member);
+    *member = copy;
+    return 0;
+}
+
+/* --- idempotency --- */
+
+static int recall(struct sql_tx *tx, const struct sql_params *key, struct db_idempotency *idem,
+                  struct err *e)
+{
+    static const struct sql_stmt get = {
+        "idem_get", "SELECT hash, resource FROM idempotency WHERE project_id = $1 AND key = $2"};
+    _cleanup_result_ PGresult *r = NULL;
+    int rc = tx_run(tx, &get, key, &r, e);
+    if (rc)
+        return rc;
+    if (PQntuples(r) == 0) /* expired and swept between the two statements */
+        return err_set(e, ERR_BUSY, "the Idempotency-Key was just released; try again");
+    if (!str_eq(row_str(r, 0, 0), idem->hash))
+        return err_set(e, ERR_CONFLICT, "The Idempotency-Key %s was used for another request.",
+                       idem->key);
+    idem->replayed = true;
+    snprintf(idem->resource, sizeof idem->resource, "%s", row_str(r, 0, 1));
+    return 0;
+}
+
+static int sweep(struct sql_tx *tx, struct err *e)
+{
+    static const struct sql_stmt expired = {
+        "idem_sweep", "DELETE FROM idempotency WHERE (project_id, key) IN"
+                      " (SELECT project_id, key FROM idempotency WHERE expires_at < now()"
+                      " ORDER BY expires_at LIMIT 16 FOR UPDATE SKIP LOCKED)"};
+    return tx_run(tx, &expired, NULL, NULL, e);
+}
+
+int accept_claim(struct sql_tx *tx, const char *project_id, const char *resource,
+                 struct db_idempotency *idem, struct err *e)
+{
+    static const struct sql_stmt claim = {
+        "idem_claim",
+        "INSERT INTO idempotency AS i (project_id, key, hash, resource, expires_at)"
+        " VALUES ($1, $2, $3, $4, now() + $5::bigint * interval '1 hour')"
+        " ON CONFLICT (project_id, key) DO UPDATE SET hash = excluded.hash,"
+        " resource = excluded.resource, created_at = now(), expires_at = excluded.expires_at"
+        " WHERE i.expires_at <= now()"};
+    if (!idem || !idem->key)
+        return 0;
+    idem->replayed = false;
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_result_ PGresult *r = NULL;
+    param_str(&p, project_id ? project_id : "");
+    param_str(&p, idem->key);
+    param_str(&p, idem->hash ? idem->hash : "");
+    param_str(&p, resource);
+    param_int(&p, idem->keep_hours);
+    int rc = tx_run(tx, &claim, &p, &r, e);
+    if (rc)
+        return rc;
+    if (sql_changed(r) == 1)
+        return sweep(tx, e);
+    p.n = 2; /* the key alone */
+    return recall(tx, &p, idem, e);
+}
+
+/* --- rows --- */
+
+static void default_int(int64_t *member, int64_t value)
+{
+    if (*member == MODEL_UNSET)
+        *member = value;
+}
+
+int accept_nodegroup(struct sql_tx *tx, struct nodegroup *n, const char *cluster_name,
+                     struct err *e)
+{
+    static const struct sql_stmt insert = {
+        "nodegroup_insert", "INSERT INTO nodegroup ({nodegroup}) VALUES ({$nodegroup})"
+                            " RETURNING id, created_at"};
+    int rc = accept_uuid(&n->uuid, e);
+    if (!rc && !n->role)
+        rc = accept_set(&n->role, "worker", e);
+    if (rc)
+        return rc;
+    default_int(&n->node_count, 1);
+    default_int(&n->min_node_count, 0);
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_result_ PGresult *r = NULL;
+    param_insert(&p, &row_nodegroup, n);
+    rc = tx_run(tx, &insert, &p, &r, e);
+    if (rc == ERR_EXISTS)
+        return err_set(e, rc, "A node group with name %s already exists in the cluster %s.",
+                       n->name, cluster_name);
+    if (rc)
+        return rc;
+    n->id = row_int(r, 0, 0, MODEL_UNSET);
+    n->created_at = row_time(r, 0, 1);
+    return 0;
+}
+
+int accept_operation(struct sql_tx *tx, struct operation *op, int64_t now, struct err *e)
+{
+    static const struct sql_stmt insert = {
+        "operation_insert",
+        "WITH o AS (INSERT INTO operation ({operation}) VALUES ({$operation}) RETURNING *),"
+        " ev AS (INSERT INTO operation_event (operation_id, cluster_id, project_id, code, percent,"
+        " request_id, message) SELECT id, cluster_id, project_id, 'accepted', 0, request_id,"
+        " kind || ' accepted' FROM o) SELECT created_at FROM o"};
+    int rc = accept_set(&op->status, OPS_PENDING, e);
+    if (rc)
+        return rc;
+    default_int(&op->attempt, 0);
+    default_int(&op->host_failures, 0);
+    default_int(&op->steps, 0);
+    default_int(&op->percent, 0);
+    default_int(&op->lease_fence, 0);
+    if (op->due_at == TIME_UNSET)
+        op->due_at = now;
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_result_ PGresult *r = NULL;
+    param_insert(&p, &row_operation, op);
+    rc = tx_run(tx, &insert, &p, &r, e);
+    if (!rc)
+        op->created_at = row_time(r, 0, 0);
+    return rc;
+}
+
+int accept_lock_template(struct sql_tx *tx, const char *uuid, int64_t *ret_now, struct err *e)
+{
+    static const struct sql_stmt lock = {
+        "accept_template", "SELECT now() FROM cluster_template WHERE uuid = $1 FOR SHARE"};
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_result_ PGresult *r = NULL;
+    param_str(&p, uuid);
+    int rc = tx_run(tx, &lock, &p, &r, e);
+    if (rc)
+        return rc;
+    if (PQntuples(r) == 0)
+        return err_set(e, ERR_NOT_FOUND, "ClusterTemplate %s could not be found.", uuid);
+    *ret_now = row_time(r, 0, 0);
+    return 0;
+}
+
+/* --- create --- */
+
+/* Creates of one project are counted one after another; the count needs a statement of its own,
+ * so that it sees what was committed while this one waited for the lock. */
+static int check_quota(struct sql_tx *tx, const struct cluster *c, int64_t limit, struct err *e)
+{
+    static const struct sql_stmt lock = {
+        "quota_lock", "SELECT pg_advisory_xact_lock(hashtextextended($1::text, 7881))"};
+    static const struct sql_stmt of_project = {
+        "quota_project", "SELECT count(*), coalesce((SELECT hard_limit FROM quotas"
+                         " WHERE project_id = $1 AND resource = 'Cluster'), $2::bigint)"
+                         " FROM cluster WHERE project_id = $1"};
+    static const struct sql_stmt of_user = {
+        "quota_user", "SELECT count(*), $2::bigint FROM cluster WHERE user_id = $1"
+                      " AND project_id IS NULL"};
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_result_ PGresult *r = NULL;
+    param_str(&p, c->project_id ? c->project_id : c->user_id);
+    int rc = tx_run(tx, &lock, &p, NULL, e);
+    param_int(&p, limit);
+    if (!rc)
+        rc = tx_run(tx, c->project_id ? &of_project : &of_user, &p, &r, e);
+    if (rc)
+        return rc;
+    limit = row_int(r, 0, 1, 0);
+    if (row_int(r, 0, 0, 0) < limit)
+        return 0;
+    return err_set(e, ERR_QUOTA,
+                   "Resource limit exceeded: You have reached the maximum clusters per project, "
+                   "%lld. You may delete a cluster to make room for a new one.",
+                   (long long)limit);
+}
+
+static int insert_cluster(struct sql_tx *tx, struct cluster *c, struct err *e)
+{
+    /* the first look at its health comes a minute after, or when the create has ended */
+    static const struct sql_stmt insert = {
+        "cluster_insert",
+        "WITH c AS (INSERT INTO cluster ({cluster}) VALUES ({$cluster}) RETURNING *),"
+        " o AS (INSERT INTO observation (cluster_id, due_at) SELECT uuid, CASE"
+        " WHEN " OBSERVED_BY_AGENT("labels") " THEN 'infinity'"
+                                             " ELSE now() + interval '60 seconds' END FROM c) "
+                                             "SELECT id, created_at FROM c"};
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_result_ PGresult *r = NULL;
+    param_insert(&p, &row_cluster, c);
+    int rc = tx_run(tx, &insert, &p, &r, e);
+    if (rc == ERR_EXISTS)
+        return err_set(e, rc, "A cluster with UUID %s already exists.", c->uuid);
+    if (rc)
+        return rc;
+    c->id = row_int(r, 0, 0, MODEL_UNSET);
+    c->created_at = row_time(r, 0, 1);
+    return 0;
+}
+
+/* What the caller left to this function: identity, status, ownership. */
+static int complete(struct cluster *c, struct nodegroup *ngs, size_t n_ngs, struct operation *op,
+                    struct err *e)
+{
+    const char *status = status_on_accept(OP_CREATE);
+    int rc = accept_uuid(&c->uuid, e);
+    if (!rc)
+        rc = accept_set(&c->status, status, e);
+    if (!rc)
+        rc = accept_set(&c->status_reason, NULL, e);
+    c->generation = 1;
+    for (size_t i = 0; !rc && i < n_ngs; i++) {
+        rc = accept_set(&ngs[i].cluster_id, c->uuid, e);
+        if (!rc)
+            rc = accept_set(&ngs[i].project_id, c->project_id, e);
+        if (!rc)
+            rc = accept_set(&ngs[i].status, status, e);
+    }
+    if (!rc)
+        rc = accept_uuid(&op->id, e);
+    if (!rc)
+        rc = accept_set(&op->kind, op_kind_name(OP_CREATE), e);
+    if (!rc)
+        rc = accept_set(&op->cluster_id, c->uuid, e);
+    if (!rc)
+        rc = accept_set(&op->cluster_name, c->name, e);
+    if (!rc)
+        rc = accept_set(&op->project_id, c->project_id, e);
+    if (!rc && !op->user_id)
+        rc = accept_set(&op->user_id, c->user_id, e);
+    if (!rc && !op->driver_id)
+        rc = accept_set(&op->driver_id, c->driver_id, e);
+    op->generation = c->generation;
+    return rc;
+}
+
+int db_accept_create(struct db *db, struct cluster *c, const struct template *t,
+                     struct nodegroup *ngs, size_t n_ngs, struct operation *op,
+                     const json_t *params, int64_t quota_default, struct db_idempotency *idem,
+                     struct err *e)
+{
+    int64_t now = TIME_UNSET;
+    int rc = complete(c, ngs, n_ngs, op, e);
+    if (rc)
+        return rc;
+    _cleanup_tx_ struct sql_tx tx = SQL_TX_INIT;
+    rc = tx_begin(db, &tx, e);
+    if (!rc)
+        rc = accept_claim(&tx, c->project_id, c->uuid, idem, e);
+    if (rc || (idem && idem->key && idem->replayed))
+        return rc;
+    rc = accept_lock_template(&tx, c->cluster_template_id, &now, e);
+    if (!rc)
+        rc = check_quota(&tx, c, quota_default, e);
+    if (!rc)
+        rc = insert_cluster(&tx, c, e);
+    for (size_t i = 0; !rc && i < n_ngs; i++)
+        rc = accept_nodegroup(&tx, &ngs[i], c->name, e);
+    if (rc)
+        return rc;
+    json_decref(op->spec);
+    op->spec = spec_build(c, t, ngs, n_ngs, params);
+    if (!op->spec)
+        return err_nomem(e);
+    rc = accept_operation(&tx, op, now, e);
+    return rc ? rc : tx_commit(&tx, e);
+}
+
+/* --- without a driver --- */
+
+int db_accept_health(struct db *db, const char *cluster_uuid, const char *health_status,
+                     const json_t *reason, struct err *e)
+{
+    static const struct sql_stmt lock = {"health_lock",
+                                         "SELECT status FROM cluster WHERE uuid = $1 FOR UPDATE"};
+    static const struct sql_stmt update = {
+        "health_set", "UPDATE cluster SET health_status = $2, health_status_reason = $3::json,"
+                      " health_at = now(), updated_at = now() WHERE uuid = $1"};
+    _cleanup_tx_ struct sql_tx tx = SQL_TX_INIT;
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_result_ PGresult *r = NULL;
+    param_str(&p, cluster_uuid);
+    int rc = tx_begin(db, &tx, e);
+    if (!rc)
+        rc = tx_run(&tx, &lock, &p, &r, e);
+    if (rc)
+        return rc;
+    if (PQntuples(r) == 0)
+        return err_set(e, ERR_NOT_FOUND, "Cluster %s could not be found.", cluster_uuid);
+    if (!status_updatable(row_str(r, 0, 0)))
+        return err_set(e, ERR_UNSUPPORTED,
+                       "Updating a cluster when status is \"%s\" is not supported.",
+                       row_str(r, 0, 0));
+    param_str(&p, health_status);
+    param_json(&p, reason);
+    rc = tx_run(&tx, &update, &p, NULL, e);
+    return rc ? rc : tx_commit(&tx, e);
+}
+
+int db_accept_cancel(struct db *db, const char *operation_id, const char *actor, struct err *e)
+{
+    static const struct sql_stmt cancel = {
+        "cancel",
+        "WITH o AS (SELECT id, status IN " UNFINISHED " AS unfinished FROM operation"
+        " WHERE id = $1 FOR UPDATE),"
+        " u AS (UPDATE operation p SET cancel_requested = true, due_at = now(), updated_at = now()"
+        " FROM o WHERE p.id = o.id AND o.unfinished AND NOT p.cancel_requested RETURNING p.*),"
+        " ev AS (INSERT INTO operation_event (operation_id, cluster_id, project_id, code, actor,"
+        " percent, message) SELECT id, cluster_id, project_id, 'cancel-requested', $2::text,"
+        " percent, 'cancel requested' FROM u)"
+        " SELECT unfinished FROM o"};
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_result_ PGresult *r = NULL;
+    param_str(&p, operation_id);
+    param_str(&p, actor);
+    int rc = sql_write(db, &cancel, &p, &r, e);
+    if (rc)
+        return rc;
+    if (PQntuples(r) == 0)
+        return err_set(e, ERR_NOT_FOUND, "Operation %s could not be found.", operation_id);
+    if (!row_bool(r, 0, 0))
+        return err_set(e, ERR_CONFLICT, "Operation %s has ended already.", operation_id);
+    return 0;
+}
