@@ -1,0 +1,175 @@
+/* See conversation.h. */
+#include "drivers/conversation.h"
+
+#include "base/clock.h"
+#include "drivers/contract.h"
+#include "drivers/host_services.h"
+#include "magnum/error.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+
+struct talk {
+    struct driver_pool *p;
+    struct child *c;
+    const struct coe_call *call;
+    const struct verb *verb;
+    struct coe_result *ret;
+    uint32_t id;
+    int64_t soft_ms; /* the budget ends: cancelled() says yes */
+    int64_t hard_ms; /* the host is ended */
+    bool stopping;
+    bool fenced;
+    int log_fd;
+};
+
+/* borrowed values are counted up: json_pack takes one reference of each */
+static json_t *share(const json_t *j)
+{
+    return j ? json_incref((json_t *)j) : json_null();
+}
+
+static json_t *pack_call(const struct coe_call *c)
+{
+    json_t *op = json_pack(
+        "{s:I,s:I,s:I,s:s?,s:s?,s:s?,s:s?,s:s?,s:I,s:I,s:I}", "kind", (json_int_t)c->op_kind,
+        "flags", (json_int_t)c->flags, "attempt", (json_int_t)c->attempt, "op_id", c->op_id,
+        "cluster_id", c->cluster_id, "project_id", c->project_id, "nodegroup_id", c->nodegroup_id,
+        "request_id", c->request_id, "generation", (json_int_t)c->generation, "deadline_unix_ms",
+        (json_int_t)c->deadline_unix_ms, "budget_ms", (json_int_t)c->budget_ms);
+    return json_pack("{s:s,s:s,s:o,s:o,s:o,s:s?,s:o}", "interface", c->interface, "verb", c->verb,
+                     "op", op, "spec", share(c->spec), "prior", share(c->prior), "state", c->state,
+                     "args", share(c->args));
+}
+
+static int broken(struct err *e, const char *why)
+{
+    return err_set(e, ERR_PROTOCOL, "%s", why);
+}
+
+static int answer_upcall(struct talk *t, const struct frame *f, struct err *e)
+{
+    int64_t now = clock_mono_ms();
+    struct service_call s = {.cfg = t->p->cfg,
+                             .plugin = t->c->driver->plugin,
+                             .call = t->call,
+                             .log = &t->c->log,
+                             .result = t->ret,
+                             .left_ms = t->soft_ms - now,
+                             .cancelled = now >= t->soft_ms || atomic_load(&t->p->stopping),
+                             .fenced = t->fenced};
+    json_t *reply = services_answer(&s, f->body);
+    t->fenced = s.fenced;
+    if (!reply)
+        return broken(e, "the driver's process sent a malformed request");
+    size_t max = (size_t)t->p->cfg->drivers_max_frame_bytes;
+    /* The host waits for this: it takes in bytes at once or never. */
+    int64_t until = clock_mono_ms() + t->p->cfg->drivers_start_timeout_ms;
+    int rc = frame_write(t->c->conn.sock, max, FRAME_UPREPLY, t->id, reply, until);
+    json_decref(reply);
+    if (rc == FRAME_E_TOO_LARGE) {
+        json_t *small = json_pack("{s:i,s:{s:s,s:s}}", "rc", MAG_E_UNAVAILABLE, "error", "reason",
+                                  "AnswerTooLarge", "message",
+                                  "the answer of the backend is larger than a frame may be");
+        rc = small ? frame_write(t->c->conn.sock, max, FRAME_UPREPLY, t->id, small, until)
+                   : FRAME_E_NO_MEMORY;
+        json_decref(small);
+    }
+    return rc == FRAME_OK ? 0 : broken(e, frame_error(rc));
+}
+
+/* *done: the result is there. */
+static int take_frame(struct talk *t, const struct frame *f, bool *done, struct err *e)
+{
+    if (f->type == FRAME_LOG) {
+        child_log_frame(&t->c->log, f->body);
+        return 0;
+    }
+    if (f->call != t->id)
+        return broken(e, "the driver's process answered another call");
+    if (f->type == FRAME_UPCALL)
+        return answer_upcall(t, f, e);
+    if (f->type != FRAME_RESULT)
+        return broken(e, "the driver's process sent a frame of the wrong kind");
+    *done = true;
+    return contract_result(t->verb, f->body, &t->c->log, t->ret, e);
+}
+
+/* Waits for something to happen: a frame, output, the pool's stop, the process's end, the time. */
+static int wait_event(struct talk *t, bool *ended, struct err *e)
+{
+    int64_t left = t->hard_ms - clock_mono_ms();
+    if (left <= 0 && t->stopping)
+        return err_set(e, ERR_CANCELLED, "the conductor is stopping");
+    if (left <= 0)
+        return err_set(e, ERR_TIMEOUT, "no answer within %lld ms",
+                       (long long)(t->call->budget_ms + t->p->cfg->drivers_kill_grace_ms));
+    struct pollfd v[4] = {{.fd = t->c->conn.sock, .events = POLLIN},
+                          {.fd = t->c->conn.end_fd, .events = POLLIN},
+                          {.fd = t->log_fd, .events = POLLIN},
+                          {.fd = t->stopping ? -1 : t->p->stop_fd, .events = POLLIN}};
+    if (poll(v, 4, left > INT_MAX ? INT_MAX : (int)left) < 0 && errno != EINTR)
+        return err_errno(e, errno, "cannot wait for a driver host");
+    if (v[2].revents && !child_log_pump(&t->c->log, t->log_fd))
+        t->log_fd = -1;
+    if (v[3].revents) {
+        int64_t at = atomic_load(&t->p->stop_at_ms);
+        t->stopping = true;
+        t->hard_ms = at < t->hard_ms ? at : t->hard_ms;
+    }
+    *ended = v[1].revents != 0;
+    return 0;
+}
+
+static int listen_to(struct talk *t, struct err *e)
+{
+    bool done = false, ended = false;
+    for (;;) {
+        struct frame f = {0};
+        int rc = frame_reader_poll(&t->c->in, t->c->conn.sock, &f);
+        if (rc == FRAME_MORE && ended)
+            return broken(e, "the driver's process ended");
+        if (rc == FRAME_MORE) {
+            rc = wait_event(t, &ended, e);
+            if (rc != 0)
+                return rc;
+            continue;
+        }
+        if (rc != FRAME_OK)
+            return broken(e, frame_error(rc));
+        rc = take_frame(t, &f, &done, e);
+        frame_done(&f);
+        if (rc != 0 || done)
+            return rc;
+        if (clock_mono_ms() >= t->hard_ms && (rc = wait_event(t, &ended, e)) != 0)
+            return rc; /* a host that never stops asking is out of time as well */
+    }
+}
+
+int converse(struct driver_pool *p, struct child *c, const struct coe_call *call,
+             const struct verb *verb, struct coe_result *ret, struct err *e)
+{
+    int64_t now = clock_mono_ms();
+    struct talk t = {.p = p,
+                     .c = c,
+                     .call = call,
+                     .verb = verb,
+                     .ret = ret,
+                     .id = ++c->calls,
+                     .soft_ms = now + call->budget_ms,
+                     .hard_ms = now + call->budget_ms + p->cfg->drivers_kill_grace_ms,
+                     .log_fd = c->conn.log_fd};
+    _cleanup_json_ json_t *body = pack_call(call);
+    if (!body)
+        return err_nomem(e);
+    int rc = frame_write(c->conn.sock, (size_t)p->cfg->drivers_max_frame_bytes, FRAME_CALL, t.id,
+                         body, t.hard_ms);
+    if (rc == FRAME_E_TOO_LARGE)
+        return err_set(e, ERR_TOO_LARGE, "the call is larger than drivers.max_frame_bytes");
+    if (rc == FRAME_E_NO_MEMORY)
+        return err_nomem(e);
+    if (rc != FRAME_OK)
+        return broken(e, frame_error(rc));
+    return listen_to(&t, e);
+}
