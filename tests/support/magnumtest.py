@@ -349,6 +349,88 @@ def left_behind(marks):
     return found
 
 
+# ---- local Swarm clusters ----
+
+SWARM_ID = "org.openstack.magnum.swarm"
+
+
+def swarm_options(**config):
+    """Options for magnum-allinone that set keys of the Swarm driver's own configuration."""
+    return [x for k, v in config.items() for x in ("--set", f"driver_config.{SWARM_ID}.{k}={v}")]
+
+
+def swarm_dirs(stack):
+    """Directories of clusters below the driver's state directory."""
+    top = stack.state / "swarm"
+    return sorted(str(p) for p in top.iterdir() if p.is_dir()) if top.is_dir() else []
+
+
+def node_dirs(stack, uuid):
+    """Directories of one cluster's nodes, the manager's first."""
+    for top in (stack.state / "swarm").iterdir():
+        record = top / "uuid"
+        if record.exists() and record.read_text().strip() == uuid:
+            return sorted((p for p in top.glob("n[0-9]*") if p.is_dir()),
+                          key=lambda p: int(p.name[1:]))
+    return []
+
+
+def node_pids(stack, uuid):
+    """First processes of the nodes that live, in the order of node_dirs."""
+    found = []
+    for d in node_dirs(stack, uuid):
+        with contextlib.suppress(OSError, ValueError):
+            pid = json.loads((d / "node.json").read_text())["pid"]
+            if alive(pid):
+                found.append(pid)
+    return found
+
+
+def node_namespaces(uuid):
+    """Network namespaces of one cluster's nodes, without its fabric."""
+    top = pathlib.Path("/run/netns")
+    return sorted(n for n in (os.listdir(top) if top.is_dir() else [])
+                  if n.startswith(f"mag-{uuid}-n"))
+
+
+def import_busybox(stack, uuid):
+    """Gives every node of a cluster the image magnum-local/busybox:1; there is no registry."""
+    with tempfile.TemporaryDirectory() as top:
+        root = pathlib.Path(top) / "root"
+        (root / "bin").mkdir(parents=True)
+        shutil.copy("/bin/busybox", root / "bin/busybox")
+        (root / "bin/sh").symlink_to("busybox")
+        tar = pathlib.Path(top) / "root.tar"
+        subprocess.run(["tar", "-C", str(root), "-cf", str(tar), "."], check=True)
+        for d in node_dirs(stack, uuid):
+            subprocess.run(["/usr/bin/docker", "-H", f"unix://{d}/docker.sock", "import", str(tar),
+                            "magnum-local/busybox:1"], check=True, capture_output=True)
+
+
+def rows_left(stack, uuid):
+    """{table: rows} of a deleted cluster that should be gone; its operations stay as history."""
+    tables = stack.sql("SELECT table_name FROM information_schema.columns WHERE column_name = "
+                       "'cluster_id' AND table_schema = 'public'")
+    left = {}
+    for (table,) in tables:
+        if table in ("operation", "operation_event"):
+            continue
+        n = int(stack.sql(f"SELECT count(*) FROM {table} WHERE cluster_id = '{uuid}'")[0][0])
+        if n:
+            left[table] = n
+    n = int(stack.sql(f"SELECT count(*) FROM cluster WHERE uuid = '{uuid}'")[0][0])
+    if n:
+        left["cluster"] = n
+    return left
+
+
+def delete_all(stack, timeout=120):
+    """Deletes what a failed test left; the nodes are no children of magnum-allinone."""
+    for c in stack.client.clusters():
+        stack.client("DELETE", f"/v1/clusters/{c['uuid']}")
+    wait_for("all clusters to be gone", lambda: not stack.client.clusters(), timeout)
+
+
 # ---- running ----
 
 def main(module_name, cases):

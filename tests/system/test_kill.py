@@ -1,0 +1,182 @@
+"""kill -9 of each process at random points of create, scale and delete: afterwards every accepted
+operation has ended, and nodes, namespaces and rows are counted exactly.
+
+MAGNUM_KILL_SEED chooses the points (printed), MAGNUM_KILL_POINTS how many per process (20).
+Clusters go through their life in threads of their own while the main thread kills.
+"""
+import http.client
+import os
+import random
+import signal
+import threading
+import time
+import traceback
+
+import magnumtest as mt
+from magnumtest import check, check_equal, wait_for
+
+SEED = int(os.environ.get("MAGNUM_KILL_SEED", "1"))
+POINTS = int(os.environ.get("MAGNUM_KILL_POINTS", "20"))
+PROCESSES = ("magnum-conductor", "magnum-driver-host", "magnum-api", "postgres")
+# Deaths that the test causes must not count as a driver's own; leases run out sooner than usual so
+# that a test of eighty kills ends today.
+OPTIONS = [x for o in ("conductor.host_failures=100", "drivers.quarantine_deaths=1000",
+                       "conductor.lease_ms=2000", "conductor.heartbeat_ms=500",
+                       "conductor.blocked_after_s=3600", "quotas.max_clusters_per_project=100000")
+           for x in ("--set", o)]
+
+
+def stubborn(call, what, timeout=60):
+    """Repeats a request that a kill may have cut off or that found no database."""
+    def attempt():
+        try:
+            answer = call()
+        except (OSError, http.client.HTTPException):
+            return None
+        return None if answer.status >= 500 else answer
+    return wait_for(what, attempt, timeout, 0.05)
+
+
+class Life(threading.Thread):
+    """One cluster from create over scale to delete, asked for as a patient client does it."""
+
+    def __init__(self, stack, template, name, real, seed):
+        super().__init__(name=name)
+        self.stack, self.template, self.real = stack, template, real
+        self.random = random.Random(seed)
+        self.error = None
+
+    def run(self):
+        try:
+            self.live()
+        except Exception:  # told by the main thread
+            self.error = f"{self.name}: {traceback.format_exc()}"
+
+    def request(self, *args, **kw):
+        return stubborn(lambda: self.stack.client(*args, **kw), f"{args[0]} {args[1]}")
+
+    def live(self):
+        body = dict(name=self.name, cluster_template_id=self.template, node_count=1,
+                    master_count=1)
+        answer = self.request("POST", "/v1/clusters", body,
+                              headers={"Idempotency-Key": f"key-{self.name}"})
+        check_equal(answer.status, 202, f"create {self.name}: {answer}")
+        self.uuid = answer.json()["uuid"]
+        self.until("CREATE_COMPLETE")
+        self.count(1, 1)
+        count = self.random.choice([2, 3] if self.real else [0, 2, 5])
+        self.resize(count)
+        self.count(1, count)
+        answer = self.request("DELETE", f"/v1/clusters/{self.uuid}")
+        check(answer.status in (204, 404), f"delete {self.name}: {answer}")
+        self.until("GONE")
+        self.nothing_left()
+
+    def resize(self, count):
+        """A resize whose answer was cut off is asked again; it may have begun or ended by then."""
+        path = f"/v1/clusters/{self.uuid}/actions/resize"
+        answer = self.request("POST", path, dict(node_count=count))
+        if answer.status != 202:
+            check(answer.status in (400, 409), f"resize {self.name}: {answer}")
+        self.until("UPDATE_COMPLETE")
+
+    def until(self, wanted):
+        def there():
+            answer = self.request("GET", f"/v1/clusters/{self.uuid}")
+            status = answer.json()["status"] if answer.status == 200 else "GONE"
+            if status.endswith("FAILED"):
+                raise RuntimeError(f"{self.name} is {status}: {answer.json()['status_reason']}")
+            return status == wanted
+        wait_for(f"{self.name} to be {wanted}", there, 120, 0.05)
+
+    def count(self, masters, workers):
+        cluster = self.request("GET", f"/v1/clusters/{self.uuid}").json()
+        check_equal((cluster["master_count"], cluster["node_count"]), (masters, workers),
+                    f"counts of {self.name}")
+        if not self.real:
+            return
+        total = masters + workers
+        check_equal(len(mt.node_namespaces(self.uuid)), total, f"namespaces of {self.name}")
+        check_equal(len(mt.node_dirs(self.stack, self.uuid)), total, f"directories of {self.name}")
+        check_equal(len(mt.node_pids(self.stack, self.uuid)), total, f"processes of {self.name}")
+        daemons = [p for p in mt.pids() if mt.program_of(p) == "dockerd" and mt.alive(p)
+                   and self.mine(p)]
+        check_equal(len(daemons), total, f"dockerds of {self.name}")
+
+    def mine(self, pid):
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            line = f.read().decode(errors="replace")
+        return any(f"{d}/" in line for d in map(str, mt.node_dirs(self.stack, self.uuid)))
+
+    def nothing_left(self):
+        check_equal(mt.left_behind([self.uuid]), [], f"left of {self.name}")
+        rows = stubborn_rows(self.stack, self.uuid)
+        check_equal(rows, {}, f"rows of {self.name}")
+
+
+def stubborn_rows(stack, uuid):
+    def attempt():
+        try:
+            return [mt.rows_left(stack, uuid)]
+        except Exception:  # psql failed: the database is just being started again
+            return None
+    return wait_for("the database", attempt, 60)[0]
+
+
+def victim(stack, program):
+    if program == "magnum-driver-host":
+        hosts = stack.driver_hosts()
+        return hosts[0] if hosts else None
+    return stack.child(program)
+
+
+def kill_at_random_points(program, real):
+    """POINTS kills of `program`, spread over the lives of clusters that begin as others end."""
+    chance = random.Random(f"{SEED}-{program}-{real}")
+    print(f"seed {SEED}: {POINTS} kills of {program}, {'swarm' if real else 'simulator'}",
+          flush=True)
+    with mt.Allinone(options=OPTIONS) as stack:
+        stack.start()
+        template = (stack.client.template("swarm") if real else simulator(stack))
+        lives, ended, kills, number = [], [], 0, 0
+        target = 2 if real else 12
+        while kills < POINTS or lives:
+            while kills < POINTS and len(lives) < target:
+                number += 1
+                lives.append(Life(stack, template, f"c{number}", real, f"{SEED}-{number}"))
+                lives[-1].start()
+            if kills < POINTS:
+                # not a wait for a condition: the random point itself
+                time.sleep(chance.uniform(0.05, 1.5 if real else 0.4))
+                pid = wait_for(f"{program} to be there", lambda: victim(stack, program), 60)
+                os.kill(pid, signal.SIGKILL)
+                kills += 1
+                wait_for(f"{program} to be gone", lambda p=pid: not mt.alive(p), 10)
+            for life in [x for x in lives if kills >= POINTS or not x.is_alive()]:
+                life.join(300 * mt.SLOW)
+                check(not life.is_alive(), f"{life.name} does not end")
+                lives.remove(life)
+                ended.append(life)
+                if life.error:
+                    raise RuntimeError(life.error)
+        print(f"  {kills} kills, {len(ended)} clusters lived to the end", flush=True)
+        unfinished = stack.sql("SELECT id, kind, status FROM operation WHERE finished_at IS NULL")
+        check_equal(unfinished, [], "operations that did not end")
+        check_equal(stack.client.clusters(), [], "clusters")
+        check_equal(mt.swarm_dirs(stack), [], "directories of nodes")
+        check_equal(stack.stop(), 0, "exit status")
+
+
+def simulator(stack):
+    return stack.client("POST", "/v1/clustertemplates", mt.simulator_template("sim", delay_ms=300),
+                        want=201).json()["uuid"]
+
+
+def case(program, real):
+    def run():
+        kill_at_random_points(program, real)
+    run.__name__ = f"{'swarm' if real else 'simulator'}_survives_kills_of_{program}"
+    return run
+
+
+mt.main(__name__, [case(p, real) for real in (False, True) for p in PROCESSES])
