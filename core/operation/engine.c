@@ -39,6 +39,8 @@ int engine_load(struct engine_state *s, const struct operation *op, struct err *
 
     bool known = op_kind_parse(op->kind, &s->kind);
     s->status = status_parse(op->status);
+    if (s->status == ENG_RUNNING && str_blank(op->stage))
+        s->status = ENG_PENDING; /* leased before, but nothing was begun */
     for (unsigned i = 0; engine_stages(s->kind)[i].name; i++)
         if (str_eq(engine_stages(s->kind)[i].name, op->stage))
             s->stage = i;
@@ -69,7 +71,7 @@ int engine_load(struct engine_state *s, const struct operation *op, struct err *
 }
 
 /* ---- going on ---- */
-/* May the driver have been called already? The row says RUNNING and the stage before it is. */
+/* May the driver have been called already? The row names its stage before that happens. */
 static bool touched(const struct engine_state *s)
 {
     return s->status != ENG_PENDING && turn_stage(s)->interface;

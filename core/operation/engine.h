@@ -78,7 +78,7 @@ struct engine_env {
 
 /* ---- state ---- */
 enum engine_status {
-    ENG_PENDING,
+    ENG_PENDING, /* nothing was begun: the row names no stage */
     ENG_RUNNING,
     ENG_BLOCKED,
     ENG_SUCCEEDED,

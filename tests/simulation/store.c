@@ -160,6 +160,8 @@ int store_lease(struct sim *m, int64_t owner, int max, int *ret_ops)
                      !op_status_final(m->store.ops[k].row.status);
         if (o->row.due_at > m->now || (older && m->opt->bug != BUG_OLDER_LEASED))
             continue;
+        if (str_eq(o->row.status, OPS_PENDING))
+            set(&o->row.status, OPS_RUNNING);
         o->lease_owner = owner;
         o->row.lease_fence++;
         o->row.lease_until = m->now + LEASE;
@@ -205,7 +207,8 @@ int store_checkpoint(struct sim *m, const struct sim_guard *g)
 
 static void put(struct sim *m, struct sim_op *o, const struct engine_state *s)
 {
-    set(&o->row.stage, engine_stages(s->kind)[s->stage].name);
+    if (s->status != ENG_PENDING)
+        set(&o->row.stage, engine_stages(s->kind)[s->stage].name);
     set(&o->row.message, s->message);
     o->row.attempt = s->attempt;
     o->row.host_failures = s->host_failures;
@@ -234,7 +237,7 @@ int store_store(struct sim *m, const struct sim_guard *g, const struct engine_st
     if (rc)
         return rc;
     put(m, o, s);
-    if (!op_status_final(o->row.status))
+    if (!op_status_final(o->row.status) && s->status != ENG_PENDING)
         set(&o->row.status, engine_status_name(s->status));
     if (a->progress)
         o->row.progress_at = m->now;

@@ -193,6 +193,12 @@ static void the_row_is_read_back(void)
     CU_ASSERT_EQUAL(s.deadline_us, 77);
     CU_ASSERT_EQUAL(s.progress_us, TIME_UNSET);
     CU_ASSERT_STRING_EQUAL(s.trouble.code, "Unavailable");
+    free(op.stage);
+    op.stage = NULL;
+    free(op.status);
+    op.status = strdup("RUNNING"); /* leased, but its runner died before it began */
+    ASSERT_OK(engine_load(&s, &op, &e), &e);
+    CU_ASSERT_EQUAL(s.status, ENG_PENDING);
     free(op.kind);
     op.kind = strdup("dance");
     CU_ASSERT_EQUAL(engine_load(&s, &op, &e), ERR_INVALID);
