@@ -1,0 +1,164 @@
+/* CURVE keys: made by magnum-keygen, loaded by client and server, and the gate that lets only the
+ * public keys in authorized/ in (czmq's zauth). See rpc.h for the files. */
+#include "base/io.h"
+#include "rpc/rpc_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Written beside its place and renamed, so that nobody ever reads half a key. */
+static int save(zcert_t *cert, const char *path, bool with_secret, struct err *e)
+{
+    _cleanup_free_ char *tmp = str_fmt("%s.new", path);
+    if (!tmp)
+        return err_nomem(e);
+    int rc = 0;
+    /* Made with its mode first: never readable by others, not even for a moment. */
+    _cleanup_close_ int fd =
+        open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, with_secret ? 0600 : 0644);
+    if (fd < 0 || fchmod(fd, with_secret ? 0600 : 0644) < 0)
+        return err_errno(e, errno, "cannot write %s", tmp);
+    if ((with_secret ? zcert_save_secret(cert, tmp) : zcert_save_public(cert, tmp)) < 0)
+        rc = err_errno(e, errno ? errno : EIO, "cannot write %s", tmp);
+    else if (fsync(fd) < 0 || rename(tmp, path) < 0)
+        rc = err_errno(e, errno, "cannot write %s", path);
+    if (rc < 0)
+        (void)unlink(tmp);
+    return rc;
+}
+
+static int make_one(const char *dir, const char *name, bool force, struct err *e)
+{
+    _cleanup_free_ char *path = str_fmt("%s/%s", dir, name);
+    if (!path)
+        return err_nomem(e);
+    struct stat st;
+    if (!force && lstat(path, &st) == 0)
+        return 0;
+    zcert_t *cert = zcert_new();
+    if (!cert)
+        return err_set(e, ERR_INTERNAL, "ZeroMQ was built without CURVE");
+    zcert_set_meta(cert, "name", "%s", name);
+    int rc = save(cert, path, true, e);
+    zcert_destroy(&cert);
+    return rc;
+}
+
+/* The API's public key into authorized/, whether its key is new or was there before. */
+static int authorize(const char *dir, struct err *e)
+{
+    zcert_t *api = NULL;
+    int rc = rpc_key_load(dir, "api.key", &api, e);
+    if (rc < 0)
+        return rc;
+    _cleanup_free_ char *path = str_fmt("%s/authorized/api.key", dir);
+    rc = path ? save(api, path, false, e) : err_nomem(e);
+    zcert_destroy(&api);
+    return rc;
+}
+
+int rpc_keys_make(const char *dir, bool force, struct err *e)
+{
+    _cleanup_free_ char *authorized = str_fmt("%s/authorized", dir);
+    if (!authorized)
+        return err_nomem(e);
+    struct stat st;
+    bool fresh = stat(dir, &st) < 0;
+    int rc = io_mkdirs(authorized, 0755, e);
+    if (rc < 0)
+        return rc;
+    if (fresh && chmod(dir, 0700) < 0)
+        return err_errno(e, errno, "cannot set the mode of %s", dir);
+    rc = make_one(dir, "conductor.key", force, e);
+    if (rc == 0)
+        rc = make_one(dir, "api.key", force, e);
+    return rc < 0 ? rc : authorize(dir, e);
+}
+
+int rpc_key_load(const char *dir, const char *name, zcert_t **ret, struct err *e)
+{
+    _cleanup_free_ char *path = str_fmt("%s/%s", dir, name);
+    if (!path)
+        return err_nomem(e);
+    struct stat st;
+    if (stat(path, &st) < 0)
+        return err_set(e, ERR_CONFIG, "no key %s (%s): make it with magnum-keygen --dir %s", path,
+                       strerror(errno), dir);
+    if (!S_ISREG(st.st_mode))
+        return err_set(e, ERR_CONFIG, "%s is not a file", path);
+    if (st.st_mode & 077)
+        return err_set(e, ERR_CONFIG, "%s can be read by others: chmod 600 %s", path, path);
+    if (access(path, R_OK) < 0)
+        return err_set(e, ERR_CONFIG, "cannot read %s: %s", path, strerror(errno));
+    zcert_t *cert = zcert_load(path);
+    static const byte none[32];
+    if (!cert || memcmp(zcert_secret_key(cert), none, sizeof none) == 0) {
+        zcert_destroy(&cert);
+        return err_set(e, ERR_CONFIG, "%s is not a key made by magnum-keygen", path);
+    }
+    *ret = cert;
+    return 0;
+}
+
+/* ---- the gate ---- */
+static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
+static zactor_t *gate;
+static unsigned gate_users;
+static char *gate_dir;
+
+static int gate_start(const char *authorized, struct err *e)
+{
+    char *copy = strdup(authorized);
+    if (!copy)
+        return err_nomem(e);
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    gate = zactor_new(zauth, NULL);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (!gate || zstr_sendx(gate, "CURVE", authorized, NULL) < 0 || zsock_wait(gate) < 0) {
+        zactor_destroy(&gate);
+        free(copy);
+        return err_set(e, ERR_INTERNAL, "cannot start ZeroMQ authentication");
+    }
+    gate_dir = copy;
+    return 0;
+}
+
+int rpc_gate_open(const char *dir, struct err *e)
+{
+    _cleanup_free_ char *authorized = str_fmt("%s/authorized", dir);
+    if (!authorized)
+        return err_nomem(e);
+    struct stat st;
+    if (stat(authorized, &st) < 0 || !S_ISDIR(st.st_mode))
+        return err_set(e, ERR_CONFIG, "no directory %s: make it with magnum-keygen --dir %s",
+                       authorized, dir);
+    if (st.st_mode & 022)
+        return err_set(e, ERR_CONFIG, "%s can be written by others: chmod go-w %s", authorized,
+                       authorized);
+    int rc = 0;
+    pthread_mutex_lock(&gate_lock);
+    if (gate_users == 0)
+        rc = gate_start(authorized, e);
+    else if (strcmp(gate_dir, authorized) != 0)
+        rc = err_set(e, ERR_CONFIG, "this process already lets in the keys of %s", gate_dir);
+    if (rc == 0)
+        gate_users++;
+    pthread_mutex_unlock(&gate_lock);
+    return rc;
+}
+
+void rpc_gate_close(void)
+{
+    pthread_mutex_lock(&gate_lock);
+    if (--gate_users == 0) {
+        zactor_destroy(&gate);
+        free(gate_dir);
+        gate_dir = NULL;
+    }
+    pthread_mutex_unlock(&gate_lock);
+}
