@@ -447,7 +447,7 @@ static void greet(const struct allinone *a)
         "In another shell:\n"
         "  . %s/env.sh\n"
         "  magnum cluster template create first --coe swarm --server-type local --image linux\n"
-        "  magnum cluster create hello --template first --node-count 2 --wait\n"
+        "  magnum cluster create hello --cluster-template first --node-count 2 --wait\n"
         "  magnum cluster list\n"
         "\n"
         "Logs are in %s/log. Ctrl-C stops Magnum; clusters go on running.",
