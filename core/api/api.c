@@ -1,0 +1,384 @@
+/* The way of a request: request id, authentication, version, route, arguments, handler, error body.
+ * See api.h; the order of the steps decides which refusal a wrong request gets (api.md 1, 2). */
+#include "api/api.h"
+
+#include "api/api_internal.h"
+#include "api/body.h"
+#include "api/catalog.h"
+#include "api/driver_cache.h"
+#include "api/errors.h"
+#include "api/text.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/uuid.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+static const char *header_of(const void *rq, const char *name)
+{
+    return http_request_header(rq, name);
+}
+
+/* Exactly "/" and "/v1", with any number of slashes behind, and the suffix .json. */
+static bool is_public(const char *path)
+{
+    const char *p = path + strspn(path, "/");
+    if (strncmp(p, "v1", 2) == 0)
+        p += 2;
+    if (strncmp(p, ".json", 5) == 0)
+        p += 5;
+    return p[strspn(p, "/")] == '\0';
+}
+
+/* Links name the host the client asked for; a Host header that is none is not repeated. */
+static void set_base(struct api_call *c)
+{
+    const struct config *cfg = c->api->cfg;
+    const char *host = http_request_header(c->rq, "Host");
+    size_t n = strlen(cfg->api_public_url);
+    if (n) {
+        while (n && cfg->api_public_url[n - 1] == '/')
+            n--;
+        snprintf(c->base, sizeof c->base, "%.*s", (int)n, cfg->api_public_url);
+        return;
+    }
+    if (host && *host && strlen(host) < 256) {
+        size_t good = 0;
+        while (host[good] && (isalnum((unsigned char)host[good]) || strchr(".-_:[]", host[good])))
+            good++;
+        if (!host[good]) {
+            snprintf(c->base, sizeof c->base, "http://%s", host);
+            return;
+        }
+    }
+    snprintf(c->base, sizeof c->base, "http://%.200s:%d", cfg->api_host, api_port(c->api));
+}
+
+static int version_headers(struct api_call *c, const struct api_version *v, struct err *e)
+{
+    const struct api_versions *known = &c->api->versions;
+    char text[96];
+    int rc = 0;
+    snprintf(text, sizeof text, "%s 1.1", known->service);
+    rc |= http_response_header(c->rp, "OpenStack-API-Minimum-Version", text);
+    snprintf(text, sizeof text, "%s 1.%d", known->service, known->max_minor);
+    rc |= http_response_header(c->rp, "OpenStack-API-Maximum-Version", text);
+    snprintf(text, sizeof text, "%s %d.%d", known->service, v->major, v->minor);
+    rc |= http_response_header(c->rp, "OpenStack-API-Version", text);
+    rc |= http_response_header(c->rp, "Vary", "OpenStack-API-Version");
+    return rc ? err_nomem(e) : 0;
+}
+
+static void route_error(struct api_call *c, int status, const char *detail)
+{
+    error_routing(c->rp, status, detail, http_request_header(c->rq, "Accept"));
+}
+
+static void method_error(struct api_call *c, const char *allow)
+{
+    if (allow)
+        (void)http_response_header(c->rp, "Allow", allow);
+    route_error(c, 405, "");
+    if (strcmp(c->rq->method, "HEAD") == 0) { /* no chunk of a body, no element */
+        str_clear(&c->rp->body);
+        str_append(&c->rp->body, "{\"errors\":[]}");
+    }
+}
+
+/* The path arguments that a route refuses. */
+static int refuse(const struct api_call *c, struct err *e)
+{
+    const struct route *r = c->route;
+    const char *arg = c->n_args ? c->arg[c->n_args - 1] : "";
+    if (r->missing)
+        return err_set(e, ERR_INVALID, "Missing argument: \"%s\"", r->missing);
+    if (r->surplus)
+        return err_set(e, ERR_INVALID,
+                       "Invalid input for field/attribute %s. Value: '%.500s'. unable to convert "
+                       "to %s. Error: unexpected path argument",
+                       r->surplus, arg, r->surplus);
+    return err_set(e, ERR_INVALID,
+                   "Invalid input for field/attribute marker. Value: '%.500s'. unable to convert "
+                   "to uuid. Error: Expected a uuid but received %.500s.",
+                   arg, arg);
+}
+
+static int serve(struct api_call *c, struct err *e)
+{
+    int rc = query_check(&c->query, c->route->query, e);
+    if (rc < 0)
+        return rc;
+    if (!c->route->handler)
+        return refuse(c, e);
+    rc = body_read(c, e);
+    if (rc < 0)
+        return rc;
+    return c->route->handler(c, e);
+}
+
+static void finish(struct api_call *c, int rc, const struct err *e)
+{
+    if (rc == 0 && !c->rp->body.oom)
+        return;
+    struct err oom = ERR_INIT;
+    if (rc == 0) {
+        (void)err_nomem(&oom);
+        e = &oom;
+    }
+    if (err_http_status(e->code) >= 500)
+        log_error("api.failed", "%s %s: %s: %s", c->rq->method, c->rq->raw_path, err_token(e->code),
+                  e->msg);
+    error_from(c->rp, e, c->show_5xx, c->who.request_id);
+}
+
+/* A request to /v1 whose path is known to have no microversion problem of its own. */
+static void route(struct api_call *c, const char *const *seg, size_t n, const struct api_version *v,
+                  bool slash)
+{
+    struct route_match m;
+    struct err e = ERR_INIT;
+    int rc = 0;
+    route_find(api_routes, api_routes_n, c->rq->method, seg, n, &m);
+    if (m.outcome == ROUTE_NOT_FOUND || (api_zed(c) && strcmp(seg[0], "credentials") == 0)) {
+        route_error(c, 404, "");
+        return;
+    }
+    if (m.outcome == ROUTE_METHOD) {
+        method_error(c, m.allow);
+        return;
+    }
+    if (strcmp(c->rq->method, "GET") == 0 && query_get(&c->query, "_method")) {
+        method_error(c, NULL);
+        return;
+    }
+    if (v->minor < m.route->min_minor) {
+        char text[160];
+        snprintf(text, sizeof text,
+                 "Version 1.%d was requested but the requested API %s is not supported for this "
+                 "version.",
+                 v->minor, api_zed(c) || m.route->min_minor != 9 ? m.route->name : "delete");
+        route_error(c, 406, text);
+        return;
+    }
+    if (!accepts_json(http_request_header(c->rq, "Accept"))) {
+        route_error(c, 406, "");
+        return;
+    }
+    c->route = m.route;
+    c->minor = v->minor;
+    c->n_args = m.n_args;
+    memcpy(c->arg, m.args, sizeof m.args);
+    rc = version_headers(c, v, &e);
+    if (rc == 0 && slash && strcmp(seg[n - 1], "detail") == 0 && n == 2 &&
+        strcmp(c->rq->method, "GET") == 0 && m.n_args == 0)
+        rc = err_set(&e, ERR_NOT_FOUND, "The %s resource %s could not be found.", "%(name)s",
+                     "%(id)s");
+    if (rc == 0)
+        rc = serve(c, &e);
+    finish(c, rc, &e);
+}
+
+static void document(struct api_call *c, void (*fn)(struct api_call *), bool headers,
+                     const struct api_version *v)
+{
+    struct err e = ERR_INIT;
+    if (strcmp(c->rq->method, "GET") != 0) {
+        method_error(c, "GET");
+        return;
+    }
+    if (!accepts_json(http_request_header(c->rq, "Accept"))) {
+        route_error(c, 406, "");
+        return;
+    }
+    int rc = headers ? version_headers(c, v, &e) : 0;
+    if (rc == 0)
+        rc = query_check(&c->query, NULL, &e);
+    if (rc == 0) {
+        fn(c);
+        rc = answer(c, 200, &e);
+    }
+    finish(c, rc, &e);
+}
+
+static void versioned(struct api_call *c, const char *const *seg, size_t n, bool slash)
+{
+    struct api_version v;
+    struct err e = ERR_INIT;
+    const char *accept = http_request_header(c->rq, "Accept");
+    int rc = api_version_parse(&c->api->versions,
+                               http_request_header(c->rq, "OpenStack-API-Version"), &v, &e);
+    if (rc < 0 && v.unsupported) {
+        (void)version_headers(c, &v, &e);
+        error_version(c->rp, e.msg, c->api->versions.max_minor, accepts_json_only(accept));
+    } else if (rc < 0) {
+        error_routing(c->rp, 406, e.msg, accept);
+    } else if (n == 0) {
+        document(c, discovery_v1, true, &v);
+    } else {
+        route(c, seg, n, &v, slash);
+    }
+}
+
+static void dispatch(struct api_call *c, char *path)
+{
+    /* one more than a route can have: longer paths are not found */
+    const char *seg[ROUTE_SEGMENTS + 2];
+    size_t n = 0;
+    char *save = NULL;
+    size_t len = strlen(path);
+    bool slash = len > 1 && path[len - 1] == '/';
+    for (char *s = strtok_r(path, "/", &save); s && n < ARRAY_LEN(seg);
+         s = strtok_r(NULL, "/", &save))
+        seg[n++] = s;
+    query_read(&c->query, c->rq);
+    if (c->query.broken)
+        route_error(c, 400, "");
+    else if (n == 0)
+        document(c, discovery_root, false, NULL);
+    else if (strcmp(seg[0], "v1") == 0)
+        versioned(c, seg + 1, n - 1, slash);
+    else
+        versioned(c, seg, n, slash);
+}
+
+static void authorised(struct api_call *c)
+{
+    struct err e = ERR_INIT;
+    const char *challenge = NULL;
+    _cleanup_free_ char *path = str_dup(c->rq->path);
+    int rc = 0;
+    if (!is_public(c->rq->path))
+        rc = auth_check(c->api->auth, header_of, c->rq, c->rq->from_loopback, &c->who, &challenge,
+                        &e);
+    if (rc == ERR_UNAUTHORIZED) {
+        error_unauthorized(c->rp, challenge);
+        return;
+    }
+    if (rc == 0 && !path)
+        rc = err_nomem(&e);
+    if (rc < 0) {
+        finish(c, rc, &e);
+        return;
+    }
+    if (!text_utf8(path)) {
+        route_error(c, 400, "");
+        return;
+    }
+    set_base(c);
+    dispatch(c, path);
+}
+
+static void note(const struct api_call *c, int64_t began_us)
+{
+    bool reading = strcmp(c->rq->method, "GET") == 0;
+    log_write(reading ? LOG_DEBUG : LOG_INFO, "api.request", "%s %s %d %lld us", c->rq->method,
+              c->rq->raw_path, c->rp->status, (long long)(clock_mono_us() - began_us));
+}
+
+void api_handle(struct api *a, const struct http_request *rq, struct http_response *rp)
+{
+    struct api_call c = {.api = a, .rq = rq, .rp = rp, .minor = 1};
+    int64_t began = clock_mono_us();
+    if (strcmp(rq->path, "/healthcheck") == 0 || strcmp(rq->path, "/healthcheck/") == 0) {
+        healthcheck(a, rq, rp);
+        return;
+    }
+    if (strcmp(rq->method, "OPTIONS") == 0) {
+        rp->status = 200;
+        return;
+    }
+    memcpy(c.who.request_id, "req-", 4);
+    uuid_make(c.who.request_id + 4);
+    struct log_context ctx = {.request = c.who.request_id};
+    log_context_set(&ctx);
+    (void)http_response_header(rp, "x-openstack-request-id", c.who.request_id);
+    authorised(&c);
+    note(&c, began);
+    log_context_set(NULL);
+    query_done(&c.query);
+    json_decref(c.body);
+    auth_context_done(&c.who);
+}
+
+static void handle(void *ctx, const struct http_request *rq, struct http_response *rp)
+{
+    api_handle(ctx, rq, rp);
+}
+
+/* A request refused by the listener: too large, broken. */
+static void reject(void *ctx, const struct http_request *rq, const struct err *why,
+                   struct http_response *rp)
+{
+    char id[4 + UUID_TEXT] = "req-";
+    (void)ctx;
+    (void)rq;
+    uuid_make(id + 4);
+    (void)http_response_header(rp, "x-openstack-request-id", id);
+    error_from(rp, why, false, id);
+}
+
+static void api_free(struct api **a)
+{
+    if (!*a)
+        return;
+    catalog_free(&(*a)->catalog);
+    driver_cache_free(&(*a)->drivers);
+    free(*a);
+    *a = NULL;
+}
+
+static int write_port(const struct api *a, struct err *e)
+{
+    char text[16];
+    int n = snprintf(text, sizeof text, "%d\n", api_port(a));
+    if (!*a->cfg->api_port_file)
+        return 0;
+    return io_write_file(a->cfg->api_port_file, text, (size_t)n, 0644, e);
+}
+
+int api_start(const struct config *cfg, struct db *db, struct rpc_client *rpc, struct auth *auth,
+              struct api **ret, struct err *e)
+{
+    struct api *a = calloc(1, sizeof *a);
+    if (!a)
+        return err_nomem(e);
+    a->cfg = cfg;
+    a->db = db;
+    a->rpc = rpc;
+    a->auth = auth;
+    atomic_init(&a->port, (int)cfg->api_port);
+    int rc = api_versions_from(cfg->api_compat, &a->versions, e);
+    if (rc == 0)
+        rc = catalog_open(cfg, &a->catalog, e);
+    if (rc == 0)
+        rc = driver_cache_new(cfg, db, &a->drivers, e);
+    if (rc == 0)
+        rc = http_server_start(cfg, handle, reject, a, &a->http, e);
+    if (rc == 0) {
+        atomic_store(&a->port, http_server_port(a->http));
+        rc = write_port(a, e);
+    }
+    if (rc < 0) {
+        http_server_stop(&a->http);
+        api_free(&a);
+        return rc;
+    }
+    *ret = a;
+    return 0;
+}
+
+int api_port(const struct api *a)
+{
+    return atomic_load(&a->port);
+}
+
+void api_stop(struct api **a)
+{
+    if (!*a)
+        return;
+    http_server_stop(&(*a)->http);
+    api_free(a);
+}

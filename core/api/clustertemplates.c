@@ -1,0 +1,400 @@
+/* /v1/clustertemplates (api.md 9). See api_internal.h for what the handlers share; the semantic
+ * checks are in rules.c. */
+#include "api/api_internal.h"
+#include "api/catalog.h"
+#include "api/driver_cache.h"
+#include "api/driver_select.h"
+#include "api/labels.h"
+#include "api/rules.h"
+#include "api/text.h"
+#include "api/views.h"
+#include "base/uuid.h"
+#include "db/db_template.h"
+
+#include <string.h>
+
+static int list(struct api_call *c, const char *rule, const char *path, struct err *e)
+{
+    struct template_list l = {NULL, 0};
+    struct db_scope scope;
+    struct page p;
+    char all[64];
+    snprintf(all, sizeof all, "%s_all_projects", rule);
+    int rc = enforce_self(c, rule, e);
+    if (rc == 0)
+        rc = scope_all(c, all, &scope, e);
+    if (rc == 0)
+        rc = page_read(c, false, &p, e);
+    if (rc == 0)
+        rc = db_template_list(c->api->db, &scope, &p.db, &l, e);
+    if (rc == 0) {
+        str_append(&c->rp->body, "{\"clustertemplates\":[");
+        for (size_t i = 0; i < l.n; i++)
+            view_template(c, &l.v[i], "{}");
+        page_close(c, &p, path, l.n, l.n ? l.v[l.n - 1].uuid : "");
+        rc = answer(c, 200, e);
+    }
+    template_list_done(&l);
+    return rc;
+}
+
+int api_template_list(struct api_call *c, struct err *e)
+{
+    return list(c, "clustertemplate:get_all", "clustertemplates", e);
+}
+
+int api_template_detail(struct api_call *c, struct err *e)
+{
+    return list(c, "clustertemplate:detail", "clustertemplates/detail", e);
+}
+
+/* The template of the path, in the caller's scope or, with a rule, in an admin's. */
+static int get(struct api_call *c, const char *all_rule, struct template *t, struct err *e)
+{
+    struct db_scope scope = scope_own(c);
+    int rc = all_rule ? scope_all(c, all_rule, &scope, e) : 0;
+    if (rc < 0)
+        return rc;
+    return db_template_get(c->api->db, &scope, c->arg[0], false, t, e);
+}
+
+int api_template_show(struct api_call *c, struct err *e)
+{
+    struct template t;
+    template_init(&t);
+    int rc = get(c, "clustertemplate:get_one_all_projects", &t, e);
+    if (rc == 0 && !t.public)
+        rc = enforce(c, "clustertemplate:get", t.project_id, t.user_id, e);
+    if (rc == 0 && t.hidden && !c->who.is_admin && !str_eq(t.project_id, c->who.project_id))
+        rc = err_set(e, ERR_NOT_FOUND, "ClusterTemplate %s could not be found.", c->arg[0]);
+    if (rc == 0) {
+        view_template(c, &t, "{}");
+        rc = answer(c, 200, e);
+    }
+    template_done(&t);
+    return rc;
+}
+
+/* ---- documents and structs ---- */
+
+#define SET_STR(name) set_str(&t->name, v);
+#define SET_INT(name) t->name = json_is_integer(v) ? json_integer_value(v) : MODEL_UNSET;
+#define SET_BOOL(name) t->name = json_is_true(v);
+#define SET_TIME(name)
+#define SET_JSON(name) set_json(&t->name, v);
+
+static void set_str(char **at, const json_t *v)
+{
+    free(*at);
+    *at = str_dup(json_string_value(v));
+}
+
+static void set_json(json_t **at, json_t *v)
+{
+    json_decref(*at);
+    *at = json_is_null(v) ? NULL : json_incref(v);
+}
+
+/* Takes over the attributes that `values` has. */
+static void fill(struct template *t, const json_t *values)
+{
+#define F(kind, name)                                                                              \
+    {                                                                                              \
+        json_t *v = json_object_get(values, #name);                                                \
+        if (v) {                                                                                   \
+            SET_##kind(name)                                                                       \
+        }                                                                                          \
+    }
+#include "model/template.def"
+#undef F
+}
+
+/* An allocation that failed in fill left a text out. */
+static int filled(const struct template *t, const json_t *values, struct err *e)
+{
+#define CHECK_STR(name)                                                                            \
+    if (!t->name && json_is_string(json_object_get(values, #name)))                                \
+        return err_nomem(e);
+#define CHECK_INT(name)
+#define CHECK_BOOL(name)
+#define CHECK_TIME(name)
+#define CHECK_JSON(name)
+#define F(kind, name) CHECK_##kind(name)
+#include "model/template.def"
+#undef F
+    return 0;
+}
+
+/* ---- checks ---- */
+
+static int support(struct api_call *c, struct template *t, const char *image_driver, struct err *e)
+{
+    _cleanup_drivers_ struct driver_set *set = NULL;
+    const struct driver_row *d = NULL;
+    const struct driver_triple triple = {t->server_type, t->cluster_distro, t->coe};
+    const char *name = t->driver && *t->driver ? t->driver : image_driver;
+    int rc = driver_cache_get(c->api->drivers, &set, e);
+    if (rc < 0)
+        return rc;
+    if (name)
+        rc = driver_named(c->api->cfg, &set->rows, name, &d, e);
+    else
+        rc = driver_for_triple(c->api->cfg, &set->rows, &triple, &d, e);
+    if (rc == 0 && name && !driver_provides(d, &triple))
+        rc = err_set(e, ERR_INVALID,
+                     "Cluster type (%s, %s, %s) not supported. Driver %s does not provide it.",
+                     triple.server_type, triple.distro, triple.coe, name);
+    if (rc == 0)
+        rc = labels_check(d->label_schema, d->name, t->labels, e);
+    if (rc < 0)
+        return rc;
+    set_str(&t->driver, NULL);
+    t->driver = str_dup(d->name);
+    return d->name && !t->driver ? err_nomem(e) : 0;
+}
+
+/* 15.0.1 asks for the driver first and says so when the image tells no distribution. */
+static int support_zed(struct api_call *c, struct template *t, struct err *e)
+{
+    const struct catalog *cat = c->api->catalog;
+    struct cat_image i = {NULL, NULL, NULL, NULL};
+    struct err why = ERR_INIT;
+    bool oom = false;
+    int rc = t->cluster_distro ? 0 : cat->ops->image(cat->self, &c->who, t->image_id, &i, &why);
+    if (!t->cluster_distro)
+        t->cluster_distro = copy(rc == 0 ? i.os_distro : "Unset", &oom);
+    rc = oom ? err_nomem(e) : support(c, t, i.magnum_driver, e);
+    cat_image_done(&i);
+    return rc;
+}
+
+static int support_head(struct api_call *c, struct template *t, struct err *e)
+{
+    const struct catalog *cat = c->api->catalog;
+    struct cat_image i;
+    int rc = cat->ops->image(cat->self, &c->who, t->image_id, &i, e);
+    if (rc < 0)
+        return rc;
+    free(t->cluster_distro);
+    t->cluster_distro = TAKE_PTR(i.os_distro);
+    rc = support(c, t, i.magnum_driver, e);
+    cat_image_done(&i);
+    return rc;
+}
+
+static int resources(struct api_call *c, const struct template *t, struct err *e)
+{
+    const struct resource_names r = {t->image_id,         t->flavor_id,
+                                     t->master_flavor_id, t->external_network_id,
+                                     t->fixed_network,    t->fixed_subnet};
+    return rule_resources(c, &r, e);
+}
+
+static int root_volume(struct api_call *c, const struct template *t, struct err *e)
+{
+    const char *flavors[] = {t->flavor_id, t->master_flavor_id};
+    return rule_root_volume(c, t->server_type, t->labels, flavors, ARRAY_LEN(flavors), e);
+}
+
+static int publish(struct api_call *c, struct err *e)
+{
+    struct err unused = ERR_INIT;
+    int rc = enforce_self(c, "clustertemplate:publish", &unused);
+    if (rc == ERR_FORBIDDEN)
+        return err_set(e, ERR_FORBIDDEN,
+                       "Not authorized to set public or hidden flag for cluster template.");
+    return rc < 0 ? err_set(e, rc, "%s", unused.msg) : 0;
+}
+
+/* ---- create ---- */
+
+static int complete(struct api_call *c, struct template *t, struct err *e)
+{
+    char uuid[UUID_TEXT], name[64];
+    bool oom = false;
+    if (!t->uuid) {
+        uuid_make(uuid);
+        t->uuid = copy(uuid, &oom);
+    }
+    if (!t->name) {
+        text_make_name("template", name, sizeof name);
+        t->name = copy(name, &oom);
+    }
+    if (!t->network_driver)
+        t->network_driver = copy(rule_default_network_driver(c, t->coe), &oom);
+    if (!t->labels) {
+        t->labels = json_object();
+        oom |= !t->labels;
+    }
+    t->project_id = copy(c->who.project_id, &oom);
+    t->user_id = copy(c->who.user_id, &oom);
+    return oom ? err_nomem(e) : 0;
+}
+
+static int check_create(struct api_call *c, struct template *t, struct err *e)
+{
+    if (!t->coe)
+        return err_set(e, ERR_INVALID, "Requested COE type %s is not supported.",
+                       json_object_get(c->body, "coe") ? "None" : "Unset");
+    int rc = rule_network_driver(c, t->coe, t->network_driver, e);
+    if (rc == 0)
+        rc = rule_volume_driver(t->coe, t->volume_driver, e);
+    if (rc == 0)
+        rc = rule_storage_size(t->docker_storage_driver, t->docker_volume_size, e);
+    if (rc == 0)
+        rc = labels_no_null(t->labels, e);
+    if (rc == 0)
+        rc = api_zed(c) ? support_zed(c, t, e) : support_head(c, t, e);
+    if (rc == 0)
+        rc = enforce_self(c, "clustertemplate:create", e);
+    if (rc == 0)
+        rc = resources(c, t, e);
+    if (rc == 0 && (t->public || t->hidden))
+        rc = publish(c, e);
+    if (rc == 0)
+        rc = root_volume(c, t, e);
+    return rc;
+}
+
+static int created(struct api_call *c, const struct template *t, struct err *e)
+{
+    char location[400];
+    bool bare = api_zed(c) && !json_object_get(c->body, "labels");
+    snprintf(location, sizeof location, "%s/v1/clustertemplates/%s", c->base, t->uuid);
+    if (http_response_header(c->rp, "Location", location) < 0)
+        return err_nomem(e);
+    if (bare && labels_empty(t->labels)) { /* 15.0.1 shows what was sent */
+        struct template shown = *t;
+        shown.labels = NULL;
+        view_template(c, &shown, "null");
+    } else {
+        view_template(c, t, "{}");
+    }
+    return answer(c, 201, e);
+}
+
+int api_template_create(struct api_call *c, struct err *e)
+{
+    struct template t;
+    template_init(&t);
+    fill(&t, c->body);
+    int rc = filled(&t, c->body, e);
+    if (rc == 0)
+        rc = check_create(c, &t, e);
+    if (rc == 0)
+        rc = complete(c, &t, e);
+    if (rc == 0)
+        rc = db_template_insert(c->api->db, &t, e);
+    if (rc == 0)
+        rc = created(c, &t, e);
+    template_done(&t);
+    return rc;
+}
+
+/* ---- patch ---- */
+
+/* Of a template that clusters use, exactly one of these may change. */
+static int check_referenced(struct api_call *c, const struct template *t, const json_t *delta,
+                            struct err *e)
+{
+    bool referenced = false;
+    int rc = db_template_referenced(c->api->db, t->uuid, &referenced, e);
+    if (rc < 0 || !referenced)
+        return rc;
+    bool one = json_object_size(delta) == 1;
+    bool harmless = json_object_get(delta, "name") || json_object_get(delta, "hidden") ||
+                    json_is_true(json_object_get(delta, "public")) ||
+                    json_is_string(json_object_get(delta, "tags"));
+    if (one && harmless)
+        return 0;
+    return err_set(e, ERR_INVALID, "ClusterTemplate %s is referenced by one or multiple clusters.",
+                   t->uuid);
+}
+
+/* What decides about the driver. A new image brings its own distribution; a driver that nobody
+ * named is looked up anew. */
+static int check_support(struct api_call *c, struct template *t, const json_t *delta, struct err *e)
+{
+    bool image = json_object_get(delta, "image_id") && !json_object_get(delta, "cluster_distro");
+    bool kind = image || json_object_get(delta, "coe") || json_object_get(delta, "server_type") ||
+                json_object_get(delta, "cluster_distro");
+    if (kind && !json_object_get(delta, "driver"))
+        set_str(&t->driver, NULL);
+    if (image)
+        return support_head(c, t, e);
+    if (kind || json_object_get(delta, "driver") || json_object_get(delta, "labels"))
+        return support(c, t, NULL, e);
+    return 0;
+}
+
+static int check_patch(struct api_call *c, struct template *t, const json_t *delta, struct err *e)
+{
+    int rc = rule_network_driver(c, t->coe, t->network_driver, e);
+    if (rc == 0)
+        rc = rule_volume_driver(t->coe, t->volume_driver, e);
+    if (rc == 0)
+        rc = labels_no_null(t->labels, e);
+    if (rc == 0)
+        rc = resources(c, t, e);
+    if (rc == 0)
+        rc = check_support(c, t, delta, e);
+    if (rc == 0 && (json_object_get(delta, "public") || json_object_get(delta, "hidden")))
+        rc = publish(c, e);
+    if (rc == 0)
+        rc = root_volume(c, t, e);
+    return rc;
+}
+
+static int patch(struct api_call *c, struct template *t, json_t **ret_delta, struct err *e)
+{
+    _cleanup_json_ json_t *columns = template_json(t), *before = NULL, *after = NULL;
+    before = attrs_document(&attrs_template, api_zed(c), columns);
+    if (!before)
+        return err_nomem(e);
+    int rc = patch_apply(before, c->body, &patch_template, &after, e);
+    if (rc == 0)
+        rc = attrs_delta(&attrs_template, api_zed(c), before, after, ret_delta, e);
+    if (rc < 0)
+        return rc;
+    fill(t, *ret_delta);
+    return filled(t, *ret_delta, e);
+}
+
+int api_template_patch(struct api_call *c, struct err *e)
+{
+    _cleanup_json_ json_t *delta = NULL;
+    struct template t;
+    template_init(&t);
+    int rc = get(c, NULL, &t, e);
+    if (rc == 0)
+        rc = enforce(c, "clustertemplate:update", t.project_id, t.user_id, e);
+    if (rc == 0)
+        rc = patch(c, &t, &delta, e);
+    if (rc == 0)
+        rc = check_patch(c, &t, delta, e);
+    if (rc == 0)
+        rc = check_referenced(c, &t, delta, e);
+    if (rc == 0 && json_object_size(delta) > 0)
+        rc = db_template_update(c->api->db, &t, e);
+    if (rc == 0) {
+        view_template(c, &t, "{}");
+        rc = answer(c, 200, e);
+    }
+    template_done(&t);
+    return rc;
+}
+
+int api_template_delete(struct api_call *c, struct err *e)
+{
+    struct template t;
+    template_init(&t);
+    int rc = get(c, "clustertemplate:delete_all_projects", &t, e);
+    if (rc == 0)
+        rc = enforce(c, "clustertemplate:delete", t.project_id, t.user_id, e);
+    if (rc == 0)
+        rc = db_template_delete(c->api->db, t.uuid, e);
+    if (rc == 0)
+        rc = answer_nothing(c);
+    template_done(&t);
+    return rc;
+}
