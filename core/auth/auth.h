@@ -33,6 +33,11 @@ int auth_check(struct auth *a, const char *(*header)(const void *req, const char
                const void *req, bool from_loopback, struct auth_context *ret,
                const char **challenge, struct err *e) MUST_CHECK;
 
+/* Will auth_check take long for this request (a password hash that is not remembered)? Quick: for
+ * the listener's question which requests run on threads of their own (http_waits_fn). */
+bool auth_may_wait(struct auth *a, const char *(*header)(const void *req, const char *name),
+                   const void *req);
+
 /* ERR_FORBIDDEN with Magnum's text unless the rule allows it. target_project NULL = the caller's.
  */
 int auth_enforce(struct auth *a, const struct auth_context *c, const char *rule,

@@ -1,0 +1,122 @@
+/* See auth.h. Chooses the strategy and does what all of them share. */
+#include "auth/auth_internal.h"
+#include "base/secret.h"
+#include "config/config.h"
+
+#include <string.h>
+
+struct auth {
+    const struct auth_strategy *strategy;
+    void *state;
+};
+
+static const struct auth_strategy *const strategies[] = {&auth_noauth, &auth_basic};
+
+enum { ID_MAX = 255 };
+
+void auth_context_done(struct auth_context *c)
+{
+    free(c->user_id);
+    free(c->user_name);
+    free(c->project_id);
+    free(c->project_name);
+    free(c->domain_id);
+    free(c->global_request_id);
+    strv_free(&c->roles);
+    if (c->token)
+        secret_wipe(c->token, strlen(c->token));
+    free(c->token);
+    *c = (struct auth_context){0};
+}
+
+int auth_unknown(struct err *e)
+{
+    return err_set(e, ERR_UNAUTHORIZED, "The request you have made requires authentication.");
+}
+
+bool auth_id_ok(const char *s)
+{
+    size_t n = 0;
+    for (; s && s[n]; n++)
+        if (s[n] < 0x20 || s[n] > 0x7e || n == ID_MAX)
+            return false;
+    return n > 0;
+}
+
+static int no_such_strategy(const char *name, struct err *e)
+{
+    _cleanup_str_ struct str have = STR_INIT;
+    for (size_t i = 0; i < ARRAY_LEN(strategies); i++)
+        str_printf(&have, "%s%s", i ? ", " : "", strategies[i]->name);
+    return err_set(e, ERR_CONFIG, "auth.strategy is \"%s\"; this build has %s", name,
+                   str_text(&have));
+}
+
+int auth_new(const struct config *cfg, struct auth **ret, struct err *e)
+{
+    const struct auth_strategy *s = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(strategies) && !s; i++)
+        if (strcmp(strategies[i]->name, cfg->auth_strategy) == 0)
+            s = strategies[i];
+    if (!s)
+        return no_such_strategy(cfg->auth_strategy, e);
+    struct auth *a = calloc(1, sizeof *a);
+    if (!a)
+        return err_nomem(e);
+    a->strategy = s;
+    int rc = s->start(cfg, &a->state, e);
+    if (rc != 0) {
+        free(a);
+        return rc;
+    }
+    *ret = a;
+    return 0;
+}
+
+void auth_free(struct auth **ap)
+{
+    struct auth *a = *ap;
+    if (!a)
+        return;
+    *ap = NULL;
+    a->strategy->stop(a->state);
+    free(a);
+}
+
+int auth_check(struct auth *a, const char *(*header)(const void *req, const char *name),
+               const void *req, bool from_loopback, struct auth_context *ret,
+               const char **challenge, struct err *e)
+{
+    struct auth_ask ask = {header, req, from_loopback};
+    struct auth_context c = {0};
+    *challenge = a->strategy->challenge;
+    int rc = a->strategy->check(a->state, &ask, &c, e);
+    if (rc != 0) {
+        auth_context_done(&c);
+        return rc;
+    }
+    /* What the caller has set already stays. */
+    memcpy(c.request_id, ret->request_id, sizeof c.request_id);
+    c.global_request_id = TAKE_PTR(ret->global_request_id);
+    auth_context_done(ret);
+    c.is_admin = policy_is_admin(&c.roles);
+    *ret = c;
+    return 0;
+}
+
+bool auth_may_wait(struct auth *a, const char *(*header)(const void *req, const char *name),
+                   const void *req)
+{
+    struct auth_ask ask = {header, req, false};
+    return a->strategy->may_wait && a->strategy->may_wait(a->state, &ask);
+}
+
+int auth_enforce(struct auth *a, const struct auth_context *c, const char *rule,
+                 const char *target_project, const char *target_user, struct err *e)
+{
+    (void)a; /* the rules are built in */
+    if (policy_allows(c, rule, target_project ? target_project : c->project_id,
+                      target_user ? target_user : c->user_id))
+        return 0;
+    return err_set(e, ERR_FORBIDDEN, "Policy doesn't allow %s to be performed.", rule);
+}
