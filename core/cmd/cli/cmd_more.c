@@ -115,7 +115,7 @@ enum cli_exit cmd_operation_events(struct cli *c, const struct cli_args *a)
 
 enum cli_exit cmd_operation_cancel(struct cli *c, const struct cli_args *a)
 {
-    return show_at(c, "POST", under("/v1/operations", a->words[0], "/actions/cancel"), NULL);
+    return show_at(c, "POST", under("/v1/operations", a->words[0], "/cancel"), NULL);
 }
 
 enum cli_exit cmd_driver_list(struct cli *c, const struct cli_args *a)
