@@ -8,7 +8,7 @@
 int api_driver_list(struct api_call *c, struct err *e)
 {
     _cleanup_drivers_ struct driver_set *set = NULL;
-    int rc = enforce_self(c, "clustertemplate:get_all", e);
+    int rc = enforce_self(c, "driver:get_all", e);
     if (rc == 0)
         rc = driver_cache_get(c->api->drivers, &set, e);
     if (rc < 0)
@@ -23,7 +23,7 @@ int api_driver_list(struct api_call *c, struct err *e)
 int api_driver_show(struct api_call *c, struct err *e)
 {
     _cleanup_drivers_ struct driver_set *set = NULL;
-    int rc = enforce_self(c, "clustertemplate:get_all", e);
+    int rc = enforce_self(c, "driver:get", e);
     if (rc == 0)
         rc = driver_cache_get(c->api->drivers, &set, e);
     if (rc < 0)

@@ -32,9 +32,9 @@ int api_operation_list(struct api_call *c, struct err *e)
     struct operation_list l = {NULL, 0};
     struct db_scope scope;
     struct page p;
-    int rc = enforce_self(c, "cluster:get_all", e);
+    int rc = enforce_self(c, "operation:get_all", e);
     if (rc == 0)
-        rc = scope_all(c, "cluster:get_all_all_projects", &scope, e);
+        rc = scope_all(c, "operation:get_all_all_projects", &scope, e);
     if (rc == 0)
         rc = page_read(c, false, &p, e);
     if (rc == 0)
@@ -55,9 +55,9 @@ int api_cluster_operations(struct api_call *c, struct err *e)
     struct err gone = ERR_INIT;
     char uuid[UUID_TEXT] = "", path[96];
     cluster_init(&cl);
-    int rc = enforce_self(c, "cluster:get_all", e);
+    int rc = enforce_self(c, "operation:get_all", e);
     if (rc == 0)
-        rc = scope_all(c, "cluster:get_all_all_projects", &scope, e);
+        rc = scope_all(c, "operation:get_all_all_projects", &scope, e);
     if (rc == 0)
         rc = page_read(c, false, &p, e);
     if (rc < 0)
@@ -94,7 +94,7 @@ int api_operation_show(struct api_call *c, struct err *e)
 {
     struct operation op;
     operation_init(&op);
-    int rc = get(c, "cluster:get", "cluster:get_one_all_projects", &op, e);
+    int rc = get(c, "operation:get", "operation:get_one_all_projects", &op, e);
     if (rc == 0) {
         view_operation(c, &op);
         rc = answer(c, 200, e);
@@ -115,7 +115,7 @@ int api_operation_events(struct api_call *c, struct err *e)
     if (rc == 0 && limit <= 0)
         rc = err_set(e, ERR_INVALID, "Limit must be positive");
     if (rc == 0)
-        rc = get(c, "cluster:get", "cluster:get_one_all_projects", &op, e);
+        rc = get(c, "operation:get", "operation:get_one_all_projects", &op, e);
     if (rc == 0)
         rc = db_operation_events(c->api->db, op.id, after, limit < most ? limit : most, &l, e);
     if (rc == 0) {
@@ -134,7 +134,7 @@ int api_operation_cancel(struct api_call *c, struct err *e)
 {
     struct operation op;
     operation_init(&op);
-    int rc = get(c, "cluster:update", "cluster:update_all_projects", &op, e);
+    int rc = get(c, "operation:cancel", "operation:cancel_all_projects", &op, e);
     if (rc == 0)
         rc = db_accept_cancel(c->api->db, op.id, c->who.user_id ? c->who.user_id : "user", e);
     if (rc == 0) {

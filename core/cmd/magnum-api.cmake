@@ -1,0 +1,2 @@
+magnum_add_program(magnum-api SOURCES ${CMAKE_CURRENT_LIST_DIR}/magnum-api.c
+  LINKS magnum_api magnum_auth magnum_rpc magnum_db magnum_config magnum_base PkgConfig::systemd)
