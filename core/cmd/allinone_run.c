@@ -42,7 +42,8 @@ struct allinone {
     char *state_dir, *exe_dir, *plugin_dir, *url;
     char *port_file;
     int lock_fd, sig_fd;
-    struct strv env; /* MAGNUM_SECTION_NAME=value for every child */
+    struct strv env;         /* MAGNUM_SECTION_NAME=value for every child */
+    struct strv driver_sets; /* driver_config.<id>.<key>=value: the conductor's --set */
     struct private_pg pg;
     struct child conductor, api;
     int64_t begin_ms;
@@ -67,12 +68,17 @@ static double seconds_since(int64_t begin_ms)
     return (double)(clock_mono_ms() - begin_ms) / 1000.0;
 }
 
-/* Sets an option here and, through the environment, in every child. */
+/* Sets an option here and in the children: through the environment, or, since ids of drivers can't
+ * stand in a variable's name, on the conductor's command line. */
 static int set_option(struct allinone *a, const char *name, const char *value, struct err *e)
 {
     int rc = config_set(a->cfg, name, value, e);
     if (rc != 0)
         return rc;
+    if (str_starts(name, "driver_config.")) {
+        _cleanup_free_ char *set = str_fmt("%s=%s", name, value);
+        return set && strv_add(&a->driver_sets, set) == 0 ? 0 : err_nomem(e);
+    }
     _cleanup_free_ char *line = str_fmt("MAGNUM_%s=%s", name, value);
     if (!line)
         return err_nomem(e);
@@ -252,9 +258,19 @@ static int migrate(const struct allinone *a, struct db *db, struct err *e)
     return rc;
 }
 
+/* Drivers that keep something on this machine keep it here, unless they were told otherwise. */
+static int give_state_dir(struct allinone *a, const struct plugin *p, struct err *e)
+{
+    if (json_object_get(json_object_get(a->cfg->driver_config, p->id), "state_dir"))
+        return 0;
+    _cleanup_free_ char *name = str_fmt("driver_config.%s.state_dir", p->id);
+    _cleanup_free_ char *dir = str_fmt("%s/%s", a->state_dir, p->name);
+    return name && dir ? set_option(a, name, dir, e) : err_nomem(e);
+}
+
 /* A bundled driver is enabled once, the first time it is seen: `magnum-driver-manage disable` is
  * respected ever after. */
-static int enable_bundled(const struct allinone *a, struct db *db, struct err *e)
+static int enable_bundled(struct allinone *a, struct db *db, struct err *e)
 {
     _cleanup_free_ char *path = str_fmt("%s/bundled-drivers", a->state_dir);
     _cleanup_free_ char *text = NULL;
@@ -274,8 +290,9 @@ static int enable_bundled(const struct allinone *a, struct db *db, struct err *e
             say(a, "Driver %s can't be used: %s", p->id ? p->id : p->library_path, p->problem);
             continue;
         }
-        str_printf(&names, "%s%s", names.len ? ", " : "", p->name ? p->name : p->id);
-        if (strv_has(&known, p->id))
+        str_printf(&names, "%s%s", names.len ? ", " : "", p->name);
+        rc = give_state_dir(a, p, e);
+        if (rc != 0 || strv_has(&known, p->id))
             continue;
         rc = db_driver_enable(db, p->id, true, NULL, "magnum-allinone", e);
         str_printf(&record, "%s\n", p->id);
@@ -408,6 +425,10 @@ static int start_services(struct allinone *a, struct err *e)
         rc = err_errno(e, errno, "cannot remove %s", a->port_file);
     if (rc == 0)
         rc = prepare_child(a, &a->conductor, "magnum-conductor", e);
+    for (size_t i = 0; rc == 0 && i < a->driver_sets.n; i++)
+        if (child_arg(&a->conductor, "--set") != 0 ||
+            child_arg(&a->conductor, "%s", a->driver_sets.v[i]) != 0)
+            rc = err_nomem(e);
     if (rc == 0)
         rc = prepare_child(a, &a->api, "magnum-api", e);
     if (rc == 0)
@@ -536,6 +557,7 @@ static void allinone_done(struct allinone *a)
     child_done(&a->conductor);
     private_pg_done(&a->pg);
     strv_free(&a->env);
+    strv_free(&a->driver_sets);
     free(TAKE_PTR(a->state_dir));
     free(TAKE_PTR(a->exe_dir));
     free(TAKE_PTR(a->plugin_dir));

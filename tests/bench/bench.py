@@ -91,12 +91,6 @@ def bare_http():
 
 # ---- parts ----
 
-def simulator_template(client, name):
-    return client("POST", "/v1/clustertemplates", dict(
-        name=name, coe="simulator", server_type="local", image_id="simulator",
-        external_network_id="public"), want=201).json()["uuid"]
-
-
 def make_clusters(client, template, count):
     ids = [client.create(f"c{i}", template) for i in range(count)]
     for i in ids:
@@ -106,7 +100,7 @@ def make_clusters(client, template, count):
 
 def reads(stack):
     client = stack.client
-    template = simulator_template(client, "bench")
+    template = client.simulator("bench")
     ids = make_clusters(client, template, 20)
     http_limit = bare_http()
     row = f"SELECT * FROM cluster WHERE uuid = '{ids[0]}';"
@@ -154,7 +148,7 @@ def memory(stack):
 
 
 def accepts(stack):
-    template = simulator_template(stack.client, "accept")
+    template = stack.client.simulator("accept")
     stack.sql("CREATE TABLE bench_insert (id bigserial PRIMARY KEY, t text)")
     for clients in (1, 4):
         limit = pgbench(stack, "INSERT INTO bench_insert (t) VALUES ('x');", clients)
@@ -170,7 +164,7 @@ def accepts(stack):
 
 def thousand(stack):
     """1,000 simulated clusters from the first POST to the last COMPLETE."""
-    template = simulator_template(stack.client, "thousand")
+    template = stack.client.simulator("thousand")
     begin = time.monotonic()
     for i in range(1000):
         stack.client.create(f"k{i}", template)

@@ -106,6 +106,13 @@ class Client:
                     external_network_id="public", **kw)
         return self("POST", "/v1/clustertemplates", body, want=201).json()["uuid"]
 
+    def simulator(self, name, **labels):
+        """A template of the simulator; labels without their prefix sim_."""
+        body = dict(name=name, coe="kubernetes", server_type="vm", image_id="simulated",
+                    external_network_id="public",
+                    labels={f"sim_{k}": str(v) for k, v in labels.items()})
+        return self("POST", "/v1/clustertemplates", body, want=201).json()["uuid"]
+
     def create(self, name, template, headers=None, **kw):
         body = dict(name=name, cluster_template_id=template, **kw)
         return self("POST", "/v1/clusters", body, want=202, headers=headers).json()["uuid"]

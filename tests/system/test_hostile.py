@@ -199,8 +199,8 @@ def hammering_leaks_no_descriptors():
 
 def a_driver_that_crashes_costs_its_own_cluster_only():
     stack = S["stack"]
-    good = simulator(stack, "good")
-    bad = simulator(stack, "bad", crash_step=1, crash_times=1000)
+    good = stack.client.simulator("good")
+    bad = stack.client.simulator("bad", crash_at_step=1, crash_times=0)
     victim = stack.client.create("victim", bad)
     others = [stack.client.create(f"other{i}", good) for i in range(5)]
     for o in others:
@@ -214,19 +214,14 @@ def a_driver_that_crashes_costs_its_own_cluster_only():
 
 def a_driver_that_hangs_costs_its_own_attempt_only():
     stack = S["stack"]
-    good = simulator(stack, "good2")
-    bad = simulator(stack, "hang", hang_step=1, hang_times=1)
+    good = stack.client.simulator("good2")
+    bad = stack.client.simulator("hang", hang_at_step=1, hang_times=1)
     victim = stack.client.create("hanger", bad)
     others = [stack.client.create(f"neighbour{i}", good) for i in range(5)]
     for o in others:
         stack.client.wait_status(o, "CREATE_COMPLETE", 60)
     stack.client.wait_status(victim, "CREATE_COMPLETE", 120)
     still_well()
-
-
-def simulator(stack, name, **labels):
-    return stack.client("POST", "/v1/clustertemplates", mt.simulator_template(name, **labels),
-                        want=201).json()["uuid"]
 
 
 def main():
@@ -236,7 +231,7 @@ def main():
                            "drivers.quarantine_deaths=1000") for x in ("--set", o)]
     with mt.Allinone(options=options) as a:
         a.start()
-        S.update(stack=a, url=a.url, pid=a.child("magnum-api"), template=simulator(a, "t"))
+        S.update(stack=a, url=a.url, pid=a.child("magnum-api"), template=a.client.simulator("t"))
         mt.main(__name__, [
             garbage_is_refused, broken_requests_get_4xx, oversized_and_deep_bodies_get_4xx,
             wrong_types_get_4xx_or_are_accepted_but_never_5xx, slow_clients_do_not_stop_others,

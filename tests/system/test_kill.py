@@ -137,7 +137,8 @@ def kill_at_random_points(program, real):
           flush=True)
     with mt.Allinone(options=OPTIONS) as stack:
         stack.start()
-        template = (stack.client.template("swarm") if real else simulator(stack))
+        template = (stack.client.template("swarm") if real else
+                    stack.client.simulator("sim", steps=4, step_ms=100))
         lives, ended, kills, number = [], [], 0, 0
         target = 2 if real else 12
         while kills < POINTS or lives:
@@ -165,11 +166,6 @@ def kill_at_random_points(program, real):
         check_equal(stack.client.clusters(), [], "clusters")
         check_equal(mt.swarm_dirs(stack), [], "directories of nodes")
         check_equal(stack.stop(), 0, "exit status")
-
-
-def simulator(stack):
-    return stack.client("POST", "/v1/clustertemplates", mt.simulator_template("sim", delay_ms=300),
-                        want=201).json()["uuid"]
 
 
 def case(program, real):

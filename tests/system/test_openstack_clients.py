@@ -20,16 +20,17 @@ def openstack(*args, want=0, as_json=False):
 
 
 def templates():
-    openstack("coe", "cluster", "template", "create", "t1", "--coe", "simulator", "--image",
-              "simulator", "--external-network", "public", "--server-type", "local", "--labels",
-              "a=b,c=d")
+    openstack("coe", "cluster", "template", "create", "t1", "--coe", "kubernetes", "--image",
+              "simulated", "--external-network", "public", "--labels",
+              "sim_steps=2,sim_step_ms=10")
     listed = openstack("coe", "cluster", "template", "list", as_json=True)
     check_equal([t["name"] for t in listed], ["t1"], "names of templates")
     shown = openstack("coe", "cluster", "template", "show", "t1", as_json=True)
-    check_equal((shown["coe"], shown["labels"]), ("simulator", {"a": "b", "c": "d"}), "template")
-    openstack("coe", "cluster", "template", "update", "t1", "replace", "labels={'a': 'z'}")
+    check_equal((shown["coe"], shown["labels"]),
+                ("kubernetes", {"sim_steps": "2", "sim_step_ms": "10"}), "template")
+    openstack("coe", "cluster", "template", "update", "t1", "replace", "labels={'sim_steps': '4'}")
     shown = openstack("coe", "cluster", "template", "show", "t1", as_json=True)
-    check_equal(shown["labels"], {"a": "z"}, "labels after the update")
+    check_equal(shown["labels"], {"sim_steps": "4"}, "labels after the update")
     missing = openstack("coe", "cluster", "template", "show", "nosuch", want=1)
     check("could not be found" in missing, missing)
 
