@@ -123,7 +123,7 @@ static int supersede(struct change *x, struct err *e)
         " finished_at = CASE WHEN o.lease_until > clock_timestamp() THEN NULL ELSE now() END,"
         " lease_owner = CASE WHEN o.lease_until > clock_timestamp() THEN o.lease_owner END,"
         " lease_until = CASE WHEN o.lease_until > clock_timestamp() THEN o.lease_until END,"
-        " code = 'cancelled', reason = 'superseded by operation ' || $2"
+        " code = 'Superseded', reason = 'superseded by operation ' || $2"
         " WHERE o.cluster_id = $1 AND o.status IN " UNFINISHED " AND o.superseded_by IS NULL"
         " AND ($3::text[] IS NULL OR o.kind = ANY ($3)) RETURNING o.*)"
         " INSERT INTO operation_event (operation_id, cluster_id, project_id, code, percent,"

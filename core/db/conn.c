@@ -218,6 +218,21 @@ static void ignore_notice(void *arg, const char *message)
     log_debug("db.notice", "%s", message);
 }
 
+/* libpq says one line per address it tried, and hints on lines that begin with a tab. */
+static int refused(const char *text, struct err *e)
+{
+    _cleanup_str_ struct str why = STR_INIT;
+    while (*text) {
+        size_t len = strcspn(text, "\n");
+        if (*text != '\t' && len) {
+            str_append(&why, why.len ? "; " : "");
+            str_append_n(&why, text, len);
+        }
+        text += len + (text[len] == '\n');
+    }
+    return err_set(e, ERR_UNAVAILABLE, "no connection to the database: %s", str_text(&why));
+}
+
 static int connect_within(struct conn *c, const struct conn_settings *s, struct err *e)
 {
     static const char *const keys[] = {"dbname", "fallback_application_name", "client_encoding",
@@ -239,10 +254,7 @@ static int connect_within(struct conn *c, const struct conn_settings *s, struct 
     }
     if (PQstatus(c->pg) == CONNECTION_OK)
         return 0;
-    _cleanup_free_ char *why = str_dup(PQerrorMessage(c->pg));
-    for (size_t n = why ? strlen(why) : 0; n && (why[n - 1] == '\n' || why[n - 1] == ' '); n--)
-        why[n - 1] = '\0';
-    return err_set(e, ERR_UNAVAILABLE, "no connection to the database: %s", why ? why : "");
+    return refused(PQerrorMessage(c->pg), e);
 }
 
 int conn_open(const struct conn_settings *s, struct conn **ret, struct err *e)

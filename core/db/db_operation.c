@@ -108,7 +108,7 @@ static int end_abandoned(struct db *db, struct err *e)
         " AND status IN " UNFINISHED " AND (lease_until IS NULL OR lease_until <= now())"
         " FOR UPDATE SKIP LOCKED),"
         " ended AS (UPDATE operation o SET status = 'CANCELLED', finished_at = now(),"
-        " updated_at = now(), lease_owner = NULL, lease_until = NULL, code = 'cancelled',"
+        " updated_at = now(), lease_owner = NULL, lease_until = NULL, code = 'Superseded',"
         " reason = 'superseded by operation ' || o.superseded_by FROM gone WHERE o.id = gone.id"
         " RETURNING o.*)"
         " INSERT INTO operation_event (operation_id, cluster_id, project_id, code, percent,"

@@ -1,0 +1,211 @@
+/* magnum-db-manage: brings the database schema up and says where it stands. Verbs as Magnum's tool
+ * of this name, plus revision-list and check. Exit status: 0 done, 1 failed (one line says why),
+ * 2 wrong usage. Neighbours: db/db_migrate, config. */
+#include "base/log.h"
+#include "base/parse.h"
+#include "base/str.h"
+#include "config/config.h"
+#include "db/db_migrate.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { DONE = 0, FAILED = 1, USAGE = 2 };
+
+static const char help[] =
+    "usage: magnum-db-manage [--config FILE] [--connection CONNINFO] COMMAND\n"
+    "\n"
+    "  upgrade [REV]    bring the schema to REV (default: the newest)\n"
+    "  version          print the revision the database is at\n"
+    "  revision-list    print all revisions this program knows\n"
+    "  stamp REV        record REV as reached without running any SQL\n"
+    "  check            compare the database with what the migrations make\n"
+    "\n"
+    "REV is a number, a name such as 0001_initial, or \"head\".\n"
+    "  --config FILE          configuration; else $MAGNUM_CONFIG or /etc/magnum/magnum.yaml\n"
+    "  --connection CONNINFO  database to work on instead of the configured one\n"
+    "  --version              print the version of this program\n"
+    "  --help                 print this text\n";
+
+static int usage(const char *problem, const char *verb)
+{
+    fprintf(stderr, "magnum-db-manage: %s%s%s (see magnum-db-manage --help)\n", problem,
+            *verb ? ": " : "", verb);
+    return USAGE;
+}
+
+/* A number, a name of the list, or "head". -1: no such revision. */
+static int parse_revision(struct db *db, const char *text, int *ret, struct err *e)
+{
+    struct db_revision *v = NULL;
+    size_t n = 0;
+    int64_t number = -1;
+    int rc = db_migrate_list(db, &v, &n, e);
+    if (rc)
+        return rc;
+    *ret = -1;
+    bool numeric = parse_i64(text, 0, 9999, &number);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(text, v[i].name) == 0 || (numeric && v[i].number == number) ||
+            (i + 1 == n && strcmp(text, "head") == 0))
+            *ret = v[i].number;
+    if (numeric && number == 0)
+        *ret = 0;
+    free(v);
+    if (*ret < 0)
+        return err_set(e, ERR_INVALID, "there is no revision \"%s\"; see revision-list", text);
+    return 0;
+}
+
+/* --- verbs --- */
+
+static int do_version(struct db *db, const char *arg, struct err *e)
+{
+    (void)arg;
+    struct db_revision *v = NULL;
+    size_t n = 0;
+    int at = 0;
+    int rc = db_migrate_version(db, &at, e);
+    if (!rc)
+        rc = db_migrate_list(db, &v, &n, e);
+    if (rc)
+        return rc;
+    const char *name = at ? "unknown to this program" : "none";
+    for (size_t i = 0; i < n; i++)
+        if (v[i].number == at)
+            name = v[i].name;
+    printf("Current DB revision is %d (%s)\n", at, name);
+    free(v);
+    return 0;
+}
+
+static int do_upgrade(struct db *db, const char *arg, struct err *e)
+{
+    int to = 0, applied = 0;
+    int rc = arg ? parse_revision(db, arg, &to, e) : 0;
+    if (!rc && arg && to == 0)
+        rc = err_set(e, ERR_INVALID, "revision 0 is the empty database; there is no way back");
+    if (!rc)
+        rc = db_migrate_upgrade(db, to, &applied, e);
+    if (rc)
+        return rc;
+    if (applied)
+        printf("Applied %d revision%s\n", applied, applied == 1 ? "" : "s");
+    else
+        printf("Nothing to do\n");
+    return 0;
+}
+
+static int do_list(struct db *db, const char *arg, struct err *e)
+{
+    (void)arg;
+    struct db_revision *v = NULL;
+    size_t n = 0;
+    int rc = db_migrate_list(db, &v, &n, e);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < n; i++)
+        printf("%04d  %-7s  %s\n", v[i].number, v[i].applied ? "applied" : "pending", v[i].name);
+    free(v);
+    return 0;
+}
+
+static int do_stamp(struct db *db, const char *arg, struct err *e)
+{
+    int number = 0;
+    int rc = parse_revision(db, arg, &number, e);
+    if (!rc)
+        rc = db_migrate_stamp(db, number, e);
+    if (!rc)
+        printf("Stamped revision %d\n", number);
+    return rc;
+}
+
+static int do_check(struct db *db, const char *arg, struct err *e)
+{
+    (void)arg;
+    int rc = db_migrate_check(db, e);
+    if (!rc)
+        printf("The schema is as the migrations make it\n");
+    return rc;
+}
+
+static const struct verb {
+    const char *name;
+    int min_args, max_args;
+    int (*run)(struct db *db, const char *arg, struct err *e);
+} verbs[] = {
+    {"upgrade", 0, 1, do_upgrade}, {"version", 0, 0, do_version}, {"revision-list", 0, 0, do_list},
+    {"stamp", 1, 1, do_stamp},     {"check", 0, 0, do_check},
+};
+
+static const struct verb *find_verb(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+        if (strcmp(verbs[i].name, name) == 0)
+            return &verbs[i];
+    return NULL;
+}
+
+static int run(const struct verb *verb, const char *arg, const char *file, const char *connection,
+               struct err *e)
+{
+    _cleanup_config_ struct config *cfg = NULL;
+    struct db *db = NULL;
+    int rc = config_load(file, &cfg, e);
+    if (!rc && connection)
+        rc = config_set(cfg, "database.connection", connection, e);
+    if (!rc)
+        rc = db_open(cfg, &db, e);
+    if (!rc)
+        rc = verb->run(db, arg, e);
+    db_close(&db);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"connection", required_argument, NULL, 'd'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    const char *file = NULL, *connection = NULL;
+    for (int c; (c = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
+        switch (c) {
+        case 'c':
+            file = optarg;
+            break;
+        case 'd':
+            connection = optarg;
+            break;
+        case 'V':
+            printf("magnum-db-manage %s\n", MAGNUM_VERSION);
+            return DONE;
+        case 'h':
+            fputs(help, stdout);
+            return DONE;
+        default:
+            return USAGE; /* getopt has said what is wrong */
+        }
+    }
+    if (optind == argc)
+        return usage("a command is missing", "");
+    const struct verb *verb = find_verb(argv[optind]);
+    if (!verb)
+        return usage("unknown command", argv[optind]);
+    int args = argc - optind - 1;
+    if (args < verb->min_args)
+        return usage("the revision is missing", verb->name);
+    if (args > verb->max_args)
+        return usage("too many arguments", verb->name);
+    log_setup("magnum-db-manage", LOG_WARN, false);
+    struct err e = ERR_INIT;
+    if (run(verb, args ? argv[optind + 1] : NULL, file, connection, &e) == 0)
+        return DONE;
+    fprintf(stderr, "magnum-db-manage: %s\n", e.msg);
+    return FAILED;
+}
