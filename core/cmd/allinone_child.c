@@ -225,9 +225,12 @@ void child_status_text(int status, char *buf, size_t size)
         (void)snprintf(buf, size, "exit status %d", WEXITSTATUS(status));
 }
 
-/* Of PostgreSQL's "... FATAL:  text" and of our own "... text" alike, the text. */
-static const char *without_prefix(const char *line)
+/* Of PostgreSQL's "... FATAL:  text" and of our own "program: text" alike, the text. */
+static const char *without_prefix(const struct child *c, const char *line)
 {
+    size_t n = strlen(c->name);
+    if (strncmp(line, c->name, n) == 0 && line[n] == ':' && line[n + 1] == ' ')
+        return line + n + 2;
     static const char *const marks[] = {"PANIC:  ", "FATAL:  ", "ERROR:  ", "error: "};
     for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
         const char *at = strstr(line, marks[i]);
@@ -252,8 +255,8 @@ char *child_last_line(const struct child *c)
     char *save = NULL;
     for (char *line = strtok_r(buf, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
         last = line;
-        if (without_prefix(line) != line)
-            marked = without_prefix(line);
+        if (without_prefix(c, line) != line)
+            marked = without_prefix(c, line);
     }
     return str_dup(marked ? marked : last);
 }

@@ -258,13 +258,16 @@ static int migrate(const struct allinone *a, struct db *db, struct err *e)
     return rc;
 }
 
-/* Drivers that keep something on this machine keep it here, unless they were told otherwise. */
+/* Drivers that keep something on this machine keep it here, in a directory named like their
+ * library, unless they were told otherwise. */
 static int give_state_dir(struct allinone *a, const struct plugin *p, struct err *e)
 {
     if (json_object_get(json_object_get(a->cfg->driver_config, p->id), "state_dir"))
         return 0;
     _cleanup_free_ char *name = str_fmt("driver_config.%s.state_dir", p->id);
-    _cleanup_free_ char *dir = str_fmt("%s/%s", a->state_dir, p->name);
+    const char *slash = strrchr(p->library_path, '/'), *library = slash ? slash + 1 : "";
+    _cleanup_free_ char *dir =
+        str_fmt("%s/%.*s", a->state_dir, (int)strcspn(library, "."), library);
     return name && dir ? set_option(a, name, dir, e) : err_nomem(e);
 }
 

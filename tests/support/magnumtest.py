@@ -358,7 +358,7 @@ def left_behind(marks):
 
 # ---- local Swarm clusters ----
 
-SWARM_ID = "org.openstack.magnum.swarm"
+SWARM_ID = "org.magnum.swarm"
 
 
 def swarm_options(**config):

@@ -152,7 +152,7 @@ def delete_leaves_nothing():
 
 def a_missing_part_is_said_before_anything_is_made():
     """With an empty PATH for programs the driver must name what is missing and its package."""
-    with mt.Allinone(options=mt.swarm_options(programs="/nonexistent")) as a:
+    with mt.Allinone(options=mt.swarm_options(program_path="/nonexistent")) as a:
         a.start()
         template = a.client.template("t")
         answer = a.client("POST", "/v1/clusters", dict(name="x", cluster_template_id=template))
