@@ -21,7 +21,6 @@ enum {
     FULL_PAUSE_MS = 5,   /* the queue of a connection is full, or it is just being set up */
     BUSY_PAUSE_MS = 100, /* the conductor has too many calls */
     STOPPING_PAUSE_MS = 1000,
-    BATCH = 256,
 };
 
 struct rpc_client {
@@ -97,7 +96,7 @@ static void dispatch(struct rpc_client *c, struct rpc_call *call, int64_t now)
 {
     if (!c->listed)
         return;
-    if (call->everyone && c->links.n > 0) {
+    if (call->everyone && rpc_links_hopeful(&c->links)) {
         send_to_everyone(c, call, now);
         return;
     }
@@ -131,6 +130,16 @@ static void lost(void *ctx, uint64_t serial)
             dispatch(c, call, now);
         }
     }
+}
+
+static bool owes(void *ctx, uint64_t serial)
+{
+    const struct rpc_client *c = ctx;
+    for (size_t i = 0; i < c->calls.n; i++)
+        for (size_t k = 0; c->calls.v[i] && k < c->calls.v[i]->n_asked; k++)
+            if (c->calls.v[i]->asked[k] == serial)
+                return true;
+    return false;
 }
 
 /* ---- answers ---- */
@@ -176,16 +185,24 @@ static void on_answer(struct rpc_client *c, struct rpc_link *k, const struct rpc
     complete(c, call, ok ? RPC_OK : RPC_ERROR, copy, copy ? len : 0);
 }
 
-static void read_link(struct rpc_client *c, struct rpc_link *k)
+static void read_answers(struct rpc_client *c, struct rpc_link *k)
 {
     struct rpc_frames f;
-    /* Answers first: what arrived before the connection broke still counts. */
-    for (int i = 0; k->dealer && i < BATCH && rpc_frames_recv(k->dealer, &f); i++) {
+    while (k->dealer && rpc_frames_recv(k->dealer, &f)) {
         on_answer(c, k, &f);
         rpc_frames_done(&f);
     }
-    if (k->monitor)
-        rpc_link_events(&c->links, k, lost, c);
+}
+
+static void read_link(struct rpc_client *c, struct rpc_link *k)
+{
+    uint64_t serial = 0;
+    for (uint16_t event; (event = rpc_link_next_event(k));) {
+        read_answers(c, k);
+        if (rpc_link_apply(&c->links, k, event, &serial))
+            lost(c, serial);
+    }
+    read_answers(c, k);
 }
 
 /* ---- time ---- */
@@ -250,7 +267,7 @@ static bool take_in(struct rpc_client *c)
     pthread_mutex_unlock(&c->lock);
     if (has_fresh) {
         c->listed = true;
-        rpc_links_update(&c->links, &fresh, lost, c);
+        rpc_links_update(&c->links, &fresh, owes, lost, c);
         rpc_peer_list_done(&fresh);
     }
     while (list) {

@@ -15,6 +15,7 @@ struct rpc_link {
     uint64_t serial;           /* of the present connection; changes when it is lost */
     bool ready;                /* handshake done: messages can be sent */
     bool denied;               /* the conductor does not know our key */
+    bool leaving;              /* no longer listed, kept for the answers it still owes */
     bool seen;                 /* by the refresh under way */
     int64_t not_before_ms;     /* asked to be left alone until then */
     char problem[192];
@@ -26,14 +27,18 @@ struct rpc_links {
     size_t n, next; /* next: where the round robin goes on */
     uint64_t last_serial;
 };
+/* Connects to the new ones and drops the ones gone: `lost` is called for each. One that still owes
+ * an answer (`owes`) stays until it has given it or the connection breaks. */
 typedef void (*rpc_lost_fn)(void *ctx, uint64_t serial);
-
-/* Connects to the new ones, drops the ones gone (lost is called for each). */
-void rpc_links_update(struct rpc_links *l, const struct rpc_peer_list *peers, rpc_lost_fn lost,
-                      void *ctx);
+typedef bool (*rpc_owes_fn)(void *ctx, uint64_t serial);
+void rpc_links_update(struct rpc_links *l, const struct rpc_peer_list *peers, rpc_owes_fn owes,
+                      rpc_lost_fn lost, void *ctx);
 void rpc_links_done(struct rpc_links *l);
-/* Reads what ZeroMQ says about the connection. */
-void rpc_link_events(struct rpc_links *l, struct rpc_link *k, rpc_lost_fn lost, void *ctx);
+/* What ZeroMQ says about the connection: the next event, 0 when there is none. The caller reads
+ * the answers that are there before it applies the event: they came first. */
+uint16_t rpc_link_next_event(struct rpc_link *k);
+/* True when the connection was lost with it; its serial was *ret_lost. */
+bool rpc_link_apply(struct rpc_links *l, struct rpc_link *k, uint16_t event, uint64_t *ret_lost);
 /* The next ready one whose serial is not among `asked`, or NULL. */
 struct rpc_link *rpc_links_pick(struct rpc_links *l, const uint64_t *asked, size_t n_asked,
                                 int64_t now_ms);

@@ -154,8 +154,8 @@ static struct rpc_link *find(const struct rpc_links *l, const struct rpc_peer *p
     return NULL;
 }
 
-void rpc_links_update(struct rpc_links *l, const struct rpc_peer_list *peers, rpc_lost_fn lost,
-                      void *ctx)
+void rpc_links_update(struct rpc_links *l, const struct rpc_peer_list *peers, rpc_owes_fn owes,
+                      rpc_lost_fn lost, void *ctx)
 {
     for (size_t i = 0; i < l->n; i++)
         l->v[i]->seen = false;
@@ -167,14 +167,15 @@ void rpc_links_update(struct rpc_links *l, const struct rpc_peer_list *peers, rp
             add(l, &peers->v[i]);
     }
     for (size_t i = 0; i < l->n;) {
-        struct rpc_link *gone = l->v[i];
-        if (gone->seen) {
+        struct rpc_link *k = l->v[i];
+        k->leaving = !k->seen;
+        if (k->seen || (k->ready && owes(ctx, k->serial))) {
             i++;
             continue;
         }
         l->v[i] = l->v[--l->n]; /* first: `lost` looks for another one to ask */
-        lost(ctx, gone->serial);
-        link_free(gone);
+        lost(ctx, k->serial);
+        link_free(k);
     }
 }
 
@@ -187,56 +188,56 @@ void rpc_links_done(struct rpc_links *l)
 }
 
 /* ---- events ---- */
-static void went_down(struct rpc_links *l, struct rpc_link *k, rpc_lost_fn lost, void *ctx)
-{
-    if (!k->ready)
-        return;
-    k->ready = false;
-    uint64_t old = k->serial;
-    k->serial = ++l->last_serial;
-    snprintf(k->problem, sizeof k->problem, "the connection to %.100s was lost", k->peer.endpoint);
-    lost(ctx, old);
-}
-
-static void on_event(struct rpc_links *l, struct rpc_link *k, uint16_t event, rpc_lost_fn lost,
-                     void *ctx)
-{
-    switch (event) {
-    case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
-        k->ready = true;
-        k->denied = false;
-        k->not_before_ms = 0;
-        k->problem[0] = '\0';
-        return;
-    case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
-        went_down(l, k, lost, ctx);
-        if (!k->denied)
-            log_warn("rpc.key_refused", "conductor %s at %s does not let this key in",
-                     k->peer.instance, k->peer.endpoint);
-        k->denied = true;
-        snprintf(k->problem, sizeof k->problem,
-                 "%.64s does not let this key in: it belongs into its authorized directory",
-                 k->peer.endpoint);
-        return;
-    default:
-        went_down(l, k, lost, ctx);
-        if (!k->problem[0])
-            snprintf(k->problem, sizeof k->problem, "%.128s can't be reached", k->peer.endpoint);
-        return;
-    }
-}
-
-void rpc_link_events(struct rpc_links *l, struct rpc_link *k, rpc_lost_fn lost, void *ctx)
+uint16_t rpc_link_next_event(struct rpc_link *k)
 {
     struct rpc_frames f;
-    while (rpc_frames_recv(k->monitor, &f)) {
-        uint16_t event = 0; /* libzmq: 16 bits event, 32 bits value, in host order */
-        if (f.n == 2 && zframe_size(f.v[0]) >= sizeof event) {
-            memcpy(&event, zframe_data(f.v[0]), sizeof event);
-            on_event(l, k, event, lost, ctx);
-        }
-        rpc_frames_done(&f);
+    uint16_t event = 0;
+    if (!k->monitor || !rpc_frames_recv(k->monitor, &f))
+        return 0;
+    /* libzmq: 16 bits event, 32 bits value, in host order; then the endpoint */
+    if (zframe_size(f.v[0]) >= sizeof event)
+        memcpy(&event, zframe_data(f.v[0]), sizeof event);
+    rpc_frames_done(&f);
+    return event;
+}
+
+static void came_up(struct rpc_link *k)
+{
+    k->ready = true;
+    k->denied = false;
+    k->not_before_ms = 0;
+    k->problem[0] = '\0';
+}
+
+static void was_denied(struct rpc_link *k)
+{
+    if (!k->denied)
+        log_warn("rpc.key_refused", "conductor %s at %s does not let this key in", k->peer.instance,
+                 k->peer.endpoint);
+    k->denied = true;
+    snprintf(k->problem, sizeof k->problem,
+             "%.64s does not let this key in: it belongs into its authorized directory",
+             k->peer.endpoint);
+}
+
+bool rpc_link_apply(struct rpc_links *l, struct rpc_link *k, uint16_t event, uint64_t *ret_lost)
+{
+    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+        came_up(k);
+        return false;
     }
+    bool was_up = k->ready;
+    k->ready = false;
+    if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+        was_denied(k);
+    else if (was_up || !k->problem[0])
+        snprintf(k->problem, sizeof k->problem,
+                 was_up ? "the connection to %.100s was lost" : "%.100s can't be reached",
+                 k->peer.endpoint);
+    *ret_lost = k->serial;
+    if (was_up)
+        k->serial = ++l->last_serial;
+    return was_up;
 }
 
 /* ---- choosing ---- */
@@ -253,7 +254,8 @@ struct rpc_link *rpc_links_pick(struct rpc_links *l, const uint64_t *asked, size
 {
     for (size_t i = 0; i < l->n; i++) {
         struct rpc_link *k = l->v[(l->next + i) % l->n];
-        if (!k->ready || k->not_before_ms > now_ms || is_among(asked, n_asked, k->serial))
+        if (!k->ready || k->leaving || k->not_before_ms > now_ms ||
+            is_among(asked, n_asked, k->serial))
             continue;
         l->next = (l->next + i + 1) % l->n;
         return k;
@@ -264,7 +266,7 @@ struct rpc_link *rpc_links_pick(struct rpc_links *l, const uint64_t *asked, size
 bool rpc_links_hopeful(const struct rpc_links *l)
 {
     for (size_t i = 0; i < l->n; i++)
-        if (!l->v[i]->denied)
+        if (!l->v[i]->denied && !l->v[i]->leaving)
             return true;
     return false;
 }
@@ -272,7 +274,7 @@ bool rpc_links_hopeful(const struct rpc_links *l)
 const char *rpc_links_problem(const struct rpc_links *l)
 {
     for (size_t i = 0; i < l->n; i++)
-        if (l->v[i]->problem[0])
+        if (l->v[i]->problem[0] && !l->v[i]->leaving)
             return l->v[i]->problem;
     return "";
 }

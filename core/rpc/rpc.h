@@ -35,7 +35,8 @@ int rpc_server_start(const struct config *cfg, rpc_handler handler, void *ctx,
 /* What to publish in magnum_service; valid until stop. public_key is "" without CURVE. */
 const char *rpc_server_endpoint(const struct rpc_server *s);
 const char *rpc_server_public_key(const struct rpc_server *s);
-/* Answers what is in work (up to drain_ms), then closes. NULL is fine. */
+/* Turns new calls away (their callers ask another conductor), answers what is in work (up to
+ * drain_ms), then closes. Returns when the last handler has returned. NULL is fine. */
 void rpc_server_stop(struct rpc_server **s, int64_t drain_ms);
 
 /* ---- client (API) ---- */
@@ -60,8 +61,10 @@ void rpc_client_stop(struct rpc_client **c);
  * queue or no peer drops the message. Any thread. params is borrowed. */
 void rpc_client_notify(struct rpc_client *c, const char *method, const json_t *params,
                        bool everyone);
-/* Waits for the answer. ERR_UNAVAILABLE: no conductor; ERR_TIMEOUT: none answered in time; else the
- * handler's own error. Any thread. Caller owns *result. */
+/* Waits for the answer. ERR_UNAVAILABLE: no conductor; ERR_TIMEOUT: none answered in time;
+ * ERR_TOO_LARGE: the request or the answer; else the handler's own error. A conductor that has a
+ * call and is slow keeps it: the others are asked as well and the first answer wins. Any thread.
+ * Caller owns *result. */
 int rpc_client_call(struct rpc_client *c, const char *method, const json_t *params,
                     int64_t timeout_ms, json_t **result, struct err *e) MUST_CHECK;
 
