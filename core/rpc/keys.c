@@ -128,11 +128,8 @@ static int gate_start(const char *authorized, struct err *e)
     return 0;
 }
 
-int rpc_gate_open(const char *dir, struct err *e)
+static int authorized_check(const char *authorized, const char *dir, struct err *e)
 {
-    _cleanup_free_ char *authorized = str_fmt("%s/authorized", dir);
-    if (!authorized)
-        return err_nomem(e);
     struct stat st;
     if (stat(authorized, &st) < 0 || !S_ISDIR(st.st_mode))
         return err_set(e, ERR_CONFIG, "no directory %s: make it with magnum-keygen --dir %s",
@@ -140,7 +137,17 @@ int rpc_gate_open(const char *dir, struct err *e)
     if (st.st_mode & 022)
         return err_set(e, ERR_CONFIG, "%s can be written by others: chmod go-w %s", authorized,
                        authorized);
-    int rc = 0;
+    return 0;
+}
+
+int rpc_gate_open(const char *dir, struct err *e)
+{
+    _cleanup_free_ char *authorized = str_fmt("%s/authorized", dir);
+    if (!authorized)
+        return err_nomem(e);
+    int rc = authorized_check(authorized, dir, e);
+    if (rc < 0)
+        return rc;
     pthread_mutex_lock(&gate_lock);
     if (gate_users == 0)
         rc = gate_start(authorized, e);
@@ -150,6 +157,33 @@ int rpc_gate_open(const char *dir, struct err *e)
         gate_users++;
     pthread_mutex_unlock(&gate_lock);
     return rc;
+}
+
+int rpc_keys_check(const char *dir, struct err *e)
+{
+    static const char *const names[] = {"conductor.key", "api.key"};
+    _cleanup_free_ char *authorized = str_fmt("%s/authorized", dir);
+    if (!authorized)
+        return err_nomem(e);
+    size_t there = 0;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        _cleanup_free_ char *path = str_fmt("%s/%s", dir, names[i]);
+        if (!path)
+            return err_nomem(e);
+        if (access(path, F_OK) < 0 && errno == ENOENT)
+            continue;
+        zcert_t *cert = NULL;
+        int rc = rpc_key_load(dir, names[i], &cert, e);
+        zcert_destroy(&cert);
+        if (rc == 0 && i == 0) /* a conductor's host */
+            rc = authorized_check(authorized, dir, e);
+        if (rc < 0)
+            return rc;
+        there++;
+    }
+    return there ? 0
+                 : err_set(e, ERR_CONFIG, "no keys in %s: make them with magnum-keygen --dir %s",
+                           dir, dir);
 }
 
 void rpc_gate_close(void)

@@ -23,6 +23,9 @@ struct config;
 /* Writes conductor.key, api.key (public+secret, 0600) and authorized/ (the API's public keys) into
  * `dir` (0700). Existing keys are kept unless force. */
 int rpc_keys_make(const char *dir, bool force, struct err *e) MUST_CHECK;
+/* Whether the keys that are in `dir` can be used by this user: an API host has api.key, a conductor
+ * host conductor.key and authorized/. ERR_CONFIG. */
+int rpc_keys_check(const char *dir, struct err *e) MUST_CHECK;
 
 /* ---- server (conductor) ---- */
 /* Runs on a worker thread. Fill *result (caller owns; NULL = {}) or return an error: it reaches the

@@ -1,0 +1,79 @@
+/* magnum-keygen: makes the CURVE keys of rpc.keys_dir. Exit status: 0 done, 1 failed (one line says
+ * why), 2 wrong usage. Neighbours: rpc/keys.c does the work. */
+#include "base/err.h"
+#include "base/str.h"
+#include "rpc/rpc.h"
+
+#include <getopt.h>
+#include <stdio.h>
+
+enum { DONE = 0, FAILED = 1, USAGE = 2 };
+
+static const char help[] =
+    "usage: magnum-keygen --dir DIR [--force]\n"
+    "\n"
+    "Makes the keys that encrypt and authenticate the messages between API and conductors:\n"
+    "\n"
+    "  DIR/conductor.key   for the hosts of conductors; secret\n"
+    "  DIR/api.key         for the hosts of the API; secret\n"
+    "  DIR/authorized/     for the hosts of conductors: public keys that are let in\n"
+    "\n"
+    "Set rpc.keys_dir to the directory on every host. Keys that are there are kept.\n"
+    "\n"
+    "  --dir DIR   where the keys are written; made when it is missing, for its owner only\n"
+    "  --force     make new keys in place of old ones; restart API and conductors afterwards\n"
+    "  --version   print the version of this program\n"
+    "  --help      print this text\n";
+
+static int usage(const char *problem)
+{
+    fprintf(stderr, "magnum-keygen: %s (see magnum-keygen --help)\n", problem);
+    return USAGE;
+}
+
+static int run(const char *dir, bool force)
+{
+    struct err e = ERR_INIT;
+    if (rpc_keys_make(dir, force, &e) < 0) {
+        fprintf(stderr, "magnum-keygen: %s\n", e.msg);
+        return FAILED;
+    }
+    printf("%s/conductor.key\n%s/api.key\n%s/authorized/api.key\n", dir, dir, dir);
+    return DONE;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"dir", required_argument, NULL, 'd'},
+        {"force", no_argument, NULL, 'f'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    const char *dir = NULL;
+    bool force = false;
+    for (int c; (c = getopt_long(argc, argv, "d:fh", options, NULL)) != -1;) {
+        switch (c) {
+        case 'd':
+            dir = optarg;
+            break;
+        case 'f':
+            force = true;
+            break;
+        case 'V':
+            printf("magnum-keygen %s\n", MAGNUM_VERSION);
+            return DONE;
+        case 'h':
+            fputs(help, stdout);
+            return DONE;
+        default:
+            return USAGE; /* getopt has said what is wrong */
+        }
+    }
+    if (!dir && optind < argc) /* the directory alone is clear enough */
+        dir = argv[optind++];
+    if (optind < argc)
+        return usage("too many arguments");
+    return str_blank(dir) ? usage("--dir is missing") : run(dir, force);
+}
