@@ -1,0 +1,2 @@
+magnum_add_program(magnum-conductor SOURCES ${CMAKE_CURRENT_LIST_DIR}/magnum-conductor.c
+  LINKS magnum_conductor magnum_db magnum_config magnum_base PkgConfig::systemd)

@@ -1,0 +1,167 @@
+/* HTTP on behalf of drivers: the conductor holds the credentials and the fence, the driver only
+ * says what it wants. A request is not begun once the lease is lost or the operation was told to
+ * stop. See magnum/host.h for the services a driver may name. Neighbours: step.c, http/client. */
+#include "base/clock.h"
+#include "conductor/conductor_internal.h"
+
+#include <string.h>
+
+enum { HEADERS_MAX = 64, URL_MAX = 8192 };
+
+struct headers {
+    char *text; /* owned copy, cut at line ends */
+    const char *v[HEADERS_MAX + 1];
+};
+
+static int split_headers(const char *lines, struct headers *h, struct err *e)
+{
+    size_t n = 0;
+    *h = (struct headers){.text = str_dup(lines ? lines : "")};
+    if (!h->text)
+        return err_nomem(e);
+    char *save = NULL;
+    for (char *line = strtok_r(h->text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        line[strcspn(line, "\r")] = '\0';
+        if (!line[0])
+            continue;
+        if (n == HEADERS_MAX || !strchr(line, ':'))
+            return err_set(e, ERR_INVALID, "the request has a malformed header or too many");
+        h->v[n++] = line;
+    }
+    return 0;
+}
+
+/* May this call still touch the world? */
+static int permitted(const struct call_ctx *x, struct err *e)
+{
+    const struct run *r = x->run;
+    if (!r)
+        return 0;
+    if (!run_held(r))
+        return err_set(e, ERR_FENCED, "this conductor has lost the operation");
+    if (atomic_load(&r->superseded))
+        return err_set(e, ERR_CANCELLED, "a newer operation took the place of this one");
+    if (atomic_load(&r->cancel) && !x->may_cancel)
+        return err_set(e, ERR_CANCELLED, "the operation was cancelled");
+    return 0;
+}
+
+static int exchange(struct call_ctx *x, struct http_call *call, const struct http_call_spec *rq,
+                    struct http_reply *rp, struct err *e)
+{
+    struct headers h = {0};
+    struct http_answer answer = {0};
+    int rc = split_headers(rq->headers, &h, e);
+    if (rc == 0) {
+        call->method = rq->method;
+        call->headers = h.v;
+        call->body = rq->body;
+        call->body_len = rq->body_len;
+        call->timeout_ms = rq->timeout_ms;
+        call->max_body = (size_t)x->c->cfg->drivers_max_frame_bytes / 2;
+        rc = http_client_do(x->c->http, call, &answer, e);
+    }
+    free(h.text);
+    if (rc)
+        return rc;
+    *rp = (struct http_reply){.status = answer.status,
+                              .body = TAKE_PTR(answer.body),
+                              .headers = TAKE_PTR(answer.headers),
+                              .body_len = answer.len};
+    http_answer_done(&answer);
+    return 0;
+}
+
+static int to_socket(struct call_ctx *x, const struct http_call_spec *rq, struct http_reply *rp,
+                     struct err *e)
+{
+    const char *socket = rq->service + strlen("unix:");
+    if (!x->plugin->unix_sockets)
+        return err_set(e, ERR_FORBIDDEN, "the manifest of %s does not say unix_sockets: true",
+                       x->plugin->id);
+    if (socket[0] != '/' || rq->path[0] != '/')
+        return err_set(e, ERR_INVALID,
+                       "a unix: service needs an absolute path, and so does the URL");
+    _cleanup_free_ char *url = str_fmt("http://localhost%s", rq->path);
+    if (!url)
+        return err_nomem(e);
+    return exchange(x, &(struct http_call){.url = url, .unix_socket = socket}, rq, rp, e);
+}
+
+static int to_url(struct call_ctx *x, const struct http_call_spec *rq, struct http_reply *rp,
+                  struct err *e)
+{
+    if (!str_starts(rq->path, "http://") && !str_starts(rq->path, "https://"))
+        return err_set(e, ERR_INVALID, "the path of a url request is an absolute http(s) URL");
+    return exchange(x, &(struct http_call){.url = rq->path}, rq, rp, e);
+}
+
+/* The cluster's own API: at the address published last, with its CA and client certificate. Drivers
+ * publish tcp:// addresses for Docker; what travels is HTTP all the same. */
+static int cluster_url(struct call_ctx *x, const struct cluster *c, const char *path, char **ret,
+                       struct err *e)
+{
+    const char *address = json_string_value(json_object_get(x->outputs, "api_address"));
+    if (str_blank(address))
+        address = c->api_address;
+    if (str_blank(address))
+        return err_set(e, ERR_UNAVAILABLE, "the cluster has no api_address yet");
+    if (path[0] != '/')
+        return err_set(e, ERR_INVALID, "the path of a cluster request begins with a slash");
+    const char *host = strstr(address, "://");
+    bool plain = str_starts(address, "http://") || str_blank(c->ca_cert_ref);
+    size_t len = strlen(address);
+    while (len && address[len - 1] == '/')
+        len--;
+    size_t skip = host ? (size_t)(host + 3 - address) : 0;
+    *ret =
+        str_fmt("%s://%.*s%s", plain ? "http" : "https", (int)(len - skip), address + skip, path);
+    return *ret ? 0 : err_nomem(e);
+}
+
+static int to_cluster(struct call_ctx *x, const struct http_call_spec *rq, struct http_reply *rp,
+                      struct err *e)
+{
+    const struct cluster *c = NULL;
+    struct cert_pair ca = {0}, client = {0};
+    _cleanup_free_ char *url = NULL;
+    int rc = call_cluster(x, &c, e);
+    if (rc == 0)
+        rc = cluster_url(x, c, rq->path, &url, e);
+    struct http_call call = {.url = url};
+    if (rc == 0 && !str_blank(c->ca_cert_ref)) {
+        rc = certs_load(x->c, c, "kubernetes", false, &ca, e);
+        if (rc == 0)
+            rc = certs_load(x->c, c, "client", true, &client, e);
+        call.ca_pem = ca.cert_pem;
+        call.cert_pem = client.cert_pem;
+        call.key_pem = client.key_pem.data;
+    }
+    if (rc == 0)
+        rc = exchange(x, &call, rq, rp, e);
+    cert_pair_done(&ca);
+    cert_pair_done(&client);
+    return rc;
+}
+
+int broker_http(void *ctx, const struct http_call_spec *rq, struct http_reply *rp, struct err *e)
+{
+    struct call_ctx *x = ctx;
+    int rc = permitted(x, e);
+    if (rc) {
+        x->fenced |= rc == ERR_FENCED;
+        return rc;
+    }
+    if (strlen(rq->path) > URL_MAX)
+        return err_set(e, ERR_INVALID, "the URL is longer than %d characters", URL_MAX);
+    if (str_starts(rq->service, "unix:"))
+        return to_socket(x, rq, rp, e);
+    if (strcmp(rq->service, "url") == 0)
+        return to_url(x, rq, rp, e);
+    if (strcmp(rq->service, "cluster") == 0)
+        return to_cluster(x, rq, rp, e);
+    return err_set(
+        e, ERR_UNSUPPORTED,
+        "service \"%.64s\" is found in Keystone's catalog, and Keystone is not configured",
+        rq->service);
+}

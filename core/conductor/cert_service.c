@@ -1,0 +1,98 @@
+/* mag.host.cert: certificates from the cluster's own CA for drivers. See conductor_internal.h. */
+#include "base/jsonx.h"
+#include "conductor/conductor_internal.h"
+
+#include <string.h>
+
+static int list_of(const json_t *args, const char *key, struct strv *ret, struct err *e)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(json_object_get(args, key), i, v)
+    {
+        if (!json_is_string(v))
+            return err_set(e, ERR_INVALID, "%s holds something that is no text", key);
+        if (strv_add(ret, json_string_value(v)))
+            return err_nomem(e);
+    }
+    return 0;
+}
+
+static int issue(struct call_ctx *x, const struct cert_pair *ca, const json_t *args, json_t **ret,
+                 struct err *e)
+{
+    _cleanup_strv_ struct strv dns = STRV_INIT, ip = STRV_INIT, usages = STRV_INIT;
+    struct cert_pair pair = {0};
+    int rc = list_of(args, "dns", &dns, e);
+    if (rc == 0)
+        rc = list_of(args, "ip", &ip, e);
+    if (rc == 0)
+        rc = list_of(args, "usages", &usages, e);
+    if (rc)
+        return rc;
+    const struct cert_request rq = {.cn = jsonx_str(args, "cn"),
+                                    .o = jsonx_str(args, "o"),
+                                    .dns = &dns,
+                                    .ip = &ip,
+                                    .server = strv_has(&usages, "server"),
+                                    .client = strv_has(&usages, "client"),
+                                    .days = jsonx_int(args, "days", 0)};
+    if (str_blank(rq.cn))
+        return err_set(e, ERR_INVALID, "a certificate needs a cn");
+    rc = certs_issue(ca, &rq, &x->c->cert_policy, &pair, e);
+    if (rc == 0) {
+        *ret = json_pack("{s:s,s:s,s:s}", "certificate", pair.cert_pem, "private_key",
+                         pair.key_pem.data, "ca", ca->cert_pem);
+        rc = *ret ? 0 : err_nomem(e);
+    }
+    cert_pair_done(&pair);
+    return rc;
+}
+
+static int sign(struct call_ctx *x, const struct cert_pair *ca, const json_t *args, json_t **ret,
+                struct err *e)
+{
+    const char *csr = jsonx_str(args, "csr");
+    struct cert_policy policy = x->c->cert_policy;
+    int64_t days = jsonx_int(json_object_get(args, "profile"), "days", 0);
+    _cleanup_free_ char *pem = NULL;
+    if (!csr)
+        return err_set(e, ERR_INVALID, "a CSR is a PEM text");
+    if (days > 0 && days < policy.days)
+        policy.days = days;
+    int rc = certs_sign_csr(ca, csr, &policy, &pem, e);
+    if (rc)
+        return rc;
+    *ret = json_string(pem);
+    return *ret ? 0 : err_nomem(e);
+}
+
+static int with_ca(struct call_ctx *x, const char *verb, const struct cert_pair *ca,
+                   const json_t *args, json_t **ret, struct err *e)
+{
+    if (strcmp(verb, "issue") == 0)
+        return issue(x, ca, args, ret, e);
+    if (strcmp(verb, "sign") == 0)
+        return sign(x, ca, args, ret, e);
+    if (strcmp(verb, "ca") != 0)
+        return err_set(e, ERR_UNSUPPORTED, "mag.host.cert has no verb %s", verb);
+    *ret = json_string(ca->cert_pem);
+    return *ret ? 0 : err_nomem(e);
+}
+
+int certs_upcall(void *ctx, const char *verb, const json_t *args, json_t **ret, struct err *e)
+{
+    struct call_ctx *x = ctx;
+    const struct cluster *cluster = NULL;
+    struct cert_pair ca = {0};
+    int rc = call_cluster(x, &cluster, e);
+    const char *type = jsonx_str(args, "ca");
+    if (rc == 0 && str_eq(type, "client")) /* no CA: its key signs nothing */
+        rc = err_set(e, ERR_INVALID, "\"client\" is not a CA");
+    if (rc == 0)
+        rc = certs_load(x->c, cluster, type, strcmp(verb, "ca") != 0, &ca, e);
+    if (rc == 0)
+        rc = with_ca(x, verb, &ca, args, ret, e);
+    cert_pair_done(&ca);
+    return rc;
+}

@@ -1,0 +1,28 @@
+/* The conductor: takes accepted operations from the queue under leases and carries them out with
+ * drivers, looks at the health of clusters, and answers calls of the API. Any number of conductors
+ * share the work; any of them may die at any moment. What to do next is decided by the pure engine
+ * in operation/; this folder is its hands.
+ * Neighbours: db (queue), drivers (front_coe), certs, http (broker), rpc (server); cmd starts it.
+ */
+#ifndef MAGNUM_CONDUCTOR_CONDUCTOR_H
+#define MAGNUM_CONDUCTOR_CONDUCTOR_H
+
+#include "base/err.h"
+
+struct config;
+struct conductor;
+struct db;
+
+/* Starts all threads; when it returns the drivers are published and work is taken. ERR_CONFIG names
+ * what to correct. cfg and db are borrowed until conductor_stop. */
+int conductor_start(const struct config *cfg, struct db *db, struct conductor **ret,
+                    struct err *e) MUST_CHECK;
+/* Looks at the plugin directories again, at once (SIGHUP). Any thread. */
+void conductor_reload(struct conductor *c);
+/* The graceful end: takes no new work, lets steps end for shutdown_timeout_s, hands leases back,
+ * leaves magnum_service. NULL is fine. */
+void conductor_stop(struct conductor **c);
+/* The id its leases carry; valid until conductor_stop. */
+const char *conductor_instance(const struct conductor *c);
+
+#endif

@@ -1,0 +1,232 @@
+/* What the files of this folder share. Not included from outside; see conductor.h.
+ *
+ * Threads: scheduler (leases operations), renewer (prolongs leases, learns of cancels), clock
+ * (wakes waiting runs), heartbeat (service row, drivers, database time), health (leases
+ * observations), and `workers` that step runs and look at clusters. rpc handlers run on the rpc
+ * server's threads. One mutex guards the run table and its queues; it is never held across I/O. */
+#ifndef MAGNUM_CONDUCTOR_CONDUCTOR_INTERNAL_H
+#define MAGNUM_CONDUCTOR_CONDUCTOR_INTERNAL_H
+
+#include "base/secret.h"
+#include "base/str.h"
+#include "base/uuid.h"
+#include "certs/certs.h"
+#include "conductor/conductor.h"
+#include "config/config.h"
+#include "db/db_operation.h"
+#include "drivers/front_coe.h"
+#include "http/client.h"
+#include "operation/engine.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct driver_set;
+struct rpc_server;
+
+/* ---- one leased operation ---- */
+#define NOT_RENEWED SIZE_MAX
+enum run_place {
+    RUN_READY,   /* in the ready queue */
+    RUN_WORKING, /* a worker has it */
+    RUN_WAITING, /* in the timer heap */
+    RUN_PARKED   /* waits for the run it follows to end */
+};
+struct run {
+    struct conductor *c;
+    /* under the queue's mutex */
+    enum run_place place;
+    struct run *next;      /* in the ready queue */
+    struct run *successor; /* leased again while this one still ran: starts when this one ends */
+    size_t table_index, heap_index;
+    int64_t due_ms; /* monotonic */
+    bool poked;     /* news while working: don't wait */
+    size_t renewal; /* place in the renewer's present batch; NOT_RENEWED */
+    /* of the thread that works on it */
+    struct operation op;
+    struct engine_state s;
+    struct op_guard guard; /* borrows from op and the conductor */
+    struct engine_event ev;
+    bool fresh;
+    json_t *outputs;          /* published by the driver, not yet stored; owned */
+    struct coe_result result; /* of the last call: ev's texts point into it, or into text */
+    char text[ERR_MSG_MAX];
+    /* any thread */
+    atomic_bool lost, cancel, superseded;
+    _Atomic int64_t held_until_ms; /* monotonic: as far as this process knows */
+};
+
+/* ---- work for workers ---- */
+struct observation { /* a cluster whose health is due; owned */
+    struct cluster cluster;
+    struct observation *next;
+};
+
+struct queue {
+    pthread_mutex_t lock;
+    pthread_cond_t work;  /* something is ready, or stopping */
+    pthread_cond_t timer; /* the earliest timer changed, or stopping */
+    pthread_cond_t ended; /* a run ended */
+    struct run *ready_first, *ready_last;
+    size_t n_ready;
+    struct run **table; /* all runs */
+    size_t n_runs, cap;
+    struct run **heap; /* waiting ones, earliest first; same capacity as table */
+    size_t n_heap;
+    struct observation *looks, *looks_last;
+    size_t n_looks, looking, max_looking;
+    bool closed;
+};
+
+/* A thread that sleeps until asked. */
+struct sleeper {
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    bool woken, stop;
+};
+
+enum role {
+    ROLE_SCHEDULER,
+    ROLE_RENEWER,
+    ROLE_HEARTBEAT,
+    ROLE_RESCAN,
+    ROLE_HEALTH,
+    ROLE_CLOCK,
+    ROLES
+};
+
+struct conductor {
+    const struct config *cfg;
+    struct db *db;
+    struct engine_config engine;
+    char instance[UUID_TEXT];
+    char host[256];
+    struct secret seal_key;
+    struct cert_policy cert_policy;
+    struct http_client *http;
+    struct rpc_server *rpc;
+    struct queue queue;
+    struct drivers *drivers;
+    struct sleeper scheduler, renewer, heartbeat, health, rescan;
+    pthread_t roles[ROLES], *workers;
+    size_t n_roles, n_workers;
+    atomic_bool stopping;
+    atomic_bool announced;           /* the service row tells where to call */
+    atomic_bool hungry;              /* due work was left behind for want of room */
+    _Atomic int64_t clock_offset_us; /* database time minus monotonic time */
+};
+
+/* The database's idea of now, without asking it. */
+int64_t conductor_now_us(const struct conductor *c);
+
+/* ---- sleep.c ---- */
+int sleeper_init(struct sleeper *s, struct err *e) MUST_CHECK;
+void sleeper_done(struct sleeper *s);
+void sleeper_wake(struct sleeper *s);
+void sleeper_stop(struct sleeper *s);
+/* Sleeps until woken or for ms; false when stopped. */
+bool sleeper_wait(struct sleeper *s, int64_t ms);
+int cond_init(pthread_cond_t *c, struct err *e) MUST_CHECK; /* on the monotonic clock */
+void cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, int64_t mono_ms);
+
+/* ---- queue.c ---- */
+int queue_init(struct queue *q, size_t max_runs, size_t max_looking, struct err *e) MUST_CHECK;
+void queue_done(struct queue *q);
+/* A leased operation; takes *op. A run of the same operation that is still here has lost its lease:
+ * the new one starts when that one has ended. NULL = no memory (the lease runs out). */
+struct run *queue_add(struct queue *q, struct conductor *c, struct operation *op,
+                      int64_t held_until_ms);
+/* Room for how many more, given that workers should not have to wait for the rest. */
+size_t queue_room(struct queue *q, size_t workers);
+/* The next run or observation to work on; false when closed. One of the two is set. */
+bool queue_take(struct queue *q, struct run **run, struct observation **look);
+void queue_wait(struct queue *q, struct run *r, int64_t ms); /* puts a worked run to sleep */
+void queue_end(struct queue *q, struct run *r);              /* frees it, starts its successor */
+/* Takes *o. False when closed or full: the observation's lease runs out. */
+bool queue_look(struct queue *q, struct observation *o);
+void queue_look_done(struct queue *q);
+size_t queue_look_room(struct queue *q);
+/* Wakes waiting runs whose time has come, until closed: the clock thread. */
+void queue_run_clock(struct queue *q);
+/* Waits until no run is left, at most until mono_ms; true when none is. */
+bool queue_drain(struct queue *q, int64_t mono_ms);
+void queue_close(struct queue *q);
+/* Calls fn for every run under the lock; those it returns true for are woken. */
+void queue_each(struct queue *q, bool (*fn)(struct run *r, void *ctx), void *ctx);
+
+/* ---- scheduler.c: thread bodies ---- */
+void *scheduler_thread(void *conductor);
+void *renewer_thread(void *conductor);
+
+/* ---- runner.c ---- */
+void runner_work(struct run *r); /* until it waits or ends */
+bool run_held(const struct run *r);
+/* Reads the row after a refused write and sets the event that follows. */
+void runner_look_again(struct run *r);
+
+/* ---- step.c: ACT_CALL and the calls of health and rpc ---- */
+struct call_ctx { /* what the upcalls of one driver call work with */
+    struct conductor *c;
+    struct run *run; /* NULL: not an operation */
+    const char *cluster_id, *project_id;
+    const struct plugin *plugin;
+    json_t *outputs;    /* collected; owned by the caller */
+    bool may_cancel;    /* the call itself was made to cancel: brokered calls go on */
+    bool fenced;        /* an upcall met ERR_FENCED */
+    bool new_state;     /* a checkpoint with other content was committed */
+    struct cluster row; /* read when first needed */
+    bool have_row;
+};
+void step_call(struct run *r, const struct engine_action *a);
+/* Upcall table for a call; ctx is borrowed. Writes are offered only when ctx->run is set. */
+struct coe_services services_for(struct call_ctx *ctx);
+void call_ctx_done(struct call_ctx *ctx);
+int call_cluster(struct call_ctx *ctx, const struct cluster **ret, struct err *e) MUST_CHECK;
+
+/* ---- broker.c ---- */
+int broker_http(void *call_ctx, const struct http_call_spec *rq, struct http_reply *rp,
+                struct err *e) MUST_CHECK;
+
+/* ---- cert_stage.c, cert_service.c ---- */
+int certs_stage(struct run *r, struct err *e) MUST_CHECK;
+int cert_policy_load(struct conductor *c, struct err *e) MUST_CHECK;
+/* A stored pair of a cluster. type: kubernetes (also empty or unknown), etcd, front-proxy, client.
+ */
+int certs_load(struct conductor *c, const struct cluster *cluster, const char *type, bool with_key,
+               struct cert_pair *ret, struct err *e) MUST_CHECK;
+int certs_upcall(void *call_ctx, const char *verb, const json_t *args, json_t **ret,
+                 struct err *e) MUST_CHECK;
+
+/* ---- drivers.c ---- */
+struct drivers;
+/* A reference to the installed drivers; the pool in it may be called until it is given back. */
+struct driver_ref {
+    struct driver_set *set;
+    struct driver_pool *pool;
+    const struct plugin *plugin;
+};
+int drivers_new(struct conductor *c, struct err *e) MUST_CHECK; /* sets c->drivers */
+void drivers_free(struct conductor *c);
+/* Scans, probes and publishes. */
+int drivers_scan(struct conductor *c, struct err *e) MUST_CHECK;
+/* Learns enablement, quarantine and what other conductors have. */
+int drivers_refresh(struct conductor *c, struct err *e) MUST_CHECK;
+/* The ids whose operations this conductor takes; caller frees. */
+int drivers_leased(struct conductor *c, struct strv *ret, struct err *e) MUST_CHECK;
+/* ERR_UNAVAILABLE with text and *remedy (static) when this kind of work can't be given to it. */
+int drivers_use(struct conductor *c, const char *id, enum op_kind kind, struct driver_ref *ret,
+                const char **remedy, struct err *e) MUST_CHECK;
+void driver_ref_done(struct driver_ref *r);
+void drivers_stop(struct conductor *c, int64_t grace_ms);
+
+/* ---- health.c ---- */
+void *health_thread(void *conductor);
+void health_look(struct conductor *c, struct observation *o);
+
+/* ---- rpc_methods.c ---- */
+int rpc_method(void *conductor, const char *method, const json_t *params, int64_t deadline_mono_ms,
+               json_t **result, struct err *e) MUST_CHECK;
+/* The core error a driver's answer is to an API caller. */
+int driver_error(const struct coe_result *r, struct err *e);
+
+#endif

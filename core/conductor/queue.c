@@ -1,0 +1,297 @@
+/* The runs of this conductor: which are ready for a worker, which wait for a time, and the heap of
+ * those times. See conductor_internal.h. Everything here is under one mutex and does no I/O. */
+#include "base/clock.h"
+#include "conductor/conductor_internal.h"
+
+#include <string.h>
+
+int queue_init(struct queue *q, size_t max_runs, size_t max_looking, struct err *e)
+{
+    *q = (struct queue){.cap = max_runs, .max_looking = max_looking};
+    int rc = pthread_mutex_init(&q->lock, NULL);
+    if (rc)
+        return err_errno(e, rc, "mutex");
+    q->table = calloc(max_runs, sizeof(struct run *));
+    q->heap = calloc(max_runs, sizeof(struct run *));
+    if (!q->table || !q->heap)
+        return err_nomem(e);
+    rc = cond_init(&q->work, e);
+    if (rc == 0)
+        rc = cond_init(&q->timer, e);
+    return rc ? rc : cond_init(&q->ended, e);
+}
+
+static void observation_free(struct observation *o)
+{
+    cluster_done(&o->cluster);
+    free(o);
+}
+
+static void run_free(struct run *r)
+{
+    coe_result_done(&r->result);
+    json_decref(r->outputs);
+    operation_done(&r->op);
+    free(r);
+}
+
+void queue_done(struct queue *q)
+{
+    for (size_t i = 0; i < q->n_runs; i++)
+        run_free(q->table[i]);
+    for (struct observation *o = q->looks, *next; o; o = next) {
+        next = o->next;
+        observation_free(o);
+    }
+    free(q->table);
+    free(q->heap);
+    (void)pthread_cond_destroy(&q->work);
+    (void)pthread_cond_destroy(&q->timer);
+    (void)pthread_cond_destroy(&q->ended);
+    (void)pthread_mutex_destroy(&q->lock);
+}
+
+/* ---- the heap of waiting runs ---- */
+static void heap_put(struct queue *q, size_t i, struct run *r)
+{
+    q->heap[i] = r;
+    r->heap_index = i;
+}
+
+static void heap_up(struct queue *q, size_t i, struct run *r)
+{
+    for (; i > 0 && r->due_ms < q->heap[(i - 1) / 2]->due_ms; i = (i - 1) / 2)
+        heap_put(q, i, q->heap[(i - 1) / 2]);
+    heap_put(q, i, r);
+}
+
+static void heap_remove(struct queue *q, struct run *r)
+{
+    size_t i = r->heap_index;
+    struct run *moved = q->heap[--q->n_heap];
+    if (moved == r)
+        return;
+    for (size_t child; (child = 2 * i + 1) < q->n_heap; i = child) {
+        if (child + 1 < q->n_heap && q->heap[child + 1]->due_ms < q->heap[child]->due_ms)
+            child++;
+        if (moved->due_ms <= q->heap[child]->due_ms)
+            break;
+        heap_put(q, i, q->heap[child]);
+    }
+    heap_up(q, i, moved);
+}
+
+/* ---- the ready queue ---- */
+static void make_ready(struct queue *q, struct run *r)
+{
+    r->place = RUN_READY;
+    r->next = NULL;
+    if (q->ready_last)
+        q->ready_last->next = r;
+    else
+        q->ready_first = r;
+    q->ready_last = r;
+    q->n_ready++;
+    pthread_cond_signal(&q->work);
+}
+
+static struct run *find(struct queue *q, const char *id)
+{
+    for (size_t i = 0; i < q->n_runs; i++)
+        if (!q->table[i]->successor && str_eq(q->table[i]->op.id, id))
+            return q->table[i];
+    return NULL;
+}
+
+static void poke(struct queue *q, struct run *r)
+{
+    r->poked = true;
+    if (r->place != RUN_WAITING)
+        return;
+    heap_remove(q, r);
+    make_ready(q, r);
+}
+
+struct run *queue_add(struct queue *q, struct conductor *c, struct operation *op,
+                      int64_t held_until_ms)
+{
+    struct run *r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    r->c = c;
+    r->op = *op;
+    operation_init(op);
+    r->guard = (struct op_guard){r->op.id, c->instance, r->op.lease_fence};
+    r->fresh = true;
+    r->renewal = NOT_RENEWED;
+    atomic_store(&r->held_until_ms, held_until_ms);
+    pthread_mutex_lock(&q->lock);
+    if (q->n_runs == q->cap) {
+        pthread_mutex_unlock(&q->lock);
+        run_free(r);
+        return NULL;
+    }
+    struct run *before = find(q, r->op.id);
+    r->table_index = q->n_runs;
+    q->table[q->n_runs++] = r;
+    if (before) { /* leased a second time: the first lease had run out */
+        before->successor = r;
+        r->place = RUN_PARKED;
+        atomic_store(&before->lost, true);
+        poke(q, before);
+    } else {
+        make_ready(q, r);
+    }
+    pthread_mutex_unlock(&q->lock);
+    return r;
+}
+
+size_t queue_room(struct queue *q, size_t workers)
+{
+    pthread_mutex_lock(&q->lock);
+    size_t left = q->cap - q->n_runs, ready = q->n_ready, ahead = 2 * workers;
+    pthread_mutex_unlock(&q->lock);
+    size_t wanted = ready < ahead ? ahead - ready : 0;
+    return wanted < left ? wanted : left;
+}
+
+static bool may_look(const struct queue *q)
+{
+    return q->looks && q->looking < q->max_looking;
+}
+
+bool queue_take(struct queue *q, struct run **run, struct observation **look)
+{
+    *run = NULL;
+    *look = NULL;
+    pthread_mutex_lock(&q->lock);
+    while (!q->ready_first && !may_look(q) && !q->closed)
+        pthread_cond_wait(&q->work, &q->lock);
+    if (q->ready_first) { /* operations come first; looking may wait */
+        *run = q->ready_first;
+        q->ready_first = (*run)->next;
+        if (!q->ready_first)
+            q->ready_last = NULL;
+        q->n_ready--;
+        (*run)->place = RUN_WORKING;
+        (*run)->poked = false;
+    } else if (!q->closed) {
+        *look = q->looks;
+        q->looks = (*look)->next;
+        if (!q->looks)
+            q->looks_last = NULL;
+        q->n_looks--;
+        q->looking++;
+    }
+    bool took = *run || *look;
+    pthread_mutex_unlock(&q->lock);
+    return took;
+}
+
+void queue_wait(struct queue *q, struct run *r, int64_t ms)
+{
+    pthread_mutex_lock(&q->lock);
+    r->due_ms = clock_mono_ms() + ms;
+    if (r->poked || ms <= 0) {
+        make_ready(q, r);
+    } else {
+        r->place = RUN_WAITING;
+        heap_up(q, q->n_heap++, r);
+        if (r->heap_index == 0)
+            pthread_cond_signal(&q->timer);
+    }
+    pthread_mutex_unlock(&q->lock);
+}
+
+void queue_end(struct queue *q, struct run *r)
+{
+    pthread_mutex_lock(&q->lock);
+    struct run *moved = q->table[--q->n_runs];
+    q->table[r->table_index] = moved;
+    moved->table_index = r->table_index;
+    if (r->successor)
+        make_ready(q, r->successor);
+    pthread_cond_broadcast(&q->ended);
+    pthread_mutex_unlock(&q->lock);
+    run_free(r);
+}
+
+bool queue_look(struct queue *q, struct observation *o)
+{
+    pthread_mutex_lock(&q->lock);
+    bool taken = !q->closed;
+    if (taken) {
+        o->next = NULL;
+        if (q->looks_last)
+            q->looks_last->next = o;
+        else
+            q->looks = o;
+        q->looks_last = o;
+        q->n_looks++;
+        pthread_cond_signal(&q->work);
+    }
+    pthread_mutex_unlock(&q->lock);
+    if (!taken)
+        observation_free(o);
+    return taken;
+}
+
+void queue_look_done(struct queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    q->looking--;
+    if (may_look(q))
+        pthread_cond_signal(&q->work);
+    pthread_mutex_unlock(&q->lock);
+}
+
+size_t queue_look_room(struct queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    size_t ahead = 4 * q->max_looking, room = q->n_looks < ahead ? ahead - q->n_looks : 0;
+    pthread_mutex_unlock(&q->lock);
+    return room;
+}
+
+void queue_run_clock(struct queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    while (!q->closed) {
+        int64_t now = clock_mono_ms();
+        while (q->n_heap && q->heap[0]->due_ms <= now) {
+            struct run *r = q->heap[0];
+            heap_remove(q, r);
+            make_ready(q, r);
+        }
+        cond_wait_until(&q->timer, &q->lock, q->n_heap ? q->heap[0]->due_ms : INT64_MAX);
+    }
+    pthread_mutex_unlock(&q->lock);
+}
+
+bool queue_drain(struct queue *q, int64_t mono_ms)
+{
+    pthread_mutex_lock(&q->lock);
+    while (q->n_runs && clock_mono_ms() < mono_ms)
+        cond_wait_until(&q->ended, &q->lock, mono_ms);
+    bool empty = q->n_runs == 0;
+    pthread_mutex_unlock(&q->lock);
+    return empty;
+}
+
+void queue_close(struct queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    q->closed = true;
+    pthread_cond_broadcast(&q->work);
+    pthread_cond_broadcast(&q->timer);
+    pthread_mutex_unlock(&q->lock);
+}
+
+void queue_each(struct queue *q, bool (*fn)(struct run *r, void *ctx), void *ctx)
+{
+    pthread_mutex_lock(&q->lock);
+    for (size_t i = 0; i < q->n_runs; i++)
+        if (fn(q->table[i], ctx))
+            poke(q, q->table[i]);
+    pthread_mutex_unlock(&q->lock);
+}

@@ -1,0 +1,246 @@
+/* What the API asks a conductor at once: wake-ups, certificates, a driver's judgement. The methods
+ * and their parameters are listed in rpc/rpc.h. Every method may be repeated. */
+#include "base/clock.h"
+#include "base/jsonx.h"
+#include "conductor/conductor_internal.h"
+#include "db/db_cluster.h"
+#include "magnum/error.h"
+#include "magnum/host.h"
+
+#include <string.h>
+
+static const struct db_scope all_rows = {.all_projects = true, .admin = true};
+
+int driver_error(const struct coe_result *r, struct err *e)
+{
+    static const struct {
+        int32_t rc;
+        int code;
+    } map[] = {{MAG_E_INVALID, ERR_INVALID},         {MAG_E_NOT_FOUND, ERR_NOT_FOUND},
+               {MAG_E_EXISTS, ERR_EXISTS},           {MAG_E_BUSY, ERR_BUSY},
+               {MAG_E_DENIED, ERR_FORBIDDEN},        {MAG_E_QUOTA, ERR_QUOTA},
+               {MAG_E_UNAVAILABLE, ERR_UNAVAILABLE}, {MAG_E_TIMEOUT, ERR_TIMEOUT},
+               {MAG_E_CANCELLED, ERR_CANCELLED},     {MAG_E_UNSUPPORTED, ERR_UNSUPPORTED},
+               {MAG_E_PRECONDITION, ERR_CONFLICT}};
+    if (r->host_died)
+        return err_set(e, ERR_UNAVAILABLE, "the driver's process ended: %s", r->died_why);
+    if (r->rc == MAG_OK)
+        return 0;
+    if (r->rc == MAG_AGAIN)
+        return err_set(e, ERR_BUSY, "the driver is not done yet");
+    for (size_t i = 0; i < ARRAY_LEN(map); i++)
+        if (map[i].rc == r->rc)
+            return err_set(e, map[i].code, "%s", r->err_message[0] ? r->err_message : r->reason);
+    return err_set(e, ERR_INTERNAL, "%s", r->err_message[0] ? r->err_message : r->reason);
+}
+
+static int text_param(const json_t *params, const char *key, const char **ret, struct err *e)
+{
+    *ret = jsonx_str(params, key);
+    return str_blank(*ret) ? err_set(e, ERR_INVALID, "parameter %s is missing", key) : 0;
+}
+
+static int64_t budget(int64_t configured_ms, int64_t deadline_mono_ms)
+{
+    int64_t left = deadline_mono_ms - clock_mono_ms();
+    return left < configured_ms ? (left > 1 ? left : 1) : configured_ms;
+}
+
+/* ---- certificates ---- */
+static int with_certs(struct conductor *c, const json_t *params, bool sign, json_t **result,
+                      struct err *e)
+{
+    const char *uuid = NULL, *csr = NULL, *type = jsonx_str(params, "type");
+    _cleanup_free_ char *pem = NULL;
+    struct cert_pair ca = {0};
+    struct cluster cl;
+    int rc = text_param(params, "cluster", &uuid, e);
+    if (rc == 0 && sign)
+        rc = text_param(params, "csr", &csr, e);
+    if (rc == 0 && str_eq(type, "client"))
+        rc = err_set(e, ERR_INVALID, "\"client\" is not a CA");
+    if (rc)
+        return rc;
+    cluster_init(&cl);
+    rc = db_cluster_get(c->db, &all_rows, uuid, &cl, e);
+    if (rc == 0)
+        rc = certs_load(c, &cl, type, sign, &ca, e);
+    if (rc == 0 && sign)
+        rc = certs_sign_csr(&ca, csr, &c->cert_policy, &pem, e);
+    if (rc == 0) {
+        *result = json_pack("{s:s}", "pem", sign ? pem : ca.cert_pem);
+        rc = *result ? 0 : err_nomem(e);
+    }
+    cert_pair_done(&ca);
+    cluster_done(&cl);
+    return rc;
+}
+
+static int cert_ca(struct conductor *c, const json_t *params, int64_t deadline, json_t **result,
+                   struct err *e)
+{
+    (void)deadline;
+    return with_certs(c, params, false, result, e);
+}
+
+static int cert_sign(struct conductor *c, const json_t *params, int64_t deadline, json_t **result,
+                     struct err *e)
+{
+    (void)deadline;
+    return with_certs(c, params, true, result, e);
+}
+
+/* ---- drivers ---- */
+static int call_driver(struct conductor *c, struct coe_call *call, enum op_kind kind,
+                       json_t **result, struct err *e)
+{
+    struct driver_ref d = {0};
+    const char *remedy = NULL;
+    struct coe_result r = {0};
+    char id[UUID_TEXT];
+    int rc = drivers_use(c, call->driver_id, kind, &d, &remedy, e);
+    if (rc)
+        return rc;
+    _cleanup_json_ json_t *outputs = json_object();
+    struct call_ctx x = {.c = c,
+                         .cluster_id = call->cluster_id,
+                         .project_id = call->project_id,
+                         .plugin = d.plugin,
+                         .outputs = outputs};
+    struct coe_services services = services_for(&x);
+    uuid_make(id);
+    call->op_id = id;
+    call->attempt = 1;
+    call->services = &services;
+    rc = front_coe_call(d.pool, call, &r, e);
+    if (rc == 0)
+        rc = driver_error(&r, e);
+    if (rc == 0)
+        *result = TAKE_PTR(r.value);
+    coe_result_done(&r);
+    call_ctx_done(&x);
+    driver_ref_done(&d);
+    return rc;
+}
+
+/* A driver without validate accepts everything; so does one that can't be asked in time, because
+ * the operation itself will tell. */
+static int driver_validate(struct conductor *c, const json_t *params, int64_t deadline,
+                           json_t **result, struct err *e)
+{
+    const char *id = NULL, *kind_name = NULL;
+    enum op_kind kind = OP_CREATE;
+    int rc = text_param(params, "driver_id", &id, e);
+    if (rc == 0)
+        rc = text_param(params, "kind", &kind_name, e);
+    if (rc == 0 && !op_kind_parse(kind_name, &kind))
+        rc = err_set(e, ERR_INVALID, "operation kind \"%s\" is not known", kind_name);
+    if (rc)
+        return rc;
+    _cleanup_json_ json_t *spec = json_deep_copy(json_object_get(params, "spec"));
+    json_t *p = json_object_get(spec, "params");
+    if (json_is_object(spec) && !json_is_object(p) &&
+        json_object_set_new(spec, "params", p = json_object()))
+        return err_nomem(e);
+    if (!json_is_object(spec))
+        return err_set(e, ERR_INVALID, "parameter spec is no object");
+    if (json_object_set_new(p, "kind", json_string(kind_name)))
+        return err_nomem(e);
+    const json_t *cluster = json_object_get(spec, "cluster");
+    struct coe_call call = {.driver_id = id,
+                            .interface = "mag.coe.lifecycle/1",
+                            .verb = "validate",
+                            .op_kind = MAG_OP_VALIDATE,
+                            .cluster_id = jsonx_str(cluster, "uuid"),
+                            .project_id = jsonx_str(cluster, "project_id"),
+                            .spec = spec,
+                            .budget_ms = budget(c->cfg->conductor_validate_budget_ms, deadline)};
+    rc = call_driver(c, &call, kind, result, e);
+    return rc == ERR_UNSUPPORTED ? 0 : rc;
+}
+
+static int driver_call(struct conductor *c, const json_t *params, int64_t deadline, json_t **result,
+                       struct err *e)
+{
+    const char *uuid = NULL, *interface = NULL, *verb = NULL;
+    struct cluster cl;
+    int rc = text_param(params, "cluster", &uuid, e);
+    if (rc == 0)
+        rc = text_param(params, "interface", &interface, e);
+    if (rc == 0)
+        rc = text_param(params, "verb", &verb, e);
+    if (rc)
+        return rc;
+    _cleanup_json_ json_t *spec = NULL;
+    cluster_init(&cl);
+    rc = db_cluster_get(c->db, &all_rows, uuid, &cl, e);
+    if (rc == 0)
+        rc = db_cluster_spec(c->db, cl.uuid, &spec, e);
+    if (rc == 0) {
+        struct coe_call call = {.driver_id = cl.driver_id,
+                                .interface = interface,
+                                .verb = verb,
+                                .op_kind = MAG_OP_QUERY,
+                                .cluster_id = cl.uuid,
+                                .project_id = cl.project_id,
+                                .generation = cl.generation,
+                                .spec = spec,
+                                .args = params,
+                                .budget_ms = budget(c->cfg->conductor_step_budget_ms, deadline)};
+        rc = call_driver(c, &call, OP_UPDATE, result, e);
+    }
+    cluster_done(&cl);
+    return rc;
+}
+
+/* ---- the table ---- */
+static int ping(struct conductor *c, const json_t *params, int64_t deadline, json_t **result,
+                struct err *e)
+{
+    (void)params;
+    (void)deadline;
+    *result = json_pack("{s:s}", "instance", c->instance);
+    return *result ? 0 : err_nomem(e);
+}
+
+static int op_due(struct conductor *c, const json_t *params, int64_t deadline, json_t **result,
+                  struct err *e)
+{
+    (void)params;
+    (void)deadline;
+    (void)result;
+    (void)e;
+    sleeper_wake(&c->scheduler);
+    return 0;
+}
+
+/* The operation may run here: look whether a cancel is asked for. It may also wait: take it. */
+static int op_cancel(struct conductor *c, const json_t *params, int64_t deadline, json_t **result,
+                     struct err *e)
+{
+    (void)params;
+    (void)deadline;
+    (void)result;
+    (void)e;
+    sleeper_wake(&c->renewer);
+    sleeper_wake(&c->scheduler);
+    return 0;
+}
+
+static const struct {
+    const char *name;
+    int (*fn)(struct conductor *c, const json_t *params, int64_t deadline, json_t **result,
+              struct err *e);
+} methods[] = {
+    {"op.due", op_due},          {"op.cancel", op_cancel}, {"ping", ping},
+    {"cert.ca", cert_ca},        {"cert.sign", cert_sign}, {"driver.validate", driver_validate},
+    {"driver.call", driver_call}};
+
+int rpc_method(void *conductor, const char *method, const json_t *params, int64_t deadline_mono_ms,
+               json_t **result, struct err *e)
+{
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++)
+        if (strcmp(methods[i].name, method) == 0)
+            return methods[i].fn(conductor, params, deadline_mono_ms, result, e);
+    return err_set(e, ERR_UNSUPPORTED, "this conductor has no method %s", method);
+}

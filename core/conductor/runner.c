@@ -1,0 +1,281 @@
+/* Carries out the engine's plans for one run: writes to the database under the lease's guard, core
+ * stages, driver calls. Decides nothing itself. See operation/engine.h.
+ *
+ * A write that meets ERR_FENCED reads the row again before it gives up, because a superseded
+ * operation is refused in the same way and must be ended by its runner, while it has the lease. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "conductor/conductor_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+static const struct db_scope all_rows = {.all_projects = true, .admin = true};
+
+/* Jitter needs no secrecy, only different numbers in different processes. */
+static int64_t roll(void *ctx, int64_t n)
+{
+    static _Thread_local uint64_t state;
+    (void)ctx;
+    if (state == 0 && getrandom(&state, sizeof state, 0) != sizeof state)
+        state = (uint64_t)clock_mono_us() | 1;
+    state ^= state << 13; /* xorshift64 */
+    state ^= state >> 7;
+    state ^= state << 17;
+    return n <= 0 ? 0 : (int64_t)(state % ((uint64_t)n + 1));
+}
+
+bool run_held(const struct run *r)
+{
+    return !atomic_load(&r->lost) && clock_mono_ms() < atomic_load(&r->held_until_ms);
+}
+
+static void set_event(struct run *r, enum engine_event_kind kind, const char *message)
+{
+    r->ev = (struct engine_event){.kind = kind};
+    if (message) {
+        (void)snprintf(r->text, sizeof r->text, "%s", message);
+        r->ev.message = r->text;
+    }
+}
+
+static void set_context(const struct run *r)
+{
+    const struct log_context context = {.request = r->op.request_id,
+                                        .cluster = r->op.cluster_id,
+                                        .operation = r->op.id,
+                                        .driver = r->op.driver_id};
+    log_context_set(&context);
+}
+
+/* ---- writes ---- */
+static size_t fill_events(const struct run *r, const struct engine_action *a,
+                          struct op_event_new ev[ENGINE_NOTES])
+{
+    const struct engine_stage *stage = &engine_stages(r->s.kind)[r->s.stage];
+    for (size_t i = 0; i < a->n_notes; i++) {
+        const struct engine_note *n = &a->notes[i];
+        ev[i] = (struct op_event_new){.code = n->code,
+                                      .stage = stage->name,
+                                      .message = n->message,
+                                      .percent = r->s.percent,
+                                      .retriable = n->retriable};
+        if (n->trouble) {
+            ev[i].remedy = r->s.trouble.remedy;
+            ev[i].actor = r->s.trouble.actor;
+        }
+    }
+    return a->n_notes;
+}
+
+static const char *or_null(const char *text)
+{
+    return text[0] ? text : NULL;
+}
+
+static int store(struct run *r, const struct engine_action *a, struct err *e)
+{
+    const struct engine_state *s = &r->s;
+    struct op_event_new events[ENGINE_NOTES];
+    bool begun = s->status != ENG_PENDING;
+    struct op_store st = {.status = begun ? engine_status_name(s->status) : NULL,
+                          .stage = begun ? engine_stages(s->kind)[s->stage].name : NULL,
+                          .message = or_null(s->message),
+                          .attempt = s->attempt,
+                          .host_failures = s->host_failures,
+                          .steps = s->steps,
+                          .percent = s->percent,
+                          .set_reason = true,
+                          .code = or_null(s->trouble.code),
+                          .reason = or_null(s->trouble.reason),
+                          .remedy = or_null(s->trouble.remedy),
+                          .actor = or_null(s->trouble.actor),
+                          .progress = a->progress,
+                          .blocked = s->status == ENG_BLOCKED,
+                          .due_in_ms = a->due_in_ms,
+                          .release = a->release,
+                          .outputs = r->outputs,
+                          .events = events,
+                          .n_events = fill_events(r, a, events)};
+    return db_op_store(r->c->db, &r->guard, &st, e);
+}
+
+static int finish(struct run *r, const struct engine_action *a, struct err *e)
+{
+    const struct engine_state *s = &r->s;
+    struct op_event_new events[ENGINE_NOTES];
+    struct op_finish f = {.status = engine_status_name(s->status),
+                          .cluster_status = a->cluster_status,
+                          .nodegroup_status = a->group_status,
+                          .status_reason = a->status_reason,
+                          .code = or_null(s->trouble.code),
+                          .reason = or_null(s->trouble.reason),
+                          .remedy = or_null(s->trouble.remedy),
+                          .actor = or_null(s->trouble.actor),
+                          .remove_cluster = a->remove_cluster,
+                          .remove_nodegroup = a->remove_group,
+                          .outputs = r->outputs,
+                          .events = events,
+                          .n_events = fill_events(r, a, events)};
+    int rc = db_op_finish(r->c->db, &r->guard, &f, e);
+    if (rc == 0)
+        log_write(s->status == ENG_FAILED ? LOG_WARN : LOG_INFO, "op.finished", "%s %s%s%s",
+                  r->op.kind, f.status, f.reason ? ": " : "", f.reason ? f.reason : "");
+    return rc;
+}
+
+/* ---- reading the row again ---- */
+static int reload(struct run *r, struct operation *op, struct err *e)
+{
+    operation_init(op);
+    int rc = db_operation_get(r->c->db, &all_rows, r->op.id, op, e);
+    if (rc)
+        return rc == ERR_NOT_FOUND ? ERR_FENCED : rc;
+    bool ours = str_eq(op->lease_owner, r->c->instance) && op->lease_fence == r->guard.fence &&
+                op->lease_until != TIME_UNSET && op->lease_until > conductor_now_us(r->c);
+    return ours && !atomic_load(&r->lost) ? 0 : ERR_FENCED;
+}
+
+void runner_look_again(struct run *r)
+{
+    struct operation op;
+    struct err e = ERR_INIT;
+    int rc = reload(r, &op, &e);
+    if (rc == 0) {
+        operation_done(&r->op);
+        r->op = op;
+        r->guard.id = r->op.id;
+        operation_init(&op);
+        set_context(r);
+        set_event(r, EV_LEASED, NULL);
+        if (engine_load(&r->s, &r->op, &e))
+            log_warn("op.load", "%s", e.msg);
+    } else {
+        set_event(r, rc == ERR_FENCED ? EV_FENCED : EV_STORE_FAILED, e.msg);
+    }
+    operation_done(&op);
+}
+
+/* True when the plan goes on. */
+static bool written(struct run *r, int rc, const struct err *e)
+{
+    if (rc == 0) {
+        json_decref(r->outputs);
+        r->outputs = NULL;
+        return true;
+    }
+    if (rc == ERR_FENCED) {
+        runner_look_again(r);
+        return false;
+    }
+    log_warn("op.store", "%s; trying again", e->msg);
+    set_event(r, EV_STORE_FAILED, e->msg);
+    return false;
+}
+
+/* ---- actions ---- */
+static void run_stage(struct run *r)
+{
+    struct err e = ERR_INIT;
+    int rc = certs_stage(r, &e); /* the only core stage there is */
+    if (rc == ERR_FENCED) {
+        runner_look_again(r);
+        return;
+    }
+    set_event(r, EV_STAGE, rc ? e.msg : NULL);
+    r->ev.rc = engine_rc_of(rc);
+    if (rc)
+        r->ev.reason = "CertificatesFailed";
+}
+
+enum outcome { GO_ON, NEXT_EVENT, PAUSED, ENDED };
+
+static enum outcome act(struct run *r, const struct engine_action *a)
+{
+    struct err e = ERR_INIT;
+    switch (a->kind) {
+    case ACT_STORE:
+        if (!written(r, store(r, a, &e), &e))
+            return NEXT_EVENT;
+        return a->release ? ENDED : GO_ON;
+    case ACT_FINISH:
+        return written(r, finish(r, a, &e), &e) ? ENDED : NEXT_EVENT;
+    case ACT_STAGE:
+    case ACT_CALL:
+        if (!run_held(r)) { /* nothing outside may be touched without a lease we are sure of */
+            set_event(r, atomic_load(&r->lost) ? EV_FENCED : EV_STORE_FAILED,
+                      "the lease could not be prolonged");
+            return NEXT_EVENT;
+        }
+        if (a->kind == ACT_STAGE)
+            run_stage(r);
+        else
+            step_call(r, a);
+        return NEXT_EVENT;
+    case ACT_WAIT:
+        queue_wait(&r->c->queue, r, a->wait_ms);
+        return PAUSED;
+    case ACT_RELOAD:
+        runner_look_again(r);
+        return NEXT_EVENT;
+    case ACT_DROP:
+        log_info("op.dropped", "the lease was lost or the operation has ended");
+        return ENDED;
+    }
+    return ENDED;
+}
+
+/* What a run that was woken has to hear; false: nothing new, it may sleep on. */
+static bool wake_event(struct run *r)
+{
+    int64_t left_ms = r->due_ms - clock_mono_ms();
+    if (r->fresh) {
+        struct err e = ERR_INIT;
+        r->fresh = false;
+        if (engine_load(&r->s, &r->op, &e))
+            log_warn("op.load", "%s", e.msg);
+        set_event(r, EV_LEASED, NULL);
+    } else if (atomic_load(&r->lost)) {
+        set_event(r, EV_FENCED, NULL);
+    } else if (atomic_load(&r->superseded)) {
+        set_event(r, EV_SUPERSEDED, NULL);
+    } else if (atomic_load(&r->cancel) && !r->s.cancel) {
+        set_event(r, EV_CANCEL, NULL);
+    } else if (atomic_load(&r->c->stopping)) {
+        set_event(r, EV_STOPPING, NULL);
+        r->ev.wait_ms = left_ms > 0 ? (uint32_t)left_ms : 0;
+    } else if (left_ms > 0) {
+        queue_wait(&r->c->queue, r, left_ms);
+        return false;
+    } else {
+        set_event(r, EV_TIMER, NULL);
+    }
+    return true;
+}
+
+void runner_work(struct run *r)
+{
+    struct conductor *c = r->c;
+    struct engine_plan plan;
+    enum outcome out = NEXT_EVENT;
+    if (!wake_event(r))
+        return;
+    set_context(r);
+    while (out == NEXT_EVENT) {
+        const struct engine_env env = {
+            .cfg = &c->engine, .now_us = conductor_now_us(c), .random = roll};
+        r->ev.cancel |= atomic_load(&r->cancel);
+        r->ev.superseded |= atomic_load(&r->superseded);
+        r->ev.stopping |= atomic_load(&c->stopping);
+        engine_handle(&r->s, &r->ev, &env, &plan);
+        out = GO_ON;
+        for (size_t i = 0; i < plan.n && out == GO_ON; i++)
+            out = act(r, &plan.v[i]);
+    }
+    log_context_set(NULL);
+    if (out == PAUSED)
+        return; /* somebody else may have it by now */
+    queue_end(&c->queue, r);
+    sleeper_wake(&c->scheduler); /* its successor in the queue may be due now */
+}

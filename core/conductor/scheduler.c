@@ -1,0 +1,179 @@
+/* Which operations this conductor works on: leasing due ones, prolonging their leases, learning of
+ * cancels. See conductor_internal.h.
+ *
+ * Nothing is polled busily: the scheduler sleeps until the next known due time, a wake-up message,
+ * or the scan interval, which is what makes lost messages harmless. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "conductor/conductor_internal.h"
+
+#include <string.h>
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- leasing ---- */
+/* Leases once. *ret_more: more may be due than was taken. */
+static int lease(struct conductor *c, size_t room, int64_t *ret_next_ms, struct err *e)
+{
+    _cleanup_strv_ struct strv drivers = STRV_INIT;
+    struct operation_list list = {0};
+    int rc = drivers_leased(c, &drivers, e);
+    if (rc)
+        return rc;
+    int64_t lease_ms = c->cfg->conductor_lease_ms, asked = clock_mono_ms();
+    rc = db_op_lease(c->db, c->instance, room, lease_ms, &drivers, &list, ret_next_ms, e);
+    for (size_t i = 0; rc == 0 && i < list.n; i++)
+        if (!queue_add(&c->queue, c, &list.v[i], asked + lease_ms))
+            log_warn("op.not_taken", "%s: out of memory, its lease will run out", list.v[i].id);
+    operation_list_done(&list);
+    return rc;
+}
+
+void *scheduler_thread(void *conductor)
+{
+    struct conductor *c = conductor;
+    const int64_t scan_ms = c->cfg->conductor_scan_interval_ms;
+    int64_t sleep_ms = 0;
+    bool down = false;
+    while (sleeper_wait(&c->scheduler, sleep_ms)) {
+        struct err e = ERR_INIT;
+        int64_t next_ms = -1;
+        size_t room = queue_room(&c->queue, c->n_workers);
+        sleep_ms = scan_ms;
+        atomic_store(&c->hungry, room == 0);
+        if (room == 0)
+            continue; /* woken when a worker has room again */
+        int rc = lease(c, room, &next_ms, &e);
+        if (rc && !down)
+            log_warn("scheduler.lease", "%s; trying again", e.msg);
+        down = rc != 0;
+        if (rc == 0 && next_ms >= 0)
+            sleep_ms = min64(scan_ms, next_ms > 0 ? next_ms : 0);
+    }
+    return NULL;
+}
+
+/* ---- renewing ---- */
+struct batch {
+    size_t n, cap;
+    const char **ids; /* owned copies */
+    bool *held, *cancel;
+};
+
+static void batch_done(struct batch *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        free((char *)b->ids[i]);
+    free(b->ids);
+    free(b->held);
+    free(b->cancel);
+}
+
+static bool collect(struct run *r, void *ctx)
+{
+    struct batch *b = ctx;
+    r->renewal = NOT_RENEWED;
+    char *id = atomic_load(&r->lost) || b->n == b->cap ? NULL : str_dup(r->op.id);
+    if (id) {
+        r->renewal = b->n;
+        b->ids[b->n++] = id;
+    }
+    return false;
+}
+
+struct verdict {
+    struct batch *b;
+    int64_t held_until_ms;
+    bool ask; /* some cancels are new: find out of which kind */
+};
+
+/* Under the queue's lock. Runs that came since are not in the batch. */
+static bool apply(struct run *r, void *ctx)
+{
+    struct verdict *v = ctx;
+    size_t i = r->renewal;
+    r->renewal = NOT_RENEWED;
+    if (i == NOT_RENEWED)
+        return false;
+    if (!v->b->held[i]) {
+        atomic_store(&r->lost, true);
+        return true;
+    }
+    atomic_store(&r->held_until_ms, v->held_until_ms);
+    bool known = atomic_load(&r->cancel) || atomic_load(&r->superseded);
+    v->b->cancel[i] = v->b->cancel[i] && !known;
+    v->ask |= v->b->cancel[i];
+    return false;
+}
+
+struct news {
+    const char *id;
+    bool superseded;
+};
+
+static bool tell(struct run *r, void *ctx)
+{
+    const struct news *n = ctx;
+    if (!str_eq(r->op.id, n->id))
+        return false;
+    atomic_store(n->superseded ? &r->superseded : &r->cancel, true);
+    return true;
+}
+
+static void tell_cancels(struct conductor *c, const struct batch *b)
+{
+    static const struct db_scope all = {.all_projects = true, .admin = true};
+    for (size_t i = 0; i < b->n; i++) {
+        struct operation op;
+        struct err e = ERR_INIT;
+        if (!b->cancel[i])
+            continue;
+        operation_init(&op);
+        if (db_operation_get(c->db, &all, b->ids[i], &op, &e) == 0) {
+            struct news n = {b->ids[i], !str_blank(op.superseded_by)};
+            queue_each(&c->queue, tell, &n);
+        }
+        operation_done(&op);
+    }
+}
+
+static int renew(struct conductor *c, struct err *e)
+{
+    struct batch b = {.cap = c->queue.cap};
+    b.ids = calloc(b.cap, sizeof *b.ids);
+    b.held = calloc(b.cap, sizeof *b.held);
+    b.cancel = calloc(b.cap, sizeof *b.cancel);
+    int rc = b.ids && b.held && b.cancel ? 0 : err_nomem(e);
+    if (rc == 0)
+        queue_each(&c->queue, collect, &b);
+    if (rc == 0 && b.n) {
+        int64_t lease_ms = c->cfg->conductor_lease_ms, asked = clock_mono_ms();
+        rc = db_op_renew(c->db, c->instance, lease_ms, b.ids, b.n, b.held, b.cancel, e);
+        struct verdict v = {&b, asked + lease_ms, false};
+        if (rc == 0)
+            queue_each(&c->queue, apply, &v);
+        if (v.ask)
+            tell_cancels(c, &b);
+    }
+    batch_done(&b);
+    return rc;
+}
+
+void *renewer_thread(void *conductor)
+{
+    struct conductor *c = conductor;
+    int64_t every_ms = c->cfg->conductor_lease_ms / 3, sleep_ms = every_ms;
+    bool down = false;
+    while (sleeper_wait(&c->renewer, sleep_ms)) {
+        struct err e = ERR_INIT;
+        int rc = renew(c, &e);
+        if (rc && !down)
+            log_warn("leases.renew", "%s; trying again", e.msg);
+        down = rc != 0;
+        sleep_ms = rc ? min64(every_ms, 500) : every_ms;
+    }
+    return NULL;
+}
