@@ -43,12 +43,12 @@ static const struct sql_stmt store = {
     " due_at = now() + $5::bigint * interval '1 millisecond' FROM c"
     " WHERE o.cluster_id = c.uuid AND o.lease_owner = $2 AND o.lease_until > clock_timestamp()"
     " RETURNING o.cluster_id),"
-    " u AS (UPDATE cluster x SET health_status = coalesce($3, x.health_status),"
+    " u AS (UPDATE cluster x SET health_status = coalesce($3::text, x.health_status),"
     " health_status_reason = coalesce($4::json, x.health_status_reason), health_at = now(),"
     " updated_at = CASE WHEN (x.health_status, x.health_status_reason::text) IS DISTINCT FROM"
-    " (coalesce($3, x.health_status), coalesce($4::json, x.health_status_reason)::text)"
+    " (coalesce($3::text, x.health_status), coalesce($4::json, x.health_status_reason)::text)"
     " THEN now() ELSE x.updated_at END"
-    " FROM ob WHERE x.uuid = ob.cluster_id AND ($3 IS NOT NULL OR $4::json IS NOT NULL))"
+    " FROM ob WHERE x.uuid = ob.cluster_id AND ($3::text IS NOT NULL OR $4::json IS NOT NULL))"
     " SELECT count(*) FROM ob"};
 
 int db_observe_store(struct db *db, const char *owner, const char *cluster_uuid,
