@@ -79,8 +79,9 @@ static void route_error(struct api_call *c, int status, const char *detail)
 
 static void method_error(struct api_call *c, const char *allow)
 {
+    /* the listener sends no empty value; a blank is the same to whoever reads it */
     if (allow)
-        (void)http_response_header(c->rp, "Allow", allow);
+        (void)http_response_header(c->rp, "Allow", *allow ? allow : " ");
     route_error(c, 405, "");
     if (strcmp(c->rq->method, "HEAD") == 0) { /* no chunk of a body, no element */
         str_clear(&c->rp->body);
@@ -99,7 +100,7 @@ static int refuse(const struct api_call *c, struct err *e)
         return err_set(e, ERR_INVALID,
                        "Invalid input for field/attribute %s. Value: '%.500s'. unable to convert "
                        "to %s. Error: unexpected path argument",
-                       r->surplus, arg, r->surplus);
+                       r->surplus->argument, arg, r->surplus->type);
     return err_set(e, ERR_INVALID,
                    "Invalid input for field/attribute marker. Value: '%.500s'. unable to convert "
                    "to uuid. Error: Expected a uuid but received %.500s.",
@@ -231,8 +232,12 @@ static void dispatch(struct api_call *c, char *path)
     size_t len = strlen(path);
     bool slash = len > 1 && path[len - 1] == '/';
     for (char *s = strtok_r(path, "/", &save); s && n < ARRAY_LEN(seg);
-         s = strtok_r(NULL, "/", &save))
-        seg[n++] = s;
+         s = strtok_r(NULL, "/", &save)) {
+        if (strcmp(s, "..") == 0)
+            n -= n > 0;
+        else if (strcmp(s, ".") != 0)
+            seg[n++] = s;
+    }
     query_read(&c->query, c->rq);
     if (c->query.broken)
         route_error(c, 400, "");
@@ -278,9 +283,23 @@ static void note(const struct api_call *c, int64_t began_us)
               c->rq->raw_path, c->rp->status, (long long)(clock_mono_us() - began_us));
 }
 
-void api_handle(struct api *a, const struct http_request *rq, struct http_response *rp)
+/* Methods are understood in small letters too, as the original does. */
+static const char *upper_method(const char *method, char buf[16])
 {
+    size_t n = strlen(method);
+    if (!islower((unsigned char)*method) || n >= 16)
+        return method;
+    for (size_t i = 0; i <= n; i++)
+        buf[i] = (char)toupper((unsigned char)method[i]);
+    return buf;
+}
+
+void api_handle(struct api *a, const struct http_request *raw, struct http_response *rp)
+{
+    char method[16];
+    struct http_request request = *raw, *rq = &request;
     struct api_call c = {.api = a, .rq = rq, .rp = rp, .minor = 1};
+    request.method = upper_method(raw->method, method);
     int64_t began = clock_mono_us();
     if (strcmp(rq->path, "/healthcheck") == 0 || strcmp(rq->path, "/healthcheck/") == 0) {
         healthcheck(a, rq, rp);
@@ -314,10 +333,12 @@ static void reject(void *ctx, const struct http_request *rq, const struct err *w
 {
     char id[4 + UUID_TEXT] = "req-";
     (void)ctx;
-    (void)rq;
     uuid_make(id + 4);
     (void)http_response_header(rp, "x-openstack-request-id", id);
-    error_from(rp, why, false, id);
+    if (why->code == ERR_INVALID)
+        error_routing(rp, 400, "", http_request_header(rq, "Accept"));
+    else
+        error_from(rp, why, false, id);
 }
 
 static void api_free(struct api **a)

@@ -172,17 +172,24 @@ static int builtin_image(void *self, const struct auth_context *who, const char 
     if (!visible(i, who))
         return err_set(e, ERR_FORBIDDEN, "Not authorized for image %s.", ident);
     const char *id = jsonx_str(i, "id"), *distro = jsonx_str(i, "os_distro");
-    if (!distro)
-        return err_set(e, ERR_INVALID, "Image %s doesn't contain os_distro field.", ident);
     const char *driver = jsonx_str(i, "magnum_driver");
     struct cat_image got = {str_dup(id), str_dup(jsonx_str(i, "name")), str_dup(distro),
                             str_dup(driver)};
-    if ((id && !got.id) || !got.name || !got.os_distro || (driver && !got.magnum_driver)) {
+    if ((id && !got.id) || !got.name || (distro && !got.os_distro) ||
+        (driver && !got.magnum_driver)) {
         cat_image_done(&got);
         return err_nomem(e);
     }
     *ret = got;
     return 0;
+}
+
+int catalog_check_distro(struct cat_image *i, const char *ident, struct err *e)
+{
+    if (i->os_distro)
+        return 0;
+    cat_image_done(i);
+    return err_set(e, ERR_INVALID, "Image %s doesn't contain os_distro field.", ident);
 }
 
 static int builtin_flavor(void *self, const struct auth_context *who, const char *ident,

@@ -13,7 +13,7 @@
 
 struct config;
 
-struct cat_image { /* owned members */
+struct cat_image { /* owned members; NULL = not set */
     char *id, *name, *os_distro, *magnum_driver;
 };
 struct cat_flavor {
@@ -41,6 +41,9 @@ struct catalog {
     const struct catalog_ops *ops;
     void *self;
 };
+
+/* An image must say its distribution: ERR_INVALID with Magnum's text, and *i is freed. */
+int catalog_check_distro(struct cat_image *i, const char *ident, struct err *e) MUST_CHECK;
 
 int catalog_open(const struct config *cfg, struct catalog **ret, struct err *e) MUST_CHECK;
 void catalog_free(struct catalog **c); /* NULL is fine */

@@ -169,9 +169,13 @@ static int check_resources(struct api_call *c, const struct create *k, struct er
     const struct catalog *cat = c->api->catalog;
     const struct cluster *cl = &k->cl;
     const char *flavors[] = {cl->flavor_id, cl->master_flavor_id};
-    const struct resource_names r = {k->t.image_id,        cl->flavor_id,
-                                     cl->master_flavor_id, k->t.external_network_id,
-                                     cl->fixed_network,    cl->fixed_subnet};
+    const struct resource_names r = {k->t.image_id,
+                                     cl->flavor_id,
+                                     cl->master_flavor_id,
+                                     k->t.external_network_id,
+                                     cl->fixed_network,
+                                     cl->fixed_subnet,
+                                     cl->labels};
     int rc = rule_root_volume(c, k->t.server_type, cl->labels, flavors, ARRAY_LEN(flavors), e);
     if (rc == 0)
         rc = rule_resources(c, &r, e);

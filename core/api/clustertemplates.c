@@ -53,6 +53,7 @@ static int get(struct api_call *c, const char *all_rule, struct template *t, str
 {
     struct db_scope scope = scope_own(c);
     int rc = all_rule ? scope_all(c, all_rule, &scope, e) : 0;
+    scope.admin |= api_zed(c); /* 15.0.1 hides public templates from lists only */
     if (rc < 0)
         return rc;
     return db_template_get(c->api->db, &scope, c->arg[0], false, t, e);
@@ -65,7 +66,8 @@ int api_template_show(struct api_call *c, struct err *e)
     int rc = get(c, "clustertemplate:get_one_all_projects", &t, e);
     if (rc == 0 && !t.public)
         rc = enforce(c, "clustertemplate:get", t.project_id, t.user_id, e);
-    if (rc == 0 && t.hidden && !c->who.is_admin && !str_eq(t.project_id, c->who.project_id))
+    if (rc == 0 && t.hidden && !api_zed(c) && !c->who.is_admin &&
+        !str_eq(t.project_id, c->who.project_id))
         rc = err_set(e, ERR_NOT_FOUND, "ClusterTemplate %s could not be found.", c->arg[0]);
     if (rc == 0) {
         view_template(c, &t, "{}");
@@ -162,7 +164,7 @@ static int support_zed(struct api_call *c, struct template *t, struct err *e)
     bool oom = false;
     int rc = t->cluster_distro ? 0 : cat->ops->image(cat->self, &c->who, t->image_id, &i, &why);
     if (!t->cluster_distro)
-        t->cluster_distro = copy(rc == 0 ? i.os_distro : "Unset", &oom);
+        t->cluster_distro = copy(rc == 0 ? i.os_distro : "Unset", &oom); /* NULL shows None */
     rc = oom ? err_nomem(e) : support(c, t, i.magnum_driver, e);
     cat_image_done(&i);
     return rc;
@@ -173,6 +175,8 @@ static int support_head(struct api_call *c, struct template *t, struct err *e)
     const struct catalog *cat = c->api->catalog;
     struct cat_image i;
     int rc = cat->ops->image(cat->self, &c->who, t->image_id, &i, e);
+    if (rc == 0)
+        rc = catalog_check_distro(&i, t->image_id, e);
     if (rc < 0)
         return rc;
     free(t->cluster_distro);
@@ -184,9 +188,13 @@ static int support_head(struct api_call *c, struct template *t, struct err *e)
 
 static int resources(struct api_call *c, const struct template *t, struct err *e)
 {
-    const struct resource_names r = {t->image_id,         t->flavor_id,
-                                     t->master_flavor_id, t->external_network_id,
-                                     t->fixed_network,    t->fixed_subnet};
+    const struct resource_names r = {t->image_id,
+                                     t->flavor_id,
+                                     t->master_flavor_id,
+                                     t->external_network_id,
+                                     t->fixed_network,
+                                     t->fixed_subnet,
+                                     t->labels};
     return rule_resources(c, &r, e);
 }
 
@@ -259,7 +267,7 @@ static int check_create(struct api_call *c, struct template *t, struct err *e)
 static int created(struct api_call *c, const struct template *t, struct err *e)
 {
     char location[400];
-    bool bare = api_zed(c) && !json_object_get(c->body, "labels");
+    bool bare = api_zed(c) && !json_is_object(json_object_get(c->body, "labels"));
     snprintf(location, sizeof location, "%s/v1/clustertemplates/%s", c->base, t->uuid);
     if (http_response_header(c->rp, "Location", location) < 0)
         return err_nomem(e);
@@ -374,9 +382,11 @@ int api_template_patch(struct api_call *c, struct err *e)
         rc = check_patch(c, &t, delta, e);
     if (rc == 0)
         rc = check_referenced(c, &t, delta, e);
+    int64_t updated_at = t.updated_at;
     if (rc == 0 && json_object_size(delta) > 0)
         rc = db_template_update(c->api->db, &t, e);
     if (rc == 0) {
+        t.updated_at = updated_at; /* the answer shows when it was changed before */
         view_template(c, &t, "{}");
         rc = answer(c, 200, e);
     }

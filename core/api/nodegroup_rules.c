@@ -16,7 +16,7 @@ int nodegroup_check_counts(const struct nodegroup *n, struct err *e)
 {
     char why[160];
     int64_t least = n->min_node_count == MODEL_UNSET ? 0 : n->min_node_count;
-    int64_t most = n->max_node_count;
+    int64_t most = n->max_node_count == 0 ? MODEL_UNSET : n->max_node_count; /* 0: no limit */
     if (most != MODEL_UNSET && most < least) {
         snprintf(why, sizeof why,
                  "min_node_count (%lld) should be less or equal to max_node_count (%lld)",

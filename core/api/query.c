@@ -5,20 +5,38 @@
 
 #include <string.h>
 
+static void add(struct query *q, char *name, char *value)
+{
+    if (!name || !value || q->n == QUERY_ARGS) {
+        q->broken = true;
+        free(name);
+        free(value);
+        return;
+    }
+    q->v[q->n].name = name;
+    q->v[q->n].value = value;
+    q->n++;
+}
+
+/* "a=1;b=2" are two arguments, too. */
 static void collect(void *ctx, const char *name, const char *value)
 {
     struct query *q = ctx;
+    const char *semi = strchr(value, ';');
     if (!*name && !*value) /* "?&&" */
         return;
-    if (q->n == QUERY_ARGS || !text_utf8(name) || !text_utf8(value)) {
+    if (!text_utf8(name) || !text_utf8(value)) {
         q->broken = true;
         return;
     }
-    q->v[q->n].name = str_dup(name);
-    q->v[q->n].value = str_dup(value);
-    if (!q->v[q->n].name || !q->v[q->n].value)
-        q->broken = true;
-    q->n++;
+    add(q, str_dup(name), semi ? strndup(value, (size_t)(semi - value)) : str_dup(value));
+    while (semi && !q->broken) {
+        const char *p = semi + 1;
+        semi = strchr(p, ';');
+        size_t n = semi ? (size_t)(semi - p) : strlen(p), key = strcspn(p, "=;");
+        if (n > 0)
+            add(q, strndup(p, key), key < n ? strndup(p + key + 1, n - key - 1) : str_dup(""));
+    }
 }
 
 void query_read(struct query *q, const struct http_request *rq)

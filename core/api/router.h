@@ -28,11 +28,12 @@ struct route {
     const char *pattern; /* segments after /v1; a star stands for any one */
     api_handler handler; /* NULL: one of the refusals below */
     const char *missing; /* a path argument that the method needs and this path lacks */
-    const char *surplus; /* a body argument that the last segment is taken for: POST on an item */
-    bool marker;         /* the segment before the last is taken for a page marker */
-    int min_minor;       /* first microversion; 0 = all */
-    const char *name;    /* how the 406 of an older version calls it */
-    const char *query;   /* allowed query arguments, comma separated; NULL = none */
+    const struct attr_table
+        *surplus;      /* whose body argument that the last segment is taken for: POST on an item */
+    bool marker;       /* the segment before the last is taken for a page marker */
+    int min_minor;     /* first microversion; 0 = all */
+    const char *name;  /* how the 406 of an older version calls it */
+    const char *query; /* allowed query arguments, comma separated; NULL = none */
     enum body_kind body;
     const struct attr_table *attrs;
     const struct patch_rules *patch;

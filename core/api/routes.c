@@ -10,7 +10,7 @@
 #define OBJECT(t) .body = BODY_OBJECT, .attrs = &(t)
 #define JSON_PATCH(r) .body = BODY_PATCH, .patch = &(r)
 #define MISSING(m, p, a) .method = (m), .pattern = (p), .missing = (a)
-#define SURPLUS(p, t) .method = "POST", .pattern = (p), .surplus = (t)
+#define SURPLUS(p, t) .method = "POST", .pattern = (p), .surplus = &(t)
 #define MARKER(p) .method = "GET", .pattern = (p), .marker = true
 #define CLOSED(p) .method = NULL, .pattern = (p)
 #define NG "clusters/*/nodegroups"
@@ -25,7 +25,7 @@ const struct route api_routes[] = {
     {DELETE_("clusters/*", api_cluster_delete)},
     {MISSING("PATCH", "clusters", "cluster_ident")},
     {MISSING("DELETE", "clusters", "cluster_ident")},
-    {SURPLUS("clusters/*", "cluster")},
+    {SURPLUS("clusters/*", attrs_cluster)},
     {MARKER("clusters/*/detail")},
     {MARKER("*/clusters")},
     {POST_("clusters/*/actions/resize", api_cluster_resize), OBJECT(attrs_resize),
@@ -43,7 +43,7 @@ const struct route api_routes[] = {
     {DELETE_(NG "/*", api_nodegroup_delete), FROM(9, "delete")},
     {MISSING("PATCH", NG, "nodegroup_id"), FROM(9, "patch")},
     {MISSING("DELETE", NG, "nodegroup_id"), FROM(9, "delete")},
-    {SURPLUS(NG "/*", "nodegroup"), FROM(9, "post")},
+    {SURPLUS(NG "/*", attrs_nodegroup), FROM(9, "post")},
 
     {GET_("clustertemplates", api_template_list), .query = PAGE},
     {GET_("clustertemplates/detail", api_template_detail), .query = PAGE},
@@ -53,7 +53,7 @@ const struct route api_routes[] = {
     {DELETE_("clustertemplates/*", api_template_delete)},
     {MISSING("PATCH", "clustertemplates", "cluster_template_ident")},
     {MISSING("DELETE", "clustertemplates", "cluster_template_ident")},
-    {SURPLUS("clustertemplates/*", "cluster_template")},
+    {SURPLUS("clustertemplates/*", attrs_template)},
     {MARKER("clustertemplates/*/detail")},
     {MARKER("*/clustertemplates")},
 
@@ -62,7 +62,7 @@ const struct route api_routes[] = {
     {POST_("certificates", api_certificate_sign), .body = BODY_NAMES, .attrs = &attrs_certificate},
     {PATCH_("certificates/*", api_certificate_rotate)},
     {MISSING("PATCH", "certificates", "cluster_ident")},
-    {SURPLUS("certificates/*", "certificate")},
+    {SURPLUS("certificates/*", attrs_certificate)},
 
     {PATCH_("credentials/*", api_credential_rotate), FROM(12, "patch")},
     {MISSING("PATCH", "credentials", "cluster_ident"), FROM(12, "patch")},
@@ -78,7 +78,7 @@ const struct route api_routes[] = {
     {MISSING("DELETE", "quotas/*", "resource")},
     {MISSING("PATCH", "quotas", "project_id")},
     {MISSING("DELETE", "quotas", "project_id")},
-    {SURPLUS("quotas/*", "quota")},
+    {SURPLUS("quotas/*", attrs_quota)},
 
     {GET_("stats", api_stats_show), .query = "project_id,type"},
     {CLOSED("stats/*")},
@@ -94,7 +94,7 @@ const struct route api_routes[] = {
     {DELETE_("federations/*", api_federation_delete)},
     {MISSING("PATCH", "federations", "federation_ident")},
     {MISSING("DELETE", "federations", "federation_ident")},
-    {SURPLUS("federations/*", "federation")},
+    {SURPLUS("federations/*", attrs_federation)},
     {MARKER("federations/*/detail")},
 
     {GET_("operations", api_operation_list), .query = "limit,marker"},

@@ -2,6 +2,7 @@
 #include "api/rules.h"
 
 #include "api/catalog.h"
+#include "api/labels_zed.h"
 #include "base/parse.h"
 
 #include <string.h>
@@ -153,6 +154,8 @@ int rule_resources(const struct api_call *c, const struct resource_names *r, str
         struct cat_image i;
         rc = cat->ops->image(cat->self, &c->who, r->image, &i, e);
         if (rc == 0)
+            rc = catalog_check_distro(&i, r->image, e);
+        if (rc == 0)
             cat_image_done(&i);
     }
     for (size_t i = 0; rc == 0 && i < ARRAY_LEN(flavors); i++) {
@@ -166,5 +169,7 @@ int rule_resources(const struct api_call *c, const struct resource_names *r, str
         rc = cat->ops->fixed_network(cat->self, &c->who, r->fixed_network, e);
     if (rc == 0 && r->fixed_subnet && !api_zed(c))
         rc = cat->ops->fixed_subnet(cat->self, &c->who, r->fixed_subnet, e);
+    if (rc == 0 && api_zed(c))
+        rc = labels_zed_check(r->labels, e);
     return rc;
 }

@@ -20,6 +20,7 @@ int rule_root_volume(const struct api_call *c, const char *server_type, const js
 
 struct resource_names { /* NULL is skipped */
     const char *image, *flavor, *master_flavor, *external_network, *fixed_network, *fixed_subnet;
+    const json_t *labels;
 };
 int rule_resources(const struct api_call *c, const struct resource_names *r,
                    struct err *e) MUST_CHECK;

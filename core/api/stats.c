@@ -9,6 +9,8 @@ int api_stats_show(struct api_call *c, struct err *e)
     const char *type = query_get(&c->query, "type"), *project = query_get(&c->query, "project_id");
     int64_t clusters = 0, nodes = 0;
     int rc = enforce_self(c, "stats:get_all", e);
+    if (str_blank(project))
+        project = NULL;
     if (rc == 0 && type && strcasecmp(type, "cluster") != 0)
         rc = err_set(e, ERR_INVALID, "Invalid stats type. Allowed values are 'cluster'");
     /* only an admin may leave the project out, which means all of them */

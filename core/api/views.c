@@ -7,6 +7,15 @@
 
 #include <string.h>
 
+/* Magnum's own objects show their times in whole seconds, as its databases keep them; only the
+ * answer that tells of a new object has the fraction. */
+static void stored_time(const struct api_call *c, const char *key, int64_t us)
+{
+    enum { SECOND = 1000000 };
+    bool exact = us == TIME_UNSET || strcmp(c->rq->method, "POST") == 0;
+    jw_time(&c->rp->body, key, exact ? us : us - us % SECOND);
+}
+
 static void diffs(struct str *o, const json_t *base, const json_t *own)
 {
     jw_key(o, "labels_overridden");
@@ -40,8 +49,8 @@ static void cluster_rest(const struct api_call *c, const struct cluster *cl, enu
     jw_bool(o, "merge_labels", false);
     diffs(o, cl->template_labels, cl->labels);
     jw_bool(o, "master_lb_enabled", cl->master_lb_enabled);
-    jw_time(o, "created_at", cl->created_at);
-    jw_time(o, "updated_at", cl->updated_at);
+    stored_time(c, "created_at", cl->created_at);
+    stored_time(c, "updated_at", cl->updated_at);
 }
 
 void view_cluster(const struct api_call *c, const struct cluster *cl, enum view v)
@@ -112,8 +121,8 @@ void view_template(const struct api_call *c, const struct template *t, const cha
     jw_str(o, "tags", t->tags);
     if (!api_zed(c))
         jw_str(o, "driver", t->driver);
-    jw_time(o, "created_at", t->created_at);
-    jw_time(o, "updated_at", t->updated_at);
+    stored_time(c, "created_at", t->created_at);
+    stored_time(c, "updated_at", t->updated_at);
     str_append_c(o, '}');
 }
 
@@ -172,8 +181,8 @@ static void nodegroup_full(const struct api_call *c, const struct nodegroup *n, 
         jw_json(o, "node_taints", n->node_taints, "[]");
     if (made)
         return;
-    jw_time(o, "created_at", n->created_at);
-    jw_time(o, "updated_at", n->updated_at);
+    stored_time(c, "created_at", n->created_at);
+    stored_time(c, "updated_at", n->updated_at);
 }
 
 void view_nodegroup(const struct api_call *c, const struct nodegroup *n, enum view v, bool made)
@@ -259,8 +268,11 @@ void view_quota(const struct api_call *c, const struct quota *q)
     jw_str(o, "project_id", q->project_id);
     jw_str(o, "resource", q->resource);
     if (stored) {
-        jw_time(o, "created_at", q->created_at);
-        jw_time(o, "updated_at", q->updated_at);
+        stored_time(c, "created_at", q->created_at);
+        if (strcmp(c->rq->method, "GET") == 0)
+            stored_time(c, "updated_at", q->updated_at);
+        else
+            jw_time(o, "updated_at", q->updated_at);
     }
     str_append_c(o, '}');
 }
@@ -287,8 +299,8 @@ void view_mservice(const struct api_call *c, const struct mservice *m, int64_t n
     jw_int(o, "report_count", m->report_count);
     jw_bool(o, "disabled", m->disabled);
     jw_str(o, "disabled_reason", m->disabled_reason);
-    jw_time(o, "created_at", m->created_at);
-    jw_time(o, "updated_at", m->updated_at);
+    stored_time(c, "created_at", m->created_at);
+    stored_time(c, "updated_at", m->updated_at);
     str_append_c(o, '}');
 }
 
