@@ -372,7 +372,7 @@ static void *many_calls(void *arg)
 
 static void serves_many_threads(void)
 {
-    _cleanup_free_ char *base = start_own();
+    free(start_own());
     pthread_t threads[8];
     atomic_int failed = 0;
     for (size_t i = 0; i < ARRAY_LEN(threads); i++)

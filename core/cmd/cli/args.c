@@ -1,4 +1,5 @@
-/* Command lines by table, and the help texts made from the same tables. See cli.h. */
+/* Command lines by table. See cli.h. Global options may stand before the command's words too, as
+ * users of python-openstackclient are used to. */
 #include "cmd/cli/cli.h"
 
 #include "base/parse.h"
@@ -6,7 +7,8 @@
 #include <string.h>
 
 const struct cli_option cli_global_options[] = {
-    {"endpoint", CLI_TEXT, "URL", "the service (MAGNUM_ENDPOINT, OS_ENDPOINT, clouds.yaml)", NULL},
+    {"endpoint", CLI_TEXT, "URL",
+     "the service: http://, https:// or unix:/path (MAGNUM_ENDPOINT, OS_ENDPOINT)", NULL},
     {"os-endpoint", CLI_TEXT, "URL", "the same, as python-openstackclient names it", NULL},
     {"os-cloud", CLI_TEXT, "NAME", "entry of clouds.yaml (OS_CLOUD)", NULL},
     {"os-auth-type", CLI_TEXT, "TYPE", "none or http_basic (OS_AUTH_TYPE)", NULL},
@@ -28,15 +30,85 @@ static const struct cli_option *find_in(const struct cli_option *table, const ch
     return NULL;
 }
 
-static const char *long_name(const char *arg)
+/* One option as written: "--name", "--name=value", "-f", "-fvalue". */
+struct written {
+    const char *name; /* not terminated */
+    size_t len;
+    const char *value; /* NULL = not in the same argument */
+};
+
+static bool read_short(const char *arg, struct written *w)
 {
-    if (strcmp(arg, "-f") == 0)
-        return "--format";
-    if (strcmp(arg, "-c") == 0)
-        return "--column";
-    if (strcmp(arg, "-h") == 0)
-        return "--help";
-    return arg;
+    static const char *const names[] = {"format", "column", "help"};
+    const char *at = strchr("fch", arg[1]);
+    if (!at || (arg[1] == 'h' && arg[2]))
+        return false;
+    w->name = names[at - "fch"];
+    w->len = strlen(w->name);
+    w->value = arg[2] ? arg + 2 : NULL;
+    return true;
+}
+
+/* False: no option (a word, or "-" alone). *ok false: looks like one but has no such form. */
+static bool read_written(const char *arg, struct written *w, bool *ok)
+{
+    *ok = true;
+    if (arg[0] != '-' || !arg[1])
+        return false;
+    if (arg[1] != '-') {
+        *ok = read_short(arg, w);
+        return true;
+    }
+    const char *eq = strchr(arg, '=');
+    w->name = arg + 2;
+    w->len = eq ? (size_t)(eq - w->name) : strlen(w->name);
+    w->value = eq ? eq + 1 : NULL;
+    return true;
+}
+
+static int words_match(const char *words, int argc, char **argv)
+{
+    int n = 0;
+    while (*words) {
+        size_t len = strcspn(words, " ");
+        if (n == argc || strlen(argv[n]) != len || memcmp(argv[n], words, len) != 0)
+            return 0;
+        n++;
+        words += len + (words[len] == ' ');
+    }
+    return n;
+}
+
+/* How many arguments are global options before the command. */
+static int leading_options(int argc, char **argv)
+{
+    int i = 0;
+    while (i < argc) {
+        struct written w;
+        bool ok;
+        if (!read_written(argv[i], &w, &ok) || !ok)
+            break;
+        const struct cli_option *o = find_in(cli_global_options, w.name, w.len);
+        if (!o)
+            break;
+        i += o->kind != CLI_FLAG && !w.value ? 2 : 1;
+    }
+    return i < argc ? i : argc;
+}
+
+const struct cli_command *cli_find(int argc, char **argv, int *ret_skip, int *ret_words)
+{
+    const struct cli_command *best = NULL;
+    *ret_skip = leading_options(argc, argv);
+    *ret_words = 0;
+    for (const struct cli_command *c = cli_commands; c->words; c++) {
+        int n = words_match(c->words, argc - *ret_skip, argv + *ret_skip);
+        if (n > *ret_words) {
+            *ret_words = n;
+            best = c;
+        }
+    }
+    return best;
 }
 
 static int add_value(struct cli_args *a, const struct cli_option *o, const char *text)
@@ -59,74 +131,76 @@ static int add_word(struct cli_args *a, const char *word)
     return 0;
 }
 
-/* "--name value", "--name=value"; *used counts the arguments taken. */
-static bool take_option(const struct cli_command *cmd, int left, char **argv, struct cli_args *ret,
-                        int *used, struct err *e)
+/* The option's value, from the same or the next argument; *used counts the arguments taken. */
+static int take_value(const struct cli_option *o, const struct written *w, int left, char **argv,
+                      const char **ret, int *used, struct err *e)
 {
-    const char *name = long_name(argv[0]) + 2, *eq = strchr(name, '=');
-    size_t n = eq ? (size_t)(eq - name) : strlen(name);
-    const struct cli_option *o = find_in(cmd->options, name, n);
-    if (!o)
-        o = find_in(cli_global_options, name, n);
-    if (!o) {
-        err_set(e, ERR_INVALID, "magnum %s has no option %s; see magnum %s --help", cmd->words,
-                argv[0], cmd->words);
-        return false;
-    }
     *used = 1;
-    const char *value = eq ? eq + 1 : "";
-    if (o->kind == CLI_FLAG && eq) {
-        err_set(e, ERR_INVALID, "--%s takes no value", o->name);
-        return false;
-    }
-    if (o->kind != CLI_FLAG && !eq) {
-        if (left < 2) {
-            err_set(e, ERR_INVALID, "--%s needs a value: --%s %s", o->name, o->name, o->value);
-            return false;
-        }
-        value = argv[1];
+    *ret = w->value ? w->value : "";
+    if (o->kind == CLI_FLAG)
+        return w->value ? err_set(e, ERR_INVALID, "--%s takes no value", o->name) : 0;
+    if (!w->value) {
+        if (left < 2)
+            return err_set(e, ERR_INVALID, "--%s needs a value: --%s %s", o->name, o->name,
+                           o->value);
+        *ret = argv[1];
         *used = 2;
     }
     int64_t number;
-    if (o->kind == CLI_INT && !parse_i64(value, INT32_MIN, INT32_MAX, &number)) {
-        err_set(e, ERR_INVALID, "--%s takes a whole number, not '%s'", o->name, value);
-        return false;
+    if (o->kind == CLI_INT && !parse_i64(*ret, INT32_MIN, INT32_MAX, &number))
+        return err_set(e, ERR_INVALID, "--%s takes a whole number, not '%s'", o->name, *ret);
+    return 0;
+}
+
+static int take_option(const struct cli_command *cmd, const struct written *w, int left,
+                       char **argv, struct cli_args *ret, int *used, struct err *e)
+{
+    const struct cli_option *o = find_in(cmd->options, w->name, w->len);
+    const char *value;
+    if (!o)
+        o = find_in(cli_global_options, w->name, w->len);
+    if (!o)
+        return err_set(e, ERR_INVALID, "magnum %s has no option --%.*s; see magnum %s --help",
+                       cmd->words, (int)w->len, w->name, cmd->words);
+    int rc = take_value(o, w, left, argv, &value, used, e);
+    if (rc != 0)
+        return rc;
+    return add_value(ret, o, value) == 0 ? 0 : err_nomem(e);
+}
+
+static int parse_all(const struct cli_command *cmd, int argc, char **argv, struct cli_args *ret,
+                     struct err *e)
+{
+    bool only_words = false;
+    for (int i = 0, used = 1; i < argc; i += used) {
+        struct written w;
+        bool ok = true;
+        int rc = 0;
+        used = 1;
+        if (!only_words && strcmp(argv[i], "--") == 0)
+            only_words = true;
+        else if (!only_words && read_written(argv[i], &w, &ok))
+            rc = ok ? take_option(cmd, &w, argc - i, argv + i, ret, &used, e)
+                    : err_set(e, ERR_INVALID, "magnum has no option %s; see magnum %s --help",
+                              argv[i], cmd->words);
+        else if (add_word(ret, argv[i]) != 0)
+            rc = err_nomem(e);
+        if (rc != 0)
+            return rc;
     }
-    if (add_value(ret, o, value) != 0) {
-        err_nomem(e);
-        return false;
-    }
-    return true;
+    return 0;
 }
 
 bool cli_args_parse(const struct cli_command *cmd, int argc, char **argv, struct cli_args *ret,
                     struct err *e)
 {
-    bool only_words = false;
-    for (int i = 0; i < argc;) {
-        const char *arg = long_name(argv[i]);
-        if (!only_words && strcmp(arg, "--") == 0) {
-            only_words = true;
-            i++;
-        } else if (!only_words && strncmp(arg, "--", 2) == 0) {
-            int used;
-            if (!take_option(cmd, argc - i, argv + i, ret, &used, e))
-                return false;
-            i += used;
-        } else if (!only_words && arg[0] == '-' && arg[1]) {
-            err_set(e, ERR_INVALID, "magnum has no option %s; see magnum %s --help", arg,
-                    cmd->words);
-            return false;
-        } else if (add_word(ret, argv[i++]) != 0) {
-            err_nomem(e);
-            return false;
-        }
-    }
+    if (parse_all(cmd, argc, argv, ret, e) != 0)
+        return false;
     if (cli_has(ret, "help"))
         return true;
     if (ret->n_words < cmd->min_words || ret->n_words > cmd->max_words) {
-        err_set(e, ERR_INVALID, "usage: magnum %s %s [options]; see magnum %s --help", cmd->words,
-                cmd->usage, cmd->words);
+        err_set(e, ERR_INVALID, "usage: magnum %s%s%s [options]; see magnum %s --help", cmd->words,
+                *cmd->usage ? " " : "", cmd->usage, cmd->words);
         return false;
     }
     return true;
@@ -158,6 +232,20 @@ int64_t cli_int(const struct cli_args *a, const char *option, int64_t missing)
     return parse_i64(cli_text(a, option), INT32_MIN, INT32_MAX, &v) ? v : missing;
 }
 
+static json_t *joined(const json_t *before, const char *text)
+{
+    const char *old = json_string_value(before);
+    _cleanup_free_ char *both = old ? str_fmt("%s,%s", old, text) : NULL;
+    return json_string(old ? both : text);
+}
+
+/* --floating-ip-disabled clears floating_ip_enabled; --tls-disabled sets tls_disabled. */
+static bool flag_value(const struct cli_option *o)
+{
+    return !(str_ends(o->name, "-disabled") && str_ends(o->field, "_enabled")) &&
+           strcmp(o->name, "visible") != 0;
+}
+
 int cli_fill(const struct cli_args *a, json_t *body, struct err *e)
 {
     for (size_t i = 0; i < a->n_values; i++) {
@@ -167,98 +255,15 @@ int cli_fill(const struct cli_args *a, json_t *body, struct err *e)
         if (!o->field)
             continue;
         if (o->kind == CLI_FLAG)
-            v = json_boolean(!str_ends(o->name, "-disabled") && strcmp(o->name, "visible") != 0);
+            v = json_boolean(flag_value(o));
         else if (o->kind == CLI_INT && parse_i64(a->values[i].text, INT32_MIN, INT32_MAX, &number))
             v = json_integer(number);
+        else if (o->kind == CLI_MULTI)
+            v = joined(json_object_get(body, o->field), a->values[i].text);
         else
             v = json_string(a->values[i].text);
-        if (!v)
+        if (!v || json_object_set_new(body, o->field, v) < 0)
             return err_set(e, ERR_INVALID, "--%s: not valid UTF-8", o->name);
-        if (json_object_set_new(body, o->field, v) < 0)
-            return err_nomem(e);
     }
     return 0;
-}
-
-static int add_label(json_t *labels, const char *pair, struct err *e)
-{
-    const char *eq = strchr(pair, '=');
-    if (!eq || eq == pair)
-        return err_set(e, ERR_INVALID, "labels are KEY=VALUE, not '%s'", pair);
-    _cleanup_free_ char *key = strndup(pair, (size_t)(eq - pair));
-    if (!key)
-        return err_nomem(e);
-    const char *before = json_string_value(json_object_get(labels, key));
-    _cleanup_free_ char *value = before ? str_fmt("%s,%s", before, eq + 1) : strdup(eq + 1);
-    json_t *v = value ? json_string(value) : NULL;
-    if (!v || json_object_set_new(labels, key, v) < 0)
-        return err_set(e, ERR_INVALID, "label %s: not valid UTF-8", key);
-    return 0;
-}
-
-int cli_labels(const struct cli_args *a, const char *option, json_t **ret, struct err *e)
-{
-    _cleanup_json_ json_t *labels = json_object();
-    size_t given = 0;
-    for (size_t i = 0; i < a->n_values; i++)
-        given += strcmp(a->values[i].option->name, option) == 0;
-    for (size_t i = 0; i < a->n_values; i++) {
-        const char *text = a->values[i].text, *eq = strchr(text, '=');
-        if (strcmp(a->values[i].option->name, option) != 0)
-            continue;
-        /* one option with several "=": a list; several options: one pair each, kept whole */
-        bool list = given == 1 && eq && strchr(eq + 1, '=');
-        _cleanup_strv_ struct strv pairs = STRV_INIT;
-        int rc =
-            list ? strv_split(&pairs, text, strchr(text, ';') ? ';' : ',') : strv_add(&pairs, text);
-        for (size_t k = 0; rc == 0 && k < pairs.n; k++)
-            if ((rc = add_label(labels, pairs.v[k], e)) != 0)
-                return rc;
-        if (rc != 0)
-            return err_nomem(e);
-    }
-    *ret = TAKE_PTR(labels);
-    return 0;
-}
-
-static void help_options(FILE *out, const char *title, const struct cli_option *o)
-{
-    if (!o || !o->name)
-        return;
-    fprintf(out, "\n%s\n", title);
-    for (; o->name; o++) {
-        char left[64];
-        snprintf(left, sizeof left, "--%s%s%s", o->name, o->value ? " " : "",
-                 o->value ? o->value : "");
-        fprintf(out, "  %-34s %s\n", left, o->help);
-    }
-}
-
-static const char exit_codes[] = "\nExit codes: 0 done, 1 the service refused, 2 wrong usage, 3 no "
-                                 "such object, 4 the operation\n"
-                                 "waited for failed, 5 --timeout is over (the operation goes on), "
-                                 "6 the service can't be reached.\n";
-
-void cli_help_command(FILE *out, const struct cli_command *cmd)
-{
-    fprintf(out, "usage: magnum %s%s%s [options]\n\n%s.\n", cmd->words, *cmd->usage ? " " : "",
-            cmd->usage, cmd->summary);
-    help_options(out, "Options:", cmd->options);
-    help_options(out, "Common options:", cli_global_options);
-    fprintf(out, "\nExample:\n  %s\n%s", cmd->example, exit_codes);
-}
-
-void cli_help_all(FILE *out)
-{
-    fprintf(out,
-            "usage: magnum COMMAND [arguments] [options]\n\n"
-            "Clusters of container orchestration engines, from the command line.\n\nCommands:\n");
-    for (const struct cli_command *c = cli_commands; c->words; c++)
-        fprintf(out, "  %-28s %s\n", c->words, c->summary);
-    help_options(out, "Common options:", cli_global_options);
-    fprintf(
-        out,
-        "\nThe service is http://127.0.0.1:9511 unless an option, the environment or clouds.yaml\n"
-        "says otherwise. `magnum COMMAND --help` tells the rest.\n%s",
-        exit_codes);
 }

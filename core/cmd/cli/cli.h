@@ -1,9 +1,10 @@
 /* The client `magnum`: one process, one request or a few, an exit code that scripts can use.
  *
  * magnum.c picks the command from cli_commands[] (commands.c); args.c parses by the command's own
- * table, from which --help is printed too; env.c finds the service and the credentials; request.c
- * talks; output.c prints; wait.c follows an operation. Commands live in cmd_*.c. Nothing here runs
- * in a server. Neighbours: base, config (YAML), http (client). */
+ * table, from which help.c prints --help too; labels.c reads the small languages of option values;
+ * env.c finds the service and the credentials; request.c talks; output.c prints; wait.c follows an
+ * operation. Commands live in cmd_*.c. Nothing here runs in a server.
+ * Neighbours: base, config (YAML), http (client). */
 #ifndef MAGNUM_CMD_CLI_CLI_H
 #define MAGNUM_CMD_CLI_CLI_H
 
@@ -61,26 +62,38 @@ struct cli_command {
 extern const struct cli_command cli_commands[]; /* ends with words NULL */
 extern const struct cli_option cli_global_options[];
 
-/* Parses argv (after the command's words) by the command's table and the global one.
- * CLI_USAGE was told to the user when it returns false. */
+/* The command that argv names, with *ret_skip arguments before its words (global options) and
+ * *ret_words words; NULL when there is none. */
+const struct cli_command *cli_find(int argc, char **argv, int *ret_skip, int *ret_words);
+/* Parses argv (without the command's words) by the command's table and the global one. False and
+ * *e (for exit code CLI_USAGE) when it does not fit; ret is to be freed either way. */
 bool cli_args_parse(const struct cli_command *cmd, int argc, char **argv, struct cli_args *ret,
                     struct err *e);
 void cli_args_done(struct cli_args *a);
 bool cli_has(const struct cli_args *a, const char *option);
 const char *cli_text(const struct cli_args *a, const char *option); /* NULL when absent */
 int64_t cli_int(const struct cli_args *a, const char *option, int64_t missing);
-/* Puts every option that has a `field` into `body`: flags as true, integers as numbers. */
+/* Puts every option that has a `field` into `body`: flags as booleans (--x-disabled and
+ * --visible mean false), integers as numbers, repeated ones joined with ",". */
 int cli_fill(const struct cli_args *a, json_t *body, struct err *e);
 /* --labels: k=v separated by "," or ";", repeated options add up, the same key twice is joined
- * with "," (clients.md 1.3). *ret: a JSON object of strings, caller owns. */
+ * with "," (clients.md 1.3). *ret: a JSON object of strings, caller owns; empty when not given. */
 int cli_labels(const struct cli_args *a, const char *option, json_t **ret, struct err *e);
+/* --node-taints KEY[=VALUE]:EFFECT, repeated or separated by ",": a JSON array, caller owns. */
+int cli_taints(const struct cli_args *a, const char *option, json_t **ret, struct err *e);
+/* cli_fill, and labels, node labels and taints where the command has them. */
+int cli_body(const struct cli_args *a, json_t *body, struct err *e);
+
 void cli_help_command(FILE *out, const struct cli_command *cmd);
+/* The commands that begin with `words` (all when NULL); false when there are none. */
+bool cli_help_group(FILE *out, const char *words);
 void cli_help_all(FILE *out);
 
 /* ---- session ---- */
 enum cli_format { CLI_TABLE, CLI_JSON, CLI_YAML, CLI_VALUE };
 struct cli {
-    char *endpoint; /* without /v1 and trailing slash; owned */
+    char *endpoint;    /* without /v1 and trailing slash; owned */
+    char *unix_socket; /* owned, NULL = TCP; endpoint is then for the Host header only */
     struct strv headers;
     char *ca_pem; /* owned, may be NULL */
     bool insecure, debug;
@@ -93,33 +106,50 @@ int cli_session(struct cli *c, const struct cli_args *a, struct err *e);
 void cli_done(struct cli *c);
 
 /* One request; path starts with "/v1". body NULL = none. On success *ret is the parsed answer
- * (NULL when it has none; caller owns). On failure tells the user in one line and returns the
- * exit code. */
+ * (NULL when it has none; caller owns; ret NULL = not wanted). Otherwise the exit code, with one
+ * line in *e. */
+enum cli_exit cli_try(struct cli *c, const char *method, const char *path, const json_t *body,
+                      json_t **ret, struct err *e);
+/* The same, but tells the user about a failure. path NULL: out of memory. */
 enum cli_exit cli_request(struct cli *c, const char *method, const char *path, const json_t *body,
                           json_t **ret);
-/* The same, but silent when the object is not there (*ret stays NULL, CLI_NOT_FOUND). */
-enum cli_exit cli_request_quiet(struct cli *c, const char *method, const char *path, json_t **ret);
-/* Percent-encodes one path segment. Caller frees. */
+/* All pages of a collection, or `limit` items of them when that is > 0: *ret is an array. */
+enum cli_exit cli_request_all(struct cli *c, const char *path, const char *member, int64_t limit,
+                              json_t **ret);
+/* Percent-encodes one path segment or query value. Caller frees; NULL = no memory. */
 char *cli_escape(const char *segment);
+/* prefix/<ident><rest>, encoded. Caller frees; NULL = no memory. */
+char *cli_path(const char *prefix, const char *ident, const char *rest);
 /* GET <collection>/<ident>. */
 enum cli_exit cli_get(struct cli *c, const char *collection, const char *ident, json_t **ret);
+/* Prints "magnum: <text>" and returns the code. */
 enum cli_exit cli_fail(enum cli_exit code, const struct err *e);
+enum cli_exit cli_no_memory(void);
+/* Replaces control characters: what a service sends must not drive a terminal. In place. */
+void cli_clean(char *s);
 
 /* ---- output ---- */
-/* items: array of objects; columns: NULL-terminated defaults, -c narrows them. */
+/* items: array of objects; columns: NULL-terminated defaults, -c chooses others. */
 enum cli_exit cli_print_list(struct cli *c, const json_t *items, const char *const *columns);
-/* hidden: NULL-terminated keys left out of the table (links), may be NULL. */
+/* Every member but `links`, or those of -c. */
 enum cli_exit cli_print_item(struct cli *c, const json_t *item);
+/* The common shapes of commands; they take `path` (NULL = out of memory).
+ * GET a collection, page by page, with --limit, --sort-key and --sort-dir when given. */
+enum cli_exit cli_list(struct cli *c, const struct cli_args *a, char *path, const char *member,
+                       const char *const *columns);
+/* Sends a request and prints the object it answers with. */
+enum cli_exit cli_show(struct cli *c, const char *method, char *path, const json_t *body);
 /* One sentence for people; nothing with -f json|yaml|value. */
 void cli_say(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- waiting ---- */
-/* Follows the newest operation of a cluster, or the one named, until it has ended; shows a progress
- * line on a terminal, else one line per change, on stderr. */
-enum cli_exit cli_wait(struct cli *c, const char *cluster_uuid, const char *operation_id,
-                       int64_t timeout_s);
-/* The id of the newest operation of a cluster; caller frees; NULL when there is none. */
-char *cli_newest_operation(struct cli *c, const char *cluster_uuid);
+/* Follows an operation until it has ended; shows a progress line on a terminal, else one line per
+ * change, on stderr. timeout_s 0 = none. A service that is away for a moment is asked again. */
+enum cli_exit cli_wait(struct cli *c, const char *operation_id, int64_t timeout_s);
+/* The newest operation of a cluster (name or uuid): *ret, caller frees. */
+enum cli_exit cli_newest_operation(struct cli *c, const char *cluster, char **ret);
+/* Both, with the limit of --wait-timeout. */
+enum cli_exit cli_wait_cluster(struct cli *c, const struct cli_args *a, const char *cluster);
 
 /* ---- commands ---- */
 #define CLI_COMMAND(fn) enum cli_exit fn(struct cli *c, const struct cli_args *a)
@@ -150,7 +180,11 @@ CLI_COMMAND(cmd_service_list);
 CLI_COMMAND(cmd_stats);
 CLI_COMMAND(cmd_quota_list);
 
-/* Shared by ca and config: makes a key (P-256) and a CSR. Caller frees both; key is a secret. */
+/* A key (P-256) and a CSR. Caller frees both; the key is a secret. */
 int cli_make_csr(const char *cn, const char *o, char **ret_key, char **ret_csr, struct err *e);
+/* Appends `value` as one word of a POSIX shell (csh takes it too). */
+void cli_shell_quote(struct str *out, const char *value);
+/* The line that sets an environment variable in the user's kind of shell. Caller frees. */
+char *cli_export_line(const char *shell, const char *name, const char *value);
 
 #endif

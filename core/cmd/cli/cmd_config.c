@@ -83,38 +83,18 @@ static enum cli_exit fetch_material(struct cli *c, const char *uuid, struct mate
     return cli_fail(CLI_FAILED, &e);
 }
 
-static int put_file(const char *dir, const char *name, const char *text, mode_t mode, bool force,
-                    struct err *e)
+static int put_file(const char *dir, const char *name, const char *text, mode_t mode, struct err *e)
 {
     _cleanup_free_ char *path = str_fmt("%s/%s", dir, name);
-    if (!path)
-        return err_nomem(e);
-    if (!force && access(path, F_OK) == 0)
-        return err_set(e, ERR_EXISTS, "File %s exists, aborting. (--force replaces it)", path);
-    return io_write_file(path, text, strlen(text), mode, e);
+    return path ? io_write_file(path, text, strlen(text), mode, e) : err_nomem(e);
 }
 
-static int refuse_existing(const char *dir, const char *const *names, struct err *e)
+static int put_material(const char *dir, const struct material *m, struct err *e)
 {
-    for (size_t i = 0; names[i]; i++) {
-        _cleanup_free_ char *path = str_fmt("%s/%s", dir, names[i]);
-        if (!path)
-            return err_nomem(e);
-        if (access(path, F_OK) == 0)
-            return err_set(e, ERR_EXISTS, "File %s exists, aborting. (--force replaces it)", path);
-    }
-    return 0;
-}
-
-static int put_material(const char *dir, const struct material *m, bool force, struct err *e)
-{
-    static const char *const names[] = {"ca.pem", "cert.pem", "key.pem", NULL};
-    int rc = force ? 0 : refuse_existing(dir, names, e);
+    int rc = put_file(dir, "key.pem", m->key, 0600, e);
     if (rc == 0)
-        rc = put_file(dir, "key.pem", m->key, 0600, force, e);
-    if (rc == 0)
-        rc = put_file(dir, "cert.pem", m->cert, 0644, force, e);
-    return rc == 0 ? put_file(dir, "ca.pem", m->ca, 0644, force, e) : rc;
+        rc = put_file(dir, "cert.pem", m->cert, 0644, e);
+    return rc == 0 ? put_file(dir, "ca.pem", m->ca, 0644, e) : rc;
 }
 
 static char *base64_of(const char *text)
@@ -127,7 +107,7 @@ static char *base64_of(const char *text)
 }
 
 static int put_kubeconfig(const char *dir, const json_t *cluster, const struct material *m,
-                          bool force, struct err *e)
+                          struct err *e)
 {
     const char *name = jsonx_str(cluster, "name"), *server = jsonx_str(cluster, "api_address");
     _cleanup_free_ char *ca = m->ca ? base64_of(m->ca) : NULL;
@@ -144,38 +124,115 @@ static int put_kubeconfig(const char *dir, const json_t *cluster, const struct m
     _cleanup_free_ char *text = doc ? json_dumps(doc, JSON_INDENT(2)) : NULL;
     if (!text)
         return err_nomem(e);
-    int rc = put_file(dir, "config", text, 0600, force, e);
+    int rc = put_file(dir, "config", text, 0600, e);
     if (key)
         secret_wipe(key, strlen(key));
     secret_wipe(text, strlen(text));
     return rc;
 }
 
-static enum cli_exit write_all(const struct cli_args *a, const json_t *cluster, const char *coe,
+/* ---- the user's shell ---- */
+
+void cli_shell_quote(struct str *out, const char *value)
+{
+    str_append_c(out, '\'');
+    for (const char *p = value; *p; p++)
+        if (*p == '\'')
+            str_append(out, "'\\''");
+        else
+            str_append_c(out, *p);
+    str_append_c(out, '\'');
+}
+
+char *cli_export_line(const char *shell, const char *name, const char *value)
+{
+    bool csh = shell && str_ends(shell, "csh");
+    struct str t = STR_INIT;
+    str_printf(&t, csh ? "setenv %s " : "export %s=", name);
+    cli_shell_quote(&t, value);
+    return str_take(&t);
+}
+
+/* What is printed is meant for eval: nothing the service says may become a command. */
+static void print_export(const char *name, const char *value)
+{
+    _cleanup_free_ char *line = cli_export_line(getenv("SHELL"), name, value);
+    if (line)
+        puts(line);
+}
+
+/* ---- the command ---- */
+
+struct plan {
+    char dir[PATH_MAX]; /* absolute */
+    const char *coe;
+    bool tls, certs, kubeconfig; /* which files there will be */
+};
+
+/* Before anything is asked for or written: no half a set of files, no certificate for nothing. */
+static int refuse_existing(const struct plan *p, struct err *e)
+{
+    static const char *const names[] = {"ca.pem", "cert.pem", "key.pem", "config"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        bool wanted = i == 3 ? p->kubeconfig : p->certs;
+        _cleanup_free_ char *path = str_fmt("%s/%s", p->dir, names[i]);
+        if (!path)
+            return err_nomem(e);
+        if (wanted && access(path, F_OK) == 0)
+            return err_set(e, ERR_EXISTS, "File %s exists, aborting. (--force replaces it)", path);
+    }
+    return 0;
+}
+
+static int make_plan(const struct cli_args *a, const json_t *template, struct plan *p,
+                     struct err *e)
+{
+    const char *dir = cli_text(a, "dir") ? cli_text(a, "dir") : ".";
+    p->coe = jsonx_str(template, "coe");
+    p->tls = !jsonx_bool(template, "tls_disabled", false);
+    p->kubeconfig = str_eq(p->coe, "kubernetes");
+    p->certs = p->tls && (!p->kubeconfig || cli_has(a, "output-certs"));
+    int rc = io_mkdirs(dir, 0700, e);
+    if (rc == 0 && !realpath(dir, p->dir))
+        rc = err_errno(e, errno, "%s", dir);
+    return rc == 0 && !cli_has(a, "force") ? refuse_existing(p, e) : rc;
+}
+
+static enum cli_exit write_all(const struct plan *p, const json_t *cluster,
                                const struct material *m)
 {
     struct err e = ERR_INIT;
-    const char *dir = cli_text(a, "dir") ? cli_text(a, "dir") : ".";
-    bool force = cli_has(a, "force"), kubernetes = str_eq(coe, "kubernetes");
-    char absolute[PATH_MAX];
-    int rc = io_mkdirs(dir, 0700, &e);
-    if (rc == 0 && !realpath(dir, absolute))
-        rc = err_errno(&e, errno, "%s", dir);
-    if (rc == 0 && m->key && (!kubernetes || cli_has(a, "output-certs")))
-        rc = put_material(absolute, m, force, &e);
-    if (rc == 0 && kubernetes)
-        rc = put_kubeconfig(absolute, cluster, m, force, &e);
+    const char *address = jsonx_str(cluster, "api_address");
+    int rc = p->certs ? put_material(p->dir, m, &e) : 0;
+    if (rc == 0 && p->kubeconfig)
+        rc = put_kubeconfig(p->dir, cluster, m, &e);
     if (rc != 0)
-        return cli_fail(rc == ERR_EXISTS ? CLI_USAGE : CLI_FAILED, &e);
-    if (kubernetes) {
-        printf("export KUBECONFIG=%s/config\n", absolute);
-    } else if (str_starts(coe, "swarm")) {
-        const char *address = jsonx_str(cluster, "api_address");
-        printf("export DOCKER_HOST=%s\n", address ? address : "");
-        printf("export DOCKER_CERT_PATH=%s\n", absolute);
-        printf("export DOCKER_TLS_VERIFY=%s\n", m->key ? "1" : "");
+        return cli_fail(CLI_FAILED, &e);
+    if (p->kubeconfig) {
+        _cleanup_free_ char *file = str_fmt("%s/config", p->dir);
+        print_export("KUBECONFIG", file ? file : "");
+    } else if (str_starts(p->coe, "swarm")) {
+        print_export("DOCKER_HOST", address ? address : "");
+        print_export("DOCKER_CERT_PATH", p->dir);
+        print_export("DOCKER_TLS_VERIFY", p->tls ? "1" : "");
     }
     return CLI_OK;
+}
+
+static enum cli_exit config(struct cli *c, const struct cli_args *a, const json_t *cluster,
+                            const json_t *template, struct material *m)
+{
+    struct plan p = {.dir = ""};
+    struct err e = ERR_INIT;
+    const char *uuid = jsonx_str(cluster, "uuid");
+    int rc = uuid ? make_plan(a, template, &p, &e)
+                  : err_set(&e, ERR_PROTOCOL, "the service did not say the cluster's uuid");
+    if (rc != 0)
+        return cli_fail(rc == ERR_EXISTS ? CLI_USAGE : CLI_FAILED, &e);
+    if (!jsonx_str(cluster, "api_address"))
+        fprintf(stderr, "magnum: warning: the cluster has no API address yet\n");
+    enum cli_exit code = p.tls ? fetch_material(c, uuid, m) : CLI_OK;
+    return code == CLI_OK ? write_all(&p, cluster, m) : code;
 }
 
 enum cli_exit cmd_cluster_config(struct cli *c, const struct cli_args *a)
@@ -188,14 +245,8 @@ enum cli_exit cmd_cluster_config(struct cli *c, const struct cli_args *a)
         return code;
     const char *template_id = jsonx_str(cluster, "cluster_template_id");
     code = cli_get(c, "/v1/clustertemplates", template_id ? template_id : "", &template);
-    if (code != CLI_OK)
-        return code;
-    if (!jsonx_str(cluster, "api_address"))
-        fprintf(stderr, "magnum: warning: the cluster has no API address yet\n");
-    if (!jsonx_bool(template, "tls_disabled", false))
-        code = fetch_material(c, jsonx_str(cluster, "uuid"), &m);
     if (code == CLI_OK)
-        code = write_all(a, cluster, jsonx_str(template, "coe"), &m);
+        code = config(c, a, cluster, template, &m);
     material_done(&m);
     return code;
 }

@@ -8,7 +8,13 @@
 #define WAIT_OPTIONS                                                                               \
     {"wait", CLI_FLAG, NULL, "wait until it is done, with progress on stderr", NULL},              \
     {                                                                                              \
-        "timeout-wait", CLI_INT, "SECONDS", "give up waiting after this; 0 = never", NULL          \
+        "wait-timeout", CLI_INT, "SECONDS", "give up waiting after this; 0 = never (0)", NULL      \
+    }
+#define PAGING                                                                                     \
+    {"limit", CLI_INT, "N", "at most this many (all)", NULL},                                      \
+        {"sort-key", CLI_TEXT, "KEY", "attribute to sort by", NULL},                               \
+    {                                                                                              \
+        "sort-dir", CLI_TEXT, "DIR", "asc or desc", NULL                                           \
     }
 #define LABELS                                                                                     \
     {                                                                                              \
@@ -18,7 +24,8 @@
 static const struct cli_option template_create[] = {
     {"coe", CLI_TEXT, "COE", "kubernetes, swarm, swarm-mode or mesos (needed)", "coe"},
     {"image", CLI_TEXT, "IMAGE", "image of the nodes, name or id (needed)", "image_id"},
-    {"external-network", CLI_TEXT, "NETWORK", "external network", "external_network_id"},
+    {"external-network", CLI_TEXT, "NETWORK", "network with the floating IPs",
+     "external_network_id"},
     {"server-type", CLI_TEXT, "TYPE", "vm, bm, or local: nodes on this machine", "server_type"},
     {"keypair", CLI_TEXT, "KEYPAIR", "keypair of the nodes", "keypair_id"},
     {"fixed-network", CLI_TEXT, "NETWORK", "private network", "fixed_network"},
@@ -35,11 +42,12 @@ static const struct cli_option template_create[] = {
     {"https-proxy", CLI_TEXT, "URL", "proxy of the nodes", "https_proxy"},
     {"no-proxy", CLI_TEXT, "LIST", "addresses reached without proxy", "no_proxy"},
     LABELS,
-    {"tags", CLI_TEXT, "TAG[,TAG]", "tags", "tags"},
+    {"tags", CLI_MULTI, "TAG[,TAG]", "tags, may be repeated", "tags"},
     {"insecure-registry", CLI_TEXT, "HOST:PORT", "registry without TLS", "insecure_registry"},
     {"tls-disabled", CLI_FLAG, NULL, "no TLS in the cluster", "tls_disabled"},
     {"public", CLI_FLAG, NULL, "usable by every project", "public"},
     {"hidden", CLI_FLAG, NULL, "not listed for others", "hidden"},
+    {"visible", CLI_FLAG, NULL, "listed for others", "hidden"},
     {"registry-enabled", CLI_FLAG, NULL, "a registry in the cluster", "registry_enabled"},
     {"master-lb-enabled", CLI_FLAG, NULL, "load balancer before the masters", "master_lb_enabled"},
     {"floating-ip-enabled", CLI_FLAG, NULL, "floating IPs", "floating_ip_enabled"},
@@ -67,8 +75,17 @@ static const struct cli_option cluster_create[] = {
     WAIT_OPTIONS,
     END,
 };
-static const struct cli_option cluster_list[] = {
-    {"limit", CLI_INT, "N", "at most this many", NULL},
+static const struct cli_option paging[] = {
+    PAGING,
+    END,
+};
+static const struct cli_option limited[] = {
+    {"limit", CLI_INT, "N", "at most this many (all)", NULL},
+    END,
+};
+static const struct cli_option nodegroup_list[] = {
+    PAGING,
+    {"role", CLI_TEXT, "ROLE", "only groups of this role", NULL},
     END,
 };
 static const struct cli_option cluster_update[] = {
@@ -102,6 +119,8 @@ static const struct cli_option nodegroup_create[] = {
     {"docker-volume-size", CLI_INT, "GB", "volume for images and containers", "docker_volume_size"},
     LABELS,
     {"merge-labels", CLI_FLAG, NULL, "labels are added to the cluster's", "merge_labels"},
+    {"node-labels", CLI_MULTI, "K=V[,K=V]", "labels of the nodes in the COE", NULL},
+    {"node-taints", CLI_MULTI, "K[=V]:EFFECT", "taints of the nodes, may be repeated", NULL},
     WAIT_OPTIONS,
     END,
 };
@@ -114,6 +133,7 @@ static const struct cli_option stats[] = {
     END,
 };
 static const struct cli_option quota_list[] = {
+    PAGING,
     {"all-tenants", CLI_FLAG, NULL, "of all projects", NULL},
     END,
 };
@@ -122,7 +142,7 @@ const struct cli_command cli_commands[] = {
     {"cluster template create", "Create a cluster template", "NAME", 1, 1, template_create,
      "magnum cluster template create swarm --coe swarm --image linux --server-type local",
      cmd_template_create},
-    {"cluster template list", "List cluster templates", "", 0, 0, NULL,
+    {"cluster template list", "List cluster templates", "", 0, 0, paging,
      "magnum cluster template list -f value -c name", cmd_template_list},
     {"cluster template show", "Show a cluster template", "TEMPLATE", 1, 1, NULL,
      "magnum cluster template show swarm", cmd_template_show},
@@ -131,7 +151,7 @@ const struct cli_command cli_commands[] = {
     {"cluster create", "Create a cluster", "[NAME]", 0, 1, cluster_create,
      "magnum cluster create demo --cluster-template swarm --node-count 2 --wait",
      cmd_cluster_create},
-    {"cluster list", "List clusters", "", 0, 0, cluster_list, "magnum cluster list -f json",
+    {"cluster list", "List clusters", "", 0, 0, paging, "magnum cluster list -f json",
      cmd_cluster_list},
     {"cluster show", "Show a cluster", "CLUSTER", 1, 1, NULL, "magnum cluster show demo -f yaml",
      cmd_cluster_show},
@@ -143,7 +163,7 @@ const struct cli_command cli_commands[] = {
      "magnum cluster delete demo --wait", cmd_cluster_delete},
     {"cluster config", "Write what docker or kubectl needs", "CLUSTER", 1, 1, cluster_config,
      "eval $(magnum cluster config demo --dir demo-config)", cmd_cluster_config},
-    {"nodegroup list", "List the nodegroups of a cluster", "CLUSTER", 1, 1, NULL,
+    {"nodegroup list", "List the nodegroups of a cluster", "CLUSTER", 1, 1, nodegroup_list,
      "magnum nodegroup list demo", cmd_nodegroup_list},
     {"nodegroup show", "Show a nodegroup", "CLUSTER NODEGROUP", 2, 2, NULL,
      "magnum nodegroup show demo default-worker", cmd_nodegroup_show},
@@ -151,7 +171,7 @@ const struct cli_command cli_commands[] = {
      "magnum nodegroup create demo extra --node-count 2 --wait", cmd_nodegroup_create},
     {"nodegroup delete", "Remove a nodegroup", "CLUSTER NODEGROUP", 2, 2, waiting,
      "magnum nodegroup delete demo extra --wait", cmd_nodegroup_delete},
-    {"operation list", "List operations, newest first", "[CLUSTER]", 0, 1, NULL,
+    {"operation list", "List operations, newest first", "[CLUSTER]", 0, 1, limited,
      "magnum operation list demo", cmd_operation_list},
     {"operation show", "Show an operation", "OPERATION", 1, 1, NULL,
      "magnum operation show 5e0c4f9a-...", cmd_operation_show},

@@ -111,25 +111,59 @@ static int set_credentials(struct cli *c, const struct cli_args *a, const json_t
                    type);
 }
 
-static int set_endpoint(struct cli *c, const struct cli_args *a, const json_t *cloud, struct err *e)
+/* Cuts "/v1" and slashes off: paths bring their own. */
+static char *base_of(const char *url)
 {
-    const char *url = first(cli_text(a, "endpoint"), cli_text(a, "os-endpoint"));
-    url = first(url, env("MAGNUM_ENDPOINT"));
-    url = first(url, env("OS_ENDPOINT_OVERRIDE"));
-    url = first(url, env("OS_ENDPOINT"));
-    url = first(url, jsonx_str(cloud, "container_infra_endpoint_override"));
-    url = first(url, jsonx_str(json_object_get(cloud, "auth"), "endpoint"));
-    url = first(url, default_endpoint);
-    if (!str_starts(url, "http://") && !str_starts(url, "https://"))
-        return err_set(e, ERR_INVALID, "the endpoint must start with http:// or https://, not '%s'",
-                       url);
     size_t n = strlen(url);
     while (n && url[n - 1] == '/')
         n--;
     if (n > 3 && memcmp(url + n - 3, "/v1", 3) == 0)
         n -= 3;
-    c->endpoint = strndup(url, n);
+    return strndup(url, n);
+}
+
+static int use_endpoint(struct cli *c, const char *url, struct err *e)
+{
+    if (str_starts(url, "unix:")) {
+        const char *path = url + strlen("unix:");
+        while (path[0] == '/' && path[1] == '/')
+            path++;
+        c->unix_socket = strdup(path);
+        url = "http://localhost";
+        if (*path != '/')
+            return err_set(e, ERR_INVALID, "unix: takes the absolute path of a socket");
+    } else if (!str_starts(url, "http://") && !str_starts(url, "https://")) {
+        return err_set(e, ERR_INVALID,
+                       "the endpoint must start with http://, https:// or unix:, not '%s'", url);
+    }
+    c->endpoint = base_of(url);
     return c->endpoint ? 0 : err_nomem(e);
+}
+
+static const char *cloud_endpoint(const json_t *cloud)
+{
+    return first(jsonx_str(cloud, "container_infra_endpoint_override"),
+                 jsonx_str(json_object_get(cloud, "auth"), "endpoint"));
+}
+
+/* Options, then the cloud when it was named by an option, then the environment, then OS_CLOUD. */
+static int set_endpoint(struct cli *c, const struct cli_args *a, const json_t *cloud, struct err *e)
+{
+    const char *url = first(cli_text(a, "endpoint"), cli_text(a, "os-endpoint"));
+    if (cli_has(a, "os-cloud"))
+        url = first(url, cloud_endpoint(cloud));
+    url = first(url, env("MAGNUM_ENDPOINT"));
+    url = first(url, env("OS_ENDPOINT_OVERRIDE"));
+    url = first(url, env("OS_ENDPOINT"));
+    url = first(url, cloud_endpoint(cloud));
+    const char *keystone =
+        first(env("OS_AUTH_URL"), jsonx_str(json_object_get(cloud, "auth"), "auth_url"));
+    if (!url && keystone)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "no endpoint is named, and asking Keystone at %s for it is not known here: "
+                       "set MAGNUM_ENDPOINT (`openstack endpoint list` shows it) and OS_TOKEN",
+                       keystone);
+    return use_endpoint(c, first(url, default_endpoint), e);
 }
 
 static int set_format(struct cli *c, const struct cli_args *a, struct err *e)
@@ -173,7 +207,10 @@ int cli_session(struct cli *c, const struct cli_args *a, struct err *e)
 void cli_done(struct cli *c)
 {
     free(c->endpoint);
+    free(c->unix_socket);
     free(c->ca_pem);
+    for (size_t i = 0; i < c->headers.n; i++) /* credentials */
+        secret_wipe(c->headers.v[i], strlen(c->headers.v[i]));
     strv_free(&c->headers);
     strv_free(&c->columns);
     http_client_free(&c->http);

@@ -28,19 +28,12 @@ void cli_say(const struct cli *c, const char *fmt, ...)
     putchar('\n');
 }
 
-static enum cli_exit no_memory(void)
-{
-    struct err e = ERR_INIT;
-    err_nomem(&e);
-    return cli_fail(CLI_FAILED, &e);
-}
-
 static enum cli_exit print_document(const struct cli *c, const json_t *doc)
 {
     _cleanup_free_ char *text =
         c->format == CLI_JSON ? json_dumps(doc, JSON_INDENT(2) | JSON_ENCODE_ANY) : yaml_dump(doc);
     if (!text)
-        return no_memory();
+        return cli_no_memory();
     fputs(text, stdout);
     if (!str_ends(text, "\n"))
         putchar('\n');
@@ -75,7 +68,7 @@ static enum cli_exit print_table(const json_t *rows, const struct strv *columns)
         }
     }
     if (bad)
-        code = no_memory();
+        code = cli_no_memory();
     else
         scols_print_table(t);
     scols_unref_table(t);
@@ -89,7 +82,7 @@ static enum cli_exit print_values(const json_t *rows, const struct strv *columns
             const json_t *v = json_object_get(json_array_get(rows, r), columns->v[i]);
             _cleanup_free_ char *text = v && json_is_null(v) ? strdup("") : cell(v);
             if (!text)
-                return no_memory();
+                return cli_no_memory();
             printf("%s%s", text, i + 1 < columns->n ? " " : "\n");
         }
     return CLI_OK;
@@ -137,35 +130,91 @@ enum cli_exit cli_print_list(struct cli *c, const json_t *items, const char *con
     _cleanup_json_ json_t *doc = json_array();
     for (size_t i = 0; doc && i < json_array_size(items); i++)
         json_array_append_new(doc, narrow(json_array_get(items, i), &columns));
-    return doc ? print_document(c, doc) : no_memory();
+    return doc ? print_document(c, doc) : cli_no_memory();
+}
+
+/* Names of all members but the links, which are for programs. */
+static int all_members(const json_t *item, struct strv *ret)
+{
+    for (void *it = json_object_iter((json_t *)(uintptr_t)item); it;
+         it = json_object_iter_next((json_t *)(uintptr_t)item, it)) {
+        const char *key = json_object_iter_key(it);
+        if (strcmp(key, "links") != 0 && strv_add(ret, key) != 0)
+            return ERR_NOMEM;
+    }
+    return 0;
+}
+
+/* The item turned on its side: one row per member. */
+static json_t *sideways(const json_t *item, const struct strv *columns)
+{
+    json_t *rows = json_array();
+    for (size_t i = 0; rows && i < columns->n; i++) {
+        json_t *value = json_object_get(item, columns->v[i]);
+        json_array_append_new(rows,
+                              json_pack("{s:s, s:O?}", "field", columns->v[i], "value", value));
+    }
+    return rows;
 }
 
 enum cli_exit cli_print_item(struct cli *c, const json_t *item)
 {
     static const char *const none[] = {NULL};
-    static const char *const headings[] = {"field", "value", NULL};
     struct err e = ERR_INIT;
-    _cleanup_strv_ struct strv columns = STRV_INIT;
-    const char *key;
-    json_t *v;
+    _cleanup_strv_ struct strv columns = STRV_INIT, headings = STRV_INIT;
     if (choose(c, item, none, &columns, &e) != 0)
         return cli_fail(CLI_USAGE, &e);
-    json_object_foreach((json_t *)(uintptr_t)item, key,
-                        v) if (c->columns.n == 0 && strcmp(key, "links") != 0 &&
-                               strv_add(&columns, key) != 0) return no_memory();
+    if (c->columns.n == 0 && all_members(item, &columns) != 0)
+        return cli_no_memory();
     if (c->format == CLI_JSON || c->format == CLI_YAML) {
         _cleanup_json_ json_t *doc = narrow(item, &columns);
-        return doc ? print_document(c, doc) : no_memory();
+        return doc ? print_document(c, doc) : cli_no_memory();
     }
-    _cleanup_json_ json_t *rows = json_array();
-    for (size_t i = 0; i < columns.n; i++) {
-        json_t *value = json_object_get(item, columns.v[i]);
-        json_array_append_new(rows,
-                              json_pack("{s:s, s:O?}", "field", columns.v[i], "value", value));
+    _cleanup_json_ json_t *rows = sideways(item, &columns);
+    if (!rows || strv_split(&headings, c->format == CLI_VALUE ? "value" : "field,value", ',') != 0)
+        return cli_no_memory();
+    return c->format == CLI_VALUE ? print_values(rows, &headings) : print_table(rows, &headings);
+}
+
+/* "?sort_key=..&limit=.." of the options given. Caller frees; NULL = no memory. */
+static char *list_query(const struct cli_args *a)
+{
+    static const char *const options[][2] = {{"sort-key", "sort_key"},
+                                             {"sort-dir", "sort_dir"},
+                                             {"limit", "limit"},
+                                             {"role", "role"},
+                                             {"all-tenants", "all_tenants"}};
+    struct str q = STR_INIT;
+    for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+        const char *text = cli_text(a, options[i][0]);
+        _cleanup_free_ char *value = text ? cli_escape(*text ? text : "True") : NULL;
+        if (value)
+            str_printf(&q, "%c%s=%s", q.len ? '&' : '?', options[i][1], value);
     }
-    _cleanup_strv_ struct strv two = STRV_INIT;
-    for (size_t i = c->format == CLI_VALUE ? 1 : 0; headings[i]; i++)
-        if (strv_add(&two, headings[i]) != 0)
-            return no_memory();
-    return c->format == CLI_VALUE ? print_values(rows, &two) : print_table(rows, &two);
+    return str_take(&q);
+}
+
+enum cli_exit cli_list(struct cli *c, const struct cli_args *a, char *path, const char *member,
+                       const char *const *columns)
+{
+    struct err e = ERR_INIT;
+    _cleanup_free_ char *owned = path, *query = list_query(a);
+    _cleanup_free_ char *full = owned && query ? str_fmt("%s%s", owned, query) : NULL;
+    _cleanup_json_ json_t *items = NULL;
+    if (!full)
+        return cli_no_memory();
+    if (cli_has(a, "limit") && cli_int(a, "limit", 0) <= 0) {
+        err_set(&e, ERR_INVALID, "--limit takes a number from 1 on");
+        return cli_fail(CLI_USAGE, &e);
+    }
+    enum cli_exit code = cli_request_all(c, full, member, cli_int(a, "limit", 0), &items);
+    return code == CLI_OK ? cli_print_list(c, items, columns) : code;
+}
+
+enum cli_exit cli_show(struct cli *c, const char *method, char *path, const json_t *body)
+{
+    _cleanup_free_ char *owned = path;
+    _cleanup_json_ json_t *doc = NULL;
+    enum cli_exit code = cli_request(c, method, owned, body, &doc);
+    return code == CLI_OK && doc ? cli_print_item(c, doc) : code;
 }

@@ -6,9 +6,15 @@
 #include "base/jsonx.h"
 
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 
-enum { FIRST_MS = 50, LONGEST_MS = 1000 };
+enum {
+    FIRST_MS = 50,
+    LONGEST_MS = 1000,
+    AWAY_MS = 60000, /* a service that restarts is waited for this long */
+    WIDTH_DEFAULT = 80,
+};
 
 struct progress {
     bool tty;
@@ -16,26 +22,54 @@ struct progress {
     char *last; /* what was shown last, without the time; owned */
 };
 
-static void show(struct progress *p, const json_t *op)
+static double seconds(const struct progress *p)
 {
-    const char *status = jsonx_str(op, "status"), *message = jsonx_str(op, "message");
-    const char *reason = jsonx_str(op, "reason"), *actor = jsonx_str(op, "actor");
-    bool blocked = str_eq(status, "BLOCKED");
-    _cleanup_free_ char *line = str_fmt(
-        "%s %3lld%% %s%s%s%s", jsonx_str(op, "kind"), (long long)jsonx_int(op, "percent", 0),
-        blocked ? "BLOCKED, must act: " : "", blocked && actor ? actor : "", blocked ? ": " : "",
-        blocked && reason ? reason
-        : message         ? message
-                          : "");
+    return (double)(clock_mono_ms() - p->started_ms) / 1000.0;
+}
+
+static int width(void)
+{
+    struct winsize w = {0};
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 20 ? w.ws_col : WIDTH_DEFAULT;
+}
+
+/* Takes line. On a terminal it is cut to one row: a wrapped line could not be drawn over. */
+static void show(struct progress *p, char *line)
+{
     if (!line)
         return;
-    double s = (double)(clock_mono_ms() - p->started_ms) / 1000.0;
+    cli_clean(line);
     if (p->tty)
-        fprintf(stderr, "\r\033[K%s (%.1f s)", line, s);
+        fprintf(stderr, "\r\033[K%.*s (%.1f s)", width() - 12, line, seconds(p));
     else if (!str_eq(p->last, line))
-        fprintf(stderr, "%s (%.1f s)\n", line, s);
+        fprintf(stderr, "%s (%.1f s)\n", line, seconds(p));
+    (void)fflush(stderr);
     free(p->last);
-    p->last = TAKE_PTR(line);
+    p->last = line;
+}
+
+static void add_part(struct str *t, const char *before, const char *text)
+{
+    if (!str_blank(text))
+        str_printf(t, "%s%s", before, text);
+}
+
+/* "create 40% nodes: starting worker 2", or who must act when nothing moves. Caller frees. */
+static char *describe(const json_t *op)
+{
+    const char *kind = jsonx_str(op, "kind"), *stage = jsonx_str(op, "stage");
+    const char *actor = jsonx_str(op, "actor");
+    struct str t = STR_INIT;
+    str_printf(&t, "%s %lld%%", kind ? kind : "operation", (long long)jsonx_int(op, "percent", 0));
+    if (str_eq(jsonx_str(op, "status"), "BLOCKED")) {
+        str_printf(&t, " BLOCKED, %s must act", str_blank(actor) ? "somebody" : actor);
+        add_part(&t, ": ", jsonx_str(op, "reason"));
+        add_part(&t, "; remedy: ", jsonx_str(op, "remedy"));
+        return str_take(&t);
+    }
+    add_part(&t, " ", stage);
+    add_part(&t, str_blank(stage) ? " " : ": ", jsonx_str(op, "message"));
+    return str_take(&t);
 }
 
 static void end_line(struct progress *p)
@@ -46,14 +80,34 @@ static void end_line(struct progress *p)
     p->last = NULL;
 }
 
-char *cli_newest_operation(struct cli *c, const char *cluster_uuid)
+static bool is_final(const char *status)
 {
-    _cleanup_free_ char *id = cli_escape(cluster_uuid);
-    _cleanup_free_ char *path = str_fmt("/v1/clusters/%s/operations?limit=1", id ? id : "");
-    _cleanup_json_ json_t *doc = NULL;
-    if (!path || cli_request_quiet(c, "GET", path, &doc) != CLI_OK)
-        return NULL;
-    return str_dup(jsonx_str(json_array_get(json_object_get(doc, "operations"), 0), "id"));
+    return str_eq(status, "SUCCEEDED") || str_eq(status, "FAILED") || str_eq(status, "CANCELLED");
+}
+
+static enum cli_exit ended(struct progress *p, const json_t *op)
+{
+    const char *status = jsonx_str(op, "status"), *kind = jsonx_str(op, "kind");
+    const char *reason = jsonx_str(op, "reason"), *code = jsonx_str(op, "code");
+    const char *remedy = jsonx_str(op, "remedy");
+    end_line(p);
+    if (str_eq(status, "SUCCEEDED")) {
+        show(p, str_fmt("%s done", kind ? kind : "operation"));
+        if (p->tty)
+            fputc('\n', stderr);
+        return CLI_OK;
+    }
+    _cleanup_str_ struct str t = STR_INIT;
+    str_printf(&t, "%s %s", kind ? kind : "operation", status);
+    if (!str_blank(code))
+        str_printf(&t, ": %s", code);
+    if (!str_blank(reason))
+        str_printf(&t, ": %s", reason);
+    if (!str_blank(remedy))
+        str_printf(&t, "; remedy: %s", remedy);
+    struct err e = ERR_INIT;
+    err_set(&e, ERR_INTERNAL, "%s", str_text(&t));
+    return cli_fail(CLI_OP_FAILED, &e);
 }
 
 /* The polling interval: the service is asked again, no event is guessed. */
@@ -63,52 +117,69 @@ static void pause_ms(int64_t ms)
     (void)nanosleep(&ts, NULL);
 }
 
-static enum cli_exit ended(const json_t *op)
+static enum cli_exit timed_out(struct progress *p, int64_t timeout_s, const char *id)
 {
-    const char *status = jsonx_str(op, "status");
-    if (str_eq(status, "SUCCEEDED"))
-        return CLI_OK;
     struct err e = ERR_INIT;
-    const char *reason = jsonx_str(op, "reason"), *code = jsonx_str(op, "code");
-    const char *remedy = jsonx_str(op, "remedy");
-    err_set(&e, ERR_INTERNAL, "%s %s: %s%s%s%s%s", jsonx_str(op, "kind"), status, code ? code : "",
-            code && reason ? ": " : "", reason ? reason : "", remedy && *remedy ? "; remedy: " : "",
-            remedy ? remedy : "");
-    return cli_fail(CLI_OP_FAILED, &e);
+    end_line(p);
+    err_set(&e, ERR_TIMEOUT, "not done after %lld s; it goes on: magnum operation show %s",
+            (long long)timeout_s, id);
+    return cli_fail(CLI_TIMEOUT, &e);
 }
 
-enum cli_exit cli_wait(struct cli *c, const char *cluster_uuid, const char *operation_id,
-                       int64_t timeout_s)
+static enum cli_exit follow(struct cli *c, struct progress *p, const char *path, const char *id,
+                            int64_t timeout_s)
 {
-    _cleanup_free_ char *newest =
-        operation_id ? strdup(operation_id) : cli_newest_operation(c, cluster_uuid);
-    _cleanup_free_ char *path = newest ? str_fmt("/v1/operations/%s", newest) : NULL;
+    int64_t end_ms = timeout_s > 0 ? p->started_ms + timeout_s * 1000 : INT64_MAX;
+    int64_t seen_ms = p->started_ms;
+    for (int64_t wait = FIRST_MS;; wait = wait * 3 / 2 < LONGEST_MS ? wait * 3 / 2 : LONGEST_MS) {
+        _cleanup_json_ json_t *op = NULL;
+        struct err e = ERR_INIT;
+        enum cli_exit code = cli_try(c, "GET", path, NULL, &op, &e);
+        int64_t now = clock_mono_ms();
+        if (code == CLI_OK)
+            seen_ms = now;
+        else if (code != CLI_UNREACHABLE || now - seen_ms > AWAY_MS)
+            return end_line(p), cli_fail(code, &e);
+        if (code == CLI_OK && is_final(jsonx_str(op, "status")))
+            return ended(p, op);
+        show(p, code == CLI_OK ? describe(op) : strdup("the service is away; asking again"));
+        if (now >= end_ms)
+            return timed_out(p, timeout_s, id);
+        pause_ms(wait < end_ms - now ? wait : end_ms - now);
+    }
+}
+
+enum cli_exit cli_wait(struct cli *c, const char *operation_id, int64_t timeout_s)
+{
+    _cleanup_free_ char *path = cli_path("/v1/operations", operation_id, "");
     struct progress p = {isatty(STDERR_FILENO) == 1, clock_mono_ms(), NULL};
+    if (!path)
+        return cli_no_memory();
+    enum cli_exit code = follow(c, &p, path, operation_id, timeout_s);
+    free(p.last);
+    return code;
+}
+
+enum cli_exit cli_newest_operation(struct cli *c, const char *cluster, char **ret)
+{
+    _cleanup_free_ char *path = cli_path("/v1/clusters", cluster, "/operations?limit=1");
+    _cleanup_json_ json_t *doc = NULL;
+    enum cli_exit code = cli_request(c, "GET", path, NULL, &doc);
+    if (code != CLI_OK)
+        return code;
+    const char *id = jsonx_str(json_array_get(json_object_get(doc, "operations"), 0), "id");
     struct err e = ERR_INIT;
-    if (!path) {
+    if (!id) {
         err_set(&e, ERR_NOT_FOUND, "there is no operation to wait for");
         return cli_fail(CLI_NOT_FOUND, &e);
     }
-    for (int64_t wait = FIRST_MS;; wait = wait * 3 / 2 < LONGEST_MS ? wait * 3 / 2 : LONGEST_MS) {
-        _cleanup_json_ json_t *op = NULL;
-        enum cli_exit code = cli_request(c, "GET", path, NULL, &op);
-        if (code != CLI_OK) {
-            end_line(&p);
-            return code;
-        }
-        const char *status = jsonx_str(op, "status");
-        if (str_eq(status, "SUCCEEDED") || str_eq(status, "FAILED") ||
-            str_eq(status, "CANCELLED")) {
-            end_line(&p);
-            return ended(op);
-        }
-        show(&p, op);
-        if (timeout_s > 0 && clock_mono_ms() - p.started_ms > timeout_s * 1000) {
-            end_line(&p);
-            err_set(&e, ERR_TIMEOUT, "not done after %lld s; it goes on: magnum operation show %s",
-                    (long long)timeout_s, newest);
-            return cli_fail(CLI_TIMEOUT, &e);
-        }
-        pause_ms(wait);
-    }
+    *ret = strdup(id);
+    return *ret ? CLI_OK : cli_no_memory();
+}
+
+enum cli_exit cli_wait_cluster(struct cli *c, const struct cli_args *a, const char *cluster)
+{
+    _cleanup_free_ char *id = NULL;
+    enum cli_exit code = cli_newest_operation(c, cluster, &id);
+    return code == CLI_OK ? cli_wait(c, id, cli_int(a, "wait-timeout", 0)) : code;
 }
