@@ -44,16 +44,24 @@ int child_arg(struct child *c, const char *fmt, ...)
     return s ? strv_add(&c->argv, s) : ERR_NOMEM;
 }
 
-int child_setenv(struct child *c, const char *name, const char *value)
-{
-    _cleanup_free_ char *s = str_fmt("%s=%s", name, value);
-    return s ? strv_add(&c->env, s) : ERR_NOMEM;
-}
-
 static size_t name_length(const char *assignment)
 {
     const char *eq = strchr(assignment, '=');
     return eq ? (size_t)(eq - assignment) + 1 : strlen(assignment);
+}
+
+int child_setenv(struct child *c, const char *name, const char *value)
+{
+    _cleanup_free_ char *s = str_fmt("%s=%s", name, value);
+    if (!s)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < c->env.n; i++)
+        if (strncmp(c->env.v[i], s, name_length(s)) == 0) {
+            free(c->env.v[i]);
+            c->env.v[i] = TAKE_PTR(s);
+            return 0;
+        }
+    return strv_add(&c->env, s);
 }
 
 /* This process's environment without what `own` sets, then `own`. */

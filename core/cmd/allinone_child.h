@@ -32,6 +32,7 @@ void child_init(struct child *c, const char *name, int death_signal);
 void child_done(struct child *c);
 int child_arg(struct child *c, const char *fmt, ...)
     __attribute__((format(printf, 2, 3))) MUST_CHECK;
+/* An earlier value of the same name is replaced. */
 int child_setenv(struct child *c, const char *name, const char *value) MUST_CHECK;
 
 /* Failing to execute the program is an error here, not an exit status later. */

@@ -382,7 +382,8 @@ static int read_url(struct allinone *a, struct err *e)
     bool any = str_eq(host, "0.0.0.0") || str_eq(host, "::");
     a->url = str_fmt(strchr(any ? "" : host, ':') ? "http://[%s]:%s" : "http://%s:%s",
                      any ? "127.0.0.1" : host, text);
-    return a->url ? 0 : err_nomem(e);
+    /* a port the kernel chose is kept when the API has to be started again */
+    return a->url && child_setenv(&a->api, "MAGNUM_API_PORT", text) == 0 ? 0 : err_nomem(e);
 }
 
 static void append_quoted(struct str *t, const char *name, const char *value)
