@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <time.h>
 
 static bool boot_id(char ret[40])
 {
@@ -75,6 +76,16 @@ int32_t mag_record_of(pid_t pid, struct mag_node_record *ret, mag_error *err)
                         "Process %d can't be looked at", (int)pid);
     ret->pid = pid;
     return MAG_OK;
+}
+
+int64_t mag_record_age_ms(const struct mag_node_record *r)
+{
+    struct timespec t;
+    long hz = sysconf(_SC_CLK_TCK);
+    if (!r->pid || hz <= 0 || clock_gettime(CLOCK_BOOTTIME, &t) < 0)
+        return INT64_MAX;
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 -
+           (int64_t)r->start * 1000 / (int64_t)hz;
 }
 
 int mag_record_pidfd(const struct mag_node_record *r)

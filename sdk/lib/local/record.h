@@ -21,6 +21,8 @@ void mag_record_read(const char *base, struct mag_node_record *ret);
 int32_t mag_record_write(const char *base, const struct mag_node_record *r, mag_error *err);
 /* Fills pid, start and boot for a living process. */
 int32_t mag_record_of(pid_t pid, struct mag_node_record *ret, mag_error *err);
+/* How long that process has been running, by its record; the end of time when there is none. */
+int64_t mag_record_age_ms(const struct mag_node_record *r);
 /* A pidfd of exactly that process, or -1: it is gone (or a zombie, or the machine was restarted).
  */
 int mag_record_pidfd(const struct mag_node_record *r);

@@ -1,0 +1,222 @@
+/* Bringing local nodes up: network, certificate, daemon. Nodes that run are left alone; one whose
+ * process died is started again on its old data and needs no new join.
+ * Neighbours: local_run.h, lib/local. */
+#include "local_run.h"
+
+#include "lib/cleanup.h"
+#include "lib/fail.h"
+#include "lib/local/files.h"
+#include "lib/local/net.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { AT_ONCE = 16, ATTEMPTS_MAX = 3, CERT_DAYS = 3650, ARGS_MAX = 48 };
+
+/* Every resource is declared before it is made; what exists has been. */
+static int32_t declare_node(struct local_run *r, const struct local_node *n)
+{
+    struct swarm_call *c = r->c;
+    char name[96];
+    _mag_json_ json_t *data =
+        json_pack("{s:i, s:s, s:s}", "index", (int)n->index, "host", n->name, "dir", r->cl.dir);
+    mag_local_netns(&r->cl, n->index, name);
+    int32_t rc = mag_ledger_declare(&c->self->services, c->op, "netns", name, NULL, c->err);
+    return rc == MAG_OK ? mag_ledger_declare(&c->self->services, c->op, "node", name, data, c->err)
+                        : rc;
+}
+
+static int32_t make_network(struct local_run *r, const size_t *which, size_t n)
+{
+    struct swarm_call *c = r->c;
+    unsigned index[MAG_LOCAL_NODES_MAX];
+    size_t k = 0;
+    char name[96];
+    int32_t rc = MAG_OK;
+    bool fabric_lost = !mag_net_exists(&r->cl, 0);
+    if (fabric_lost) {
+        mag_local_netns(&r->cl, 0, name);
+        rc = mag_ledger_declare(&c->self->services, c->op, "netns", name, NULL, c->err);
+    }
+    for (size_t i = 0; i < n && rc == MAG_OK; i++) {
+        const struct local_node *node = &r->st.v[which[i]];
+        index[k++] = node->index;
+        if (r->seen[which[i]].run == MAG_NODE_ABSENT || !mag_net_exists(&r->cl, node->index))
+            rc = declare_node(r, node);
+    }
+    /* The ends of all links went with a lost fabric: those of running nodes too. */
+    for (size_t i = 0; i < r->st.n && fabric_lost; i++)
+        if (r->seen[i].run == MAG_NODE_RUNNING && !r->st.v[i].leaving && k < MAG_LEN(index))
+            index[k++] = r->st.v[i].index;
+    if (rc == MAG_OK)
+        rc = mag_net_fabric_up(&r->cl, c->err);
+    return rc == MAG_OK ? mag_net_nodes_up(&r->cl, index, k, c->err) : rc;
+}
+
+static int32_t write_pem(const char *base, const char *file, const json_t *pem, mag_error *err)
+{
+    char path[MAG_LOCAL_BASE_MAX + 32];
+    (void)snprintf(path, sizeof path, "%s/%s", base, file);
+    return mag_write_file(path, mag_text(json_string_value(pem)), 0600, err);
+}
+
+/* The key is written last: where it is, the certificate beside it is its own. */
+static int32_t make_certificate(struct local_run *r, const struct local_node *n, const char *base)
+{
+    struct swarm_call *c = r->c;
+    char path[MAG_LOCAL_BASE_MAX + 32], address[16];
+    (void)snprintf(path, sizeof path, "%s/key.pem", base);
+    if (access(path, F_OK) == 0)
+        return MAG_OK;
+    mag_local_address(n->index, address);
+    _mag_json_ json_t *request =
+        json_pack("{s:s, s:s, s:s, s:[s,s], s:[s,s], s:[s,s], s:i}", "ca", "kubernetes", "cn",
+                  n->name, "o", "magnum", "dns", n->name, "localhost", "ip", address, "127.0.0.1",
+                  "usages", "server", "client", "days", CERT_DAYS);
+    if (!request)
+        return mag_fail_nomem(c->err);
+    json_t *made = NULL;
+    int32_t rc = mag_cert_issue(&c->self->services, c->op, request, &made, c->err);
+    if (rc == MAG_OK)
+        rc = write_pem(base, "ca.pem", json_object_get(made, "ca"), c->err);
+    if (rc == MAG_OK)
+        rc = write_pem(base, "cert.pem", json_object_get(made, "certificate"), c->err);
+    if (rc == MAG_OK)
+        rc = write_pem(base, "key.pem", json_object_get(made, "private_key"), c->err);
+    mag_wipe_json(&made);
+    return rc;
+}
+
+/* A daemon that ends at once would be started for ever. Counted per operation on disk, since no
+ * process of ours lives long enough. */
+static int32_t count_attempt(struct local_run *r, const struct local_node *n, const char *base)
+{
+    struct swarm_call *c = r->c;
+    char path[MAG_LOCAL_BASE_MAX + 32], text[128], words[256], remedy[200];
+    _mag_free_ char *was = NULL;
+    unsigned count = 0;
+    size_t id_len = strlen(c->op->op_id);
+    (void)snprintf(path, sizeof path, "%s/attempts", base);
+    if (mag_read_file(path, sizeof text, &was, NULL) == MAG_OK &&
+        strncmp(was, c->op->op_id, id_len) == 0 && was[id_len] == ' ')
+        count = (unsigned)strtoul(was + id_len, NULL, 10);
+    if (count >= ATTEMPTS_MAX) {
+        mag_node_last_words(base, words, sizeof words);
+        (void)snprintf(remedy, sizeof remedy, "look into %s/log on the conductor's machine", base);
+        return mag_fail(c->err, MAG_E_INVALID, MAG_ERR_OPERATOR, "DaemonFailed", remedy,
+                        "The Docker daemon of %s ended %u times: %s", n->name, count, words);
+    }
+    (void)snprintf(text, sizeof text, "%.100s %u", c->op->op_id, count + 1);
+    return mag_write_file(path, mag_text(text), 0600, c->err);
+}
+
+static int32_t prepare(struct local_run *r, const struct local_node *n)
+{
+    char base[MAG_LOCAL_BASE_MAX + 8];
+    mag_local_base(&r->cl, n->index, base);
+    int32_t rc = mag_mkdirs(base, 0700, r->c->err);
+    if (rc == MAG_OK)
+        rc = make_certificate(r, n, base);
+    return rc == MAG_OK ? count_attempt(r, n, base) : rc;
+}
+
+struct daemon { /* a command line with the texts it points to */
+    const char *argv[ARGS_MAX];
+    size_t n;
+    char program[256], base[MAG_LOCAL_BASE_MAX + 8], cgroup[96], storage[32];
+    char socket[MAG_LOCAL_BASE_MAX + 32], pem[3][MAG_LOCAL_BASE_MAX + 32];
+};
+
+static void arg(struct daemon *d, const char *name, const char *value)
+{
+    d->argv[d->n++] = name;
+    if (value)
+        d->argv[d->n++] = value;
+    d->argv[d->n] = NULL;
+}
+
+static int32_t daemon_command(struct local_run *r, const struct local_node *n, struct daemon *d,
+                              int64_t *ret_memory)
+{
+    static const char *const files[] = {"ca.pem", "cert.pem", "key.pem"};
+    struct swarm_call *c = r->c;
+    const struct local_group *g = local_group_of(r, n);
+    struct mag_labels l = mag_labels_of(c->spec, g ? g->json : NULL);
+    int32_t rc = mag_label_int(l, "node_memory_mb", 256, 1 << 22, 0, ret_memory, c->err);
+    if (rc == MAG_OK)
+        rc = mag_label_text(l, "storage_driver", c->self->machine.overlay ? "overlay2" : "vfs",
+                            d->storage, sizeof d->storage, c->err);
+    if (rc != MAG_OK)
+        return rc;
+    if (!mag_find_program(c->self->path, "dockerd", d->program, sizeof d->program))
+        return mag_fail(c->err, MAG_E_NOT_FOUND, MAG_ERR_OPERATOR, "ProgramMissing",
+                        "apt-get install docker.io", "dockerd is no longer installed");
+    mag_local_base(&r->cl, n->index, d->base);
+    mag_local_cgroup(&r->cl, n->index, d->cgroup);
+    (void)snprintf(d->socket, sizeof d->socket, "unix://%s/docker.sock", d->base);
+    for (size_t i = 0; i < 3; i++)
+        (void)snprintf(d->pem[i], sizeof d->pem[i], "%s/%s", d->base, files[i]);
+    d->n = 0;
+    arg(d, d->program, NULL);
+    arg(d, "-H", d->socket);
+    arg(d, "-H", "fd://");
+    arg(d, "--tlsverify", NULL);
+    arg(d, "--tlscacert", d->pem[0]);
+    arg(d, "--tlscert", d->pem[1]);
+    arg(d, "--tlskey", d->pem[2]);
+    arg(d, "--group", "root");
+    arg(d, "--cgroup-parent", d->cgroup);
+    arg(d, "--exec-opt", "native.cgroupdriver=cgroupfs");
+    arg(d, "--storage-driver", d->storage);
+    /* Inside the node's own network; kept away from the fabric and from the overlay pool. */
+    arg(d, "--bip", "10.78.0.1/24");
+    arg(d, "--default-address-pool", "base=10.79.0.0/16,size=24");
+    return MAG_OK;
+}
+
+static int32_t start_some(struct local_run *r, const size_t *which, size_t n)
+{
+    static const char *const binds[] = {"/var/lib/docker=data", "/etc/docker=etc", NULL};
+    struct mag_node_start v[AT_ONCE] = {0};
+    _mag_free_ struct daemon *d = calloc(AT_ONCE, sizeof *d);
+    if (!d)
+        return mag_fail_nomem(r->c->err);
+    int32_t rc = make_network(r, which, n);
+    for (size_t i = 0; i < n && rc == MAG_OK; i++)
+        rc = prepare(r, &r->st.v[which[i]]);
+    for (size_t i = 0; i < n && rc == MAG_OK; i++) {
+        const struct local_node *node = &r->st.v[which[i]];
+        int64_t memory = 0;
+        rc = daemon_command(r, node, &d[i], &memory);
+        v[i] = (struct mag_node_start){.index = node->index,
+                                       .hostname = node->name,
+                                       .argv = d[i].argv,
+                                       .binds = binds,
+                                       .path = r->c->self->path,
+                                       .memory_mb = (uint64_t)memory,
+                                       .listen = true};
+    }
+    return rc == MAG_OK ? mag_nodes_start(&r->cl, v, n, r->c->err) : rc;
+}
+
+int32_t local_start_nodes(struct local_run *r)
+{
+    size_t which[AT_ONCE], n = 0, running = 0, changing = 0;
+    for (size_t i = 0; i < r->st.n; i++) {
+        if (r->st.v[i].leaving)
+            continue;
+        running += r->seen[i].run == MAG_NODE_RUNNING;
+        changing += r->seen[i].run == MAG_NODE_CHANGING;
+        if (r->seen[i].run <= MAG_NODE_STOPPED && n < AT_ONCE)
+            which[n++] = i;
+    }
+    size_t all = local_staying(r);
+    if (n == 0 && changing == 0)
+        return mag_net_exists(&r->cl, 0) ? MAG_OK : make_network(r, NULL, 0);
+    int32_t rc = n ? start_some(r, which, n) : MAG_OK;
+    if (rc != MAG_OK)
+        return rc;
+    return swarm_again(r->c, changing || running + n == all ? 30 : 0,
+                       (uint32_t)(5 + 25 * (running + n) / all), "%zu of %zu nodes are started",
+                       running + n, all);
+}

@@ -1,0 +1,92 @@
+/* Short read-only answers about a local cluster: capacity and use, and what a docker client needs.
+ * Neighbours: local_run.h, swarm.c. */
+#include "local_run.h"
+
+#include "lib/cleanup.h"
+#include "lib/fail.h"
+#include "lib/http.h"
+#include "lib/local/cgroup.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct reserved {
+    int64_t nano_cpus, bytes;
+};
+
+/* What running tasks reserved: the share that the swarm's scheduler counts as used. */
+static int32_t add_reservations(const struct mag_docker *d, struct reserved *ret, mag_error *err)
+{
+    char filter[96], path[160];
+    _mag_json_ json_t *tasks = NULL;
+    if (!mag_http_quote(filter, sizeof filter, "{\"desired-state\":[\"running\"]}"))
+        return mag_fail_nomem(err);
+    (void)snprintf(path, sizeof path, "/tasks?filters=%s", filter);
+    int32_t rc = mag_docker_call(d, "GET", path, NULL, &tasks, NULL, err);
+    size_t i;
+    json_t *t;
+    json_array_foreach(tasks, i, t)
+    {
+        ret->nano_cpus += mag_json_int(t, "Spec.Resources.Reservations.NanoCPUs", 0);
+        ret->bytes += mag_json_int(t, "Spec.Resources.Reservations.MemoryBytes", 0);
+    }
+    return rc;
+}
+
+int32_t local_stats(struct swarm_call *c, json_t **ret)
+{
+    struct local_run r;
+    struct swarm_info info = {0};
+    struct reserved reserved = {0};
+    uint64_t resident = 0;
+    char cgroup[96];
+    int32_t rc = local_open_readonly(c, &r);
+    if (rc == MAG_OK)
+        rc = local_list(&r);
+    if (rc == MAG_AGAIN)
+        rc = mag_fail(c->err, MAG_E_UNAVAILABLE, MAG_ERR_RETRYABLE, "NoManager", NULL,
+                      "No manager of the cluster answers");
+    if (rc == MAG_OK) {
+        struct mag_docker d = local_docker(&r, r.manager, 0);
+        rc = swarm_info(&d, &info, c->err);
+        if (rc == MAG_OK)
+            rc = add_reservations(&d, &reserved, c->err);
+    }
+    if (rc == MAG_OK) {
+        mag_local_cgroup(&r.cl, 0, cgroup);
+        (void)mag_cgroup_memory_used(cgroup, &resident);
+        /* All nodes share this machine: its capacity is the cluster's, not a multiple of it. */
+        *ret = json_pack(
+            "{s:I, s:{s:I, s:f}, s:{s:I, s:I, s:I}}", "nodes", (json_int_t)json_array_size(r.list),
+            "cpu", "capacity", (json_int_t)info.cpus, "used", (double)reserved.nano_cpus / 1e9,
+            "memory_mb", "capacity", (json_int_t)(info.memory >> 20), "used",
+            (json_int_t)(reserved.bytes >> 20), "resident", (json_int_t)(resident >> 20));
+        if (!*ret)
+            rc = mag_fail_nomem(c->err);
+    }
+    local_run_done(&r);
+    return rc;
+}
+
+int32_t local_client_config(struct swarm_call *c, json_t **ret)
+{
+    const char *address = mag_json_text(c->spec, "cluster.api_address", NULL);
+    char found[64];
+    if (!address) {
+        struct local_run r;
+        int32_t rc = local_open_readonly(c, &r);
+        const struct local_node *first = rc == MAG_OK ? local_state_first_manager(&r.st) : NULL;
+        unsigned port = first ? r.seen[first - r.st.v].record.port : 0;
+        local_run_done(&r);
+        if (rc != MAG_OK)
+            return rc;
+        if (!port)
+            return mag_fail(c->err, MAG_E_NOT_FOUND, 0, "NoManager",
+                            "wait until the cluster is complete", "The cluster has no API yet");
+        (void)snprintf(found, sizeof found, "tcp://127.0.0.1:%u", port);
+        address = found;
+    }
+    *ret = json_pack("{s:{}, s:{s:s, s:s, s:s}}", "files", "env", "DOCKER_HOST", address,
+                     "DOCKER_TLS_VERIFY", "1", "DOCKER_CERT_PATH", "${dir}");
+    return *ret ? MAG_OK : mag_fail_nomem(c->err);
+}
