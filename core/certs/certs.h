@@ -12,7 +12,7 @@
 #include <jansson.h>
 #include <stdint.h>
 
-struct cert_policy {      /* borrowed from config by certs_policy_from */
+struct cert_policy {      /* borrowed, as a rule from the configuration */
     const char *key_type; /* ec-p256, ec-p384, rsa-2048, rsa-4096 */
     int64_t days;
     bool allow_ca;

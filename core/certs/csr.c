@@ -7,7 +7,13 @@
 #include <openssl/pem.h>
 #include <string.h>
 
-enum { CSR_MAX = 65536, RSA_MIN_BITS = 2048, EC_MIN_BITS = 224 };
+enum {
+    CSR_MAX = 65536,
+    ECHO_MAX = 1500, /* bytes of the CSR in an error text */
+    RSA_MIN_BITS = 2048,
+    RSA_MAX_BITS = 8192, /* larger ones only cost time */
+    EC_MIN_BITS = 224,
+};
 
 static const struct {
     unsigned bit;
@@ -27,7 +33,35 @@ static const struct {
 static int invalid(struct err *e, const char *csr_pem)
 {
     ERR_clear_error();
-    return err_set(e, ERR_INVALID, "Received invalid csr %.1500s.", csr_pem);
+    size_t n = strnlen(csr_pem, ECHO_MAX);
+    while (csr_pem[n] && ((unsigned char)csr_pem[n] & 0xC0) == 0x80) /* whole characters only */
+        n--;
+    return err_set(e, ERR_INVALID, "Received invalid csr %.*s.", (int)n, csr_pem);
+}
+
+/* A key without its PEM armour: base64 that decodes to one. */
+static bool is_bare_key(const char *text)
+{
+    _cleanup_str_ struct str one_line = STR_INIT;
+    for (const char *p = text; *p; p++)
+        if (!strchr(" \t\r\n", *p))
+            str_append_c(&one_line, *p);
+    if (one_line.oom || one_line.len == 0 || one_line.len % 4)
+        return false;
+    _cleanup_free_ unsigned char *der = malloc(one_line.len);
+    int n = der ? EVP_DecodeBlock(der, (const unsigned char *)one_line.s, (int)one_line.len) : -1;
+    const unsigned char *p = der;
+    _cleanup_pkey_ EVP_PKEY *key = n > 0 ? d2i_AutoPrivateKey(NULL, &p, n) : NULL;
+    if (der)
+        secret_wipe(der, one_line.len);
+    ERR_clear_error();
+    return key != NULL;
+}
+
+/* Looked for first, so that a key sent by mistake is neither echoed nor logged. */
+static bool has_private_key(const char *text)
+{
+    return strcasestr(text, "PRIVATE KEY") || is_bare_key(text);
 }
 
 static int count_blocks(const char *text)
@@ -42,15 +76,14 @@ static int count_blocks(const char *text)
 
 static int parse(const char *csr_pem, X509_REQ **ret, struct err *e)
 {
-    size_t len = strlen(csr_pem);
-    /* checked first, so that a key sent by mistake is neither echoed nor logged */
-    if (strstr(csr_pem, "PRIVATE KEY"))
-        return err_set(e, ERR_INVALID,
-                       "Received invalid csr: it contains a private key. Keep the key to yourself, "
-                       "replace it, and send the certificate request alone.");
+    size_t len = strnlen(csr_pem, CSR_MAX + 1);
     if (len > CSR_MAX)
         return err_set(e, ERR_INVALID, "Received invalid csr: it is larger than %d bytes.",
                        CSR_MAX);
+    if (has_private_key(csr_pem))
+        return err_set(e, ERR_INVALID,
+                       "Received invalid csr: it contains a private key. Keep the key to yourself, "
+                       "replace it, and send the certificate request alone.");
     if (count_blocks(csr_pem) != 1)
         return invalid(e, csr_pem);
     _cleanup_bio_ BIO *in = BIO_new_mem_buf(csr_pem, (int)len);
@@ -61,16 +94,28 @@ static int parse(const char *csr_pem, X509_REQ **ret, struct err *e)
     return 0;
 }
 
+/* NULL when the key may be certified, else what is wrong with it. */
+static const char *key_problem(const EVP_PKEY *key)
+{
+    int bits = EVP_PKEY_get_bits(key);
+    if (EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_is_a(key, "RSA-PSS"))
+        return bits < RSA_MIN_BITS ? "too weak" : bits > RSA_MAX_BITS ? "too large" : NULL;
+    if (EVP_PKEY_is_a(key, "EC"))
+        return bits < EC_MIN_BITS ? "too weak" : NULL;
+    return EVP_PKEY_is_a(key, "ED25519") || EVP_PKEY_is_a(key, "ED448") ? NULL : "not supported";
+}
+
 static int check_key(X509_REQ *req, const char *csr_pem, EVP_PKEY **ret, struct err *e)
 {
     EVP_PKEY *key = X509_REQ_get0_pubkey(req);
-    if (!key || X509_REQ_verify(req, key) != 1)
+    if (!key)
         return invalid(e, csr_pem);
-    int bits = EVP_PKEY_get_bits(key);
-    if ((EVP_PKEY_is_a(key, "RSA") && bits < RSA_MIN_BITS) ||
-        (EVP_PKEY_is_a(key, "EC") && bits < EC_MIN_BITS))
-        return err_set(e, ERR_INVALID, "Received invalid csr: its %d bit %s key is too weak.", bits,
-                       EVP_PKEY_get0_type_name(key));
+    const char *problem = key_problem(key); /* before the verification, whose cost grows with it */
+    if (problem)
+        return err_set(e, ERR_INVALID, "Received invalid csr: its %d bit %s key is %s.",
+                       EVP_PKEY_get_bits(key), EVP_PKEY_get0_type_name(key), problem);
+    if (X509_REQ_verify(req, key) != 1)
+        return invalid(e, csr_pem);
     *ret = key;
     return 0;
 }
@@ -135,6 +180,21 @@ static int add_basic_constraints(X509 *cert, X509_EXTENSION *x, const struct cer
     return X509_add_ext(cert, x, -1) ? 0 : x509_fail(e, "cannot copy basicConstraints");
 }
 
+/* What is signed must be what it says: an extension OpenSSL knows has to be well-formed. */
+static bool is_well_formed(X509_EXTENSION *x)
+{
+    const X509V3_EXT_METHOD *method = X509V3_EXT_get(x);
+    if (!method)
+        return true;
+    void *value = X509V3_EXT_d2i(x);
+    if (value && method->it)
+        ASN1_item_free(value, ASN1_ITEM_ptr(method->it));
+    else if (value)
+        method->ext_free(value);
+    ERR_clear_error();
+    return value != NULL;
+}
+
 static int copy_extensions(X509 *cert, X509_REQ *req, const struct cert_policy *p, struct err *e)
 {
     STACK_OF(X509_EXTENSION) *list = X509_REQ_get_extensions(req);
@@ -149,6 +209,8 @@ static int copy_extensions(X509 *cert, X509_REQ *req, const struct cert_policy *
                 rc = not_allowed(name, e);
         } else if (X509_get_ext_by_NID(cert, nid, -1) >= 0) {
             rc = err_set(e, ERR_INVALID, "Received invalid csr: it has %s twice.", name);
+        } else if (!is_well_formed(x)) {
+            rc = err_set(e, ERR_INVALID, "Received invalid csr: its %s is malformed.", name);
         } else if (nid == NID_key_usage) {
             rc = add_key_usage(cert, x, p, e);
         } else if (nid == NID_basic_constraints) {

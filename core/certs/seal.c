@@ -150,19 +150,32 @@ int certs_key_load(const char *path, struct secret *ret, struct err *e)
     return rc;
 }
 
+/* Several processes may start at once: the first key stays, whoever made it. */
+static int publish(const char *tmp, const char *path, struct err *e)
+{
+    int rc = 0;
+    if (link(tmp, path) < 0 && errno != EEXIST)
+        rc = err_errno(e, errno, "cannot make certificates.key_file %s", path);
+    (void)unlink(tmp);
+    return rc;
+}
+
 int certs_key_make(const char *path, struct err *e)
 {
     unsigned char raw[KEY_LEN];
     char hex[2 * KEY_LEN + 2];
     if (access(path, F_OK) == 0)
         return 0;
+    _cleanup_free_ char *tmp = str_fmt("%s.new.%d", path, (int)getpid());
+    if (!tmp)
+        return err_nomem(e);
     if (RAND_bytes(raw, sizeof raw) != 1)
         return err_set(e, ERR_INTERNAL, "no random bytes for a key");
     for (int i = 0; i < KEY_LEN; i++)
         snprintf(hex + 2 * i, 3, "%02x", raw[i]);
     hex[2 * KEY_LEN] = '\n';
-    int rc = io_write_file(path, hex, 2 * KEY_LEN + 1, 0600, e);
+    int rc = io_write_file(tmp, hex, 2 * KEY_LEN + 1, 0600, e);
     secret_wipe(raw, sizeof raw);
     secret_wipe(hex, sizeof hex);
-    return rc;
+    return rc == 0 ? publish(tmp, path, e) : rc;
 }

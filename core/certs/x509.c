@@ -1,6 +1,7 @@
 /* CAs and certificates; see certs.h and x509_internal.h. */
 #include "certs/x509_internal.h"
 
+#include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
@@ -189,15 +190,24 @@ int certs_ca_make(const char *cn, const struct cert_policy *p, struct cert_pair 
 }
 
 /* Names come from drivers: nothing in them may be read as OpenSSL's extension syntax. */
-static int add_names(struct str *san, const char *kind, const struct strv *names, struct err *e)
+static bool is_dns_name(const char *s)
+{
+    return !str_blank(s) && !strpbrk(s, ",;:@ \t\r\n");
+}
+
+static bool is_ip_address(const char *s)
+{
+    struct in6_addr any;
+    return inet_pton(AF_INET, s, &any) == 1 || inet_pton(AF_INET6, s, &any) == 1;
+}
+
+static int add_names(struct str *san, const char *kind, bool (*fits)(const char *),
+                     const struct strv *names, struct err *e)
 {
     for (size_t i = 0; names && i < names->n; i++) {
-        if (str_blank(names->v[i]) || strpbrk(names->v[i], ",;:@ \t\r\n") != NULL) {
-            /* an IPv6 address has colons and nothing else that is special */
-            if (strcmp(kind, "IP") != 0 || strpbrk(names->v[i], ",;@ \t\r\n"))
-                return err_set(e, ERR_INVALID, "'%s' can't be a certificate's %s name", names->v[i],
-                               kind);
-        }
+        if (!fits(names->v[i]))
+            return err_set(e, ERR_INVALID, "'%s' can't be a certificate's %s name", names->v[i],
+                           kind);
         str_printf(san, "%s%s:%s", san->len ? "," : "", kind, names->v[i]);
     }
     return san->oom ? err_nomem(e) : 0;
@@ -209,9 +219,9 @@ static int add_leaf_extensions(X509 *cert, const struct cert_request *rq, struct
     const char *eku = rq->server && rq->client ? "serverAuth,clientAuth"
                       : rq->server             ? "serverAuth"
                                                : "clientAuth";
-    int rc = add_names(&san, "DNS", rq->dns, e);
+    int rc = add_names(&san, "DNS", is_dns_name, rq->dns, e);
     if (rc == 0)
-        rc = add_names(&san, "IP", rq->ip, e);
+        rc = add_names(&san, "IP", is_ip_address, rq->ip, e);
     if (rc == 0 && san.len)
         rc = x509_extend(cert, NID_subject_alt_name, str_text(&san), e);
     if (rc == 0)

@@ -5,6 +5,7 @@
 #include "support/cunit_main.h"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static struct strv extensions, key_usage;
 static struct cert_policy policy;
@@ -125,6 +126,11 @@ static void node_certificates_carry_names_and_usages(void)
     /* names are data, not OpenSSL's extension language */
     CU_ASSERT_EQUAL(strv_add(&dns, "a,IP:1.2.3.4"), 0);
     CU_ASSERT_EQUAL(certs_issue(&root, &rq, &policy, &node, &e), ERR_INVALID);
+    strv_free(&dns);
+    CU_ASSERT_EQUAL(strv_add(&ip, "10.0.0.1/8"), 0);
+    CU_ASSERT_EQUAL(certs_issue(&root, &rq, &policy, &node, &e), ERR_INVALID);
+    CU_ASSERT_STRING_EQUAL(e.msg, "'10.0.0.1/8' can't be a certificate's IP name");
+    CU_ASSERT_PTR_NULL(node.cert_pem);
     cert_pair_done(&root);
 }
 
@@ -199,6 +205,129 @@ static void extensions_follow_the_rules(void)
     CU_ASSERT(output_has("Certificate Sign"));
 }
 
+/* A key identifier in the CSR (wrong on purpose) gives way to the true one. */
+static void the_key_identifier_is_ours(void)
+{
+    struct err e = ERR_INIT;
+    ASSERT_OK(sign_with("-addext subjectKeyIdentifier=01:02:03", &e), &e);
+    CU_ASSERT_FALSE(output_has("01:02:03\n"));
+    CU_ASSERT(output_has("X509v3 Subject Key Identifier"));
+    CU_ASSERT_EQUAL(sign_with("-addext subjectAltName=DER:0404deadbeef", &e), ERR_INVALID);
+    CU_ASSERT_STRING_EQUAL(e.msg, "Received invalid csr: its subjectAltName is malformed.");
+    CU_ASSERT_EQUAL(sign_with("-addext 1.2.3.4.5=critical,ASN1:NULL", &e), ERR_INVALID);
+    CU_ASSERT_STRING_EQUAL(e.msg, "Extension '1.2.3.4.5' not allowed");
+}
+
+static void key_kinds(void)
+{
+    static const struct {
+        const char *args, *problem; /* NULL = signed */
+    } kinds[] = {
+        {"rsa:3072", NULL},
+        {"rsa-pss -pkeyopt rsa_keygen_bits:2048", NULL},
+        {"ec -pkeyopt ec_paramgen_curve:P-521", NULL},
+        {"ed25519", NULL},
+        {"ed448", NULL},
+        {"rsa:1024", "its 1024 bit RSA key is too weak."},
+        {"ec -pkeyopt ec_paramgen_curve:secp160r1", "key is too weak."},
+    };
+    struct cert_pair root = {NULL, SECRET_INIT};
+    ca(&root);
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        struct err e = ERR_INIT;
+        _cleanup_free_ char *pem = NULL, *csr = csr_from(kinds[i].args, "-subj /CN=x");
+        int rc = certs_sign_csr(&root, csr, &policy, &pem, &e);
+        CU_ASSERT_EQUAL(rc, kinds[i].problem ? ERR_INVALID : 0);
+        CU_ASSERT_EQUAL(pem == NULL, rc < 0);
+        CU_ASSERT(!kinds[i].problem || strstr(e.msg, kinds[i].problem));
+        if (rc == 0) {
+            put("s.pem", pem);
+            CU_ASSERT(openssl("verify -CAfile ca.pem s.pem"));
+        }
+    }
+    CU_ASSERT_FATAL(openssl("dsaparam -genkey -out d.pem 2048"));
+    CU_ASSERT_FATAL(openssl("req -new -key d.pem -subj /CN=x -out c.pem"));
+    struct err e = ERR_INIT;
+    _cleanup_free_ char *path = str_fmt("%s/c.pem", dir), *csr = NULL, *pem = NULL;
+    ASSERT_OK(io_read_file(path, 1 << 20, &csr, NULL, &e), &e);
+    CU_ASSERT_EQUAL(certs_sign_csr(&root, csr, &policy, &pem, &e), ERR_INVALID);
+    CU_ASSERT_STRING_EQUAL(e.msg, "Received invalid csr: its 2048 bit DSA key is not supported.");
+    cert_pair_done(&root);
+}
+
+/* A key sent by mistake, in any dress, is not in the message. */
+static void keys_are_never_echoed(void)
+{
+    struct cert_pair root = {NULL, SECRET_INIT};
+    ca(&root);
+    static const char *const makers[] = {
+        "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out k.pem",
+        "ecparam -name prime256v1 -genkey -noout -out k.pem",
+        "genrsa -out k.pem 2048",
+        "genpkey -algorithm ed25519 -out k.pem",
+        "genpkey -algorithm ed25519 -aes256 -pass pass:x -out k.pem",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(makers); i++) {
+        struct err e = ERR_INIT;
+        _cleanup_free_ char *path = str_fmt("%s/k.pem", dir), *text = NULL, *pem = NULL;
+        CU_ASSERT_FATAL(openssl(makers[i]));
+        ASSERT_OK(io_read_file(path, 1 << 20, &text, NULL, &e), &e);
+        char *body = strchr(text, '\n') + 1;
+        _cleanup_free_ char *secret = strndup(body, 40);
+        _cleanup_free_ char *bare = strndup(body, strlen(body) - strlen(strstr(body, "-----END")));
+        const char *const dresses[] = {text, bare};
+        for (size_t k = 0; k < 2; k++) {
+            if (k == 1 && strstr(text, "ENCRYPTED")) /* of no use to anybody */
+                continue;
+            CU_ASSERT_EQUAL(certs_sign_csr(&root, dresses[k], &policy, &pem, &e), ERR_INVALID);
+            CU_ASSERT_PTR_NULL(strstr(e.msg, secret));
+            CU_ASSERT_PTR_NOT_NULL(strstr(e.msg, "it contains a private key"));
+        }
+        for (char *p = text; *p; p++)
+            *p = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
+        CU_ASSERT_EQUAL(certs_sign_csr(&root, text, &policy, &pem, &e), ERR_INVALID);
+        CU_ASSERT_PTR_NOT_NULL(strstr(e.msg, "it contains a private key"));
+    }
+    cert_pair_done(&root);
+}
+
+static void long_and_odd_texts(void)
+{
+    struct cert_pair root = {NULL, SECRET_INIT};
+    ca(&root);
+    struct err e = ERR_INIT;
+    _cleanup_free_ char *pem = NULL, *big = malloc(70001);
+    memset(big, 'x', 70000);
+    big[70000] = '\0';
+    CU_ASSERT_EQUAL(certs_sign_csr(&root, big, &policy, &pem, &e), ERR_INVALID);
+    CU_ASSERT_STRING_EQUAL(e.msg, "Received invalid csr: it is larger than 65536 bytes.");
+    /* the echo ends between characters: the message goes into JSON */
+    for (size_t shift = 0; shift < 3; shift++) {
+        memset(big, 'x', shift);
+        for (size_t i = 0; i < 3000; i += 3)
+            memcpy(big + shift + i, "\xe2\x82\xac", 3);
+        big[shift + 3000] = '\0';
+        CU_ASSERT_EQUAL(certs_sign_csr(&root, big, &policy, &pem, &e), ERR_INVALID);
+        _cleanup_json_ json_t *text = json_string(e.msg);
+        CU_ASSERT_PTR_NOT_NULL(text);
+        CU_ASSERT_EQUAL(strncmp(e.msg, "Received invalid csr ", 21), 0);
+        CU_ASSERT_EQUAL(e.msg[strlen(e.msg) - 1], '.');
+    }
+    /* what openssl prints in front of the block does not matter, nor do the line ends */
+    _cleanup_free_ char *csr = csr_from("ed25519", "-subj /CN=x -text");
+    ASSERT_OK(certs_sign_csr(&root, csr, &policy, &pem, &e), &e);
+    free(pem);
+    pem = NULL;
+    _cleanup_str_ struct str crlf = STR_INIT;
+    for (const char *p = strstr(csr, "-----BEGIN"); *p; p++) {
+        if (*p == '\n')
+            str_append_c(&crlf, '\r');
+        str_append_c(&crlf, *p);
+    }
+    ASSERT_OK(certs_sign_csr(&root, str_text(&crlf), &policy, &pem, &e), &e);
+    cert_pair_done(&root);
+}
+
 static void bad_requests_are_refused(void)
 {
     struct cert_pair root = {NULL, SECRET_INIT};
@@ -260,6 +389,34 @@ static void sealed_values_open_only_where_they_belong(void)
         CU_ASSERT_EQUAL(certs_unseal(&key, "row-1", bad[i], &plain, &e), ERR_INVALID);
 }
 
+/* Conductors that start at the same time agree on one key. */
+static void a_key_file_is_made_once(void)
+{
+    _cleanup_free_ char *path = str_fmt("%s/raced", dir);
+    pid_t pids[8];
+    for (size_t i = 0; i < ARRAY_LEN(pids); i++) {
+        pids[i] = fork();
+        if (pids[i] == 0) {
+            struct err e = ERR_INIT;
+            struct secret key = SECRET_INIT;
+            if (certs_key_make(path, &e) < 0 || certs_key_load(path, &key, &e) < 0)
+                _exit(255);
+            int sum = 0;
+            for (size_t k = 0; k < key.len; k++)
+                sum = (sum * 31 + (unsigned char)key.data[k]) % 251;
+            _exit(sum);
+        }
+    }
+    int first = -1;
+    for (size_t i = 0; i < ARRAY_LEN(pids); i++) {
+        int status = 0;
+        CU_ASSERT_EQUAL(waitpid(pids[i], &status, 0), pids[i]);
+        CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) != 255);
+        first = first < 0 ? WEXITSTATUS(status) : first;
+        CU_ASSERT_EQUAL(WEXITSTATUS(status), first);
+    }
+}
+
 static void key_files_must_be_private(void)
 {
     struct err e = ERR_INIT;
@@ -283,5 +440,6 @@ static void key_files_must_be_private(void)
 TEST_MAIN("certs", setup, teardown, TEST(every_key_type_makes_a_ca_that_openssl_accepts),
           TEST(common_names_end_at_64_characters), TEST(node_certificates_carry_names_and_usages),
           TEST(a_plain_csr_is_signed), TEST(extensions_follow_the_rules),
-          TEST(bad_requests_are_refused), TEST(sealed_values_open_only_where_they_belong),
-          TEST(key_files_must_be_private))
+          TEST(the_key_identifier_is_ours), TEST(key_kinds), TEST(keys_are_never_echoed),
+          TEST(long_and_odd_texts), TEST(bad_requests_are_refused), TEST(a_key_file_is_made_once),
+          TEST(sealed_values_open_only_where_they_belong), TEST(key_files_must_be_private))
