@@ -46,7 +46,7 @@ static enum check_result certificate_key(const struct config *cfg, struct err *d
     const char *file = cfg->certificates_key_file;
     if (str_blank(file)) {
         err_set(details, ERR_CONFIG,
-                "certificates.key_file is not set: private keys can't be kept in the database");
+                "certificates.key_file is not set: a conductor needs it to seal private keys");
         return CHECK_WARNING;
     }
     _cleanup_secret_ struct secret key = SECRET_INIT;
