@@ -55,7 +55,7 @@ static int join_delete(struct change *x, bool *ret_joined, struct err *e)
         "change_join_delete",
         "UPDATE operation o SET force = o.force OR $2::boolean, updated_at = now()"
         " WHERE o.cluster_id = $1 AND o.kind = 'delete' AND o.superseded_by IS NULL"
-        " AND o.status IN " UNFINISHED " RETURNING {o.operation}"};
+        " AND o.finished_at IS NULL RETURNING {o.operation}"};
     *ret_joined = false;
     if (x->kind != OP_DELETE)
         return 0;
@@ -124,7 +124,7 @@ static int supersede(struct change *x, struct err *e)
         " lease_owner = CASE WHEN o.lease_until > clock_timestamp() THEN o.lease_owner END,"
         " lease_until = CASE WHEN o.lease_until > clock_timestamp() THEN o.lease_until END,"
         " code = 'Superseded', reason = 'superseded by operation ' || $2"
-        " WHERE o.cluster_id = $1 AND o.status IN " UNFINISHED " AND o.superseded_by IS NULL"
+        " WHERE o.cluster_id = $1 AND o.finished_at IS NULL AND o.superseded_by IS NULL"
         " AND ($3::text[] IS NULL OR o.kind = ANY ($3)) RETURNING o.*)"
         " INSERT INTO operation_event (operation_id, cluster_id, project_id, code, percent,"
         " request_id, message) SELECT id, cluster_id, project_id,"

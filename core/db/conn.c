@@ -266,10 +266,13 @@ int conn_open(const struct conn_settings *s, struct conn **ret, struct err *e)
     if (rc)
         return rc;
     c->timeout_ms = s->statement_timeout_ms + GRACE_MS;
-    /* jit only slows short statements down; a session that dies in a transaction must let go */
+    /* Short statements by indexes are all there is: plans are made once per connection and must
+     * stay good while tables grow from empty to large between two ANALYZEs, so sequential scans
+     * are the last resort and jit is off. A session that dies in a transaction must let go. */
     _cleanup_free_ char *set =
-        str_fmt("SET timezone = 'UTC'; SET synchronous_commit = on; SET jit = off;"
+        str_fmt("SET timezone = 'UTC'; SET synchronous_commit = on;"
                 "SET default_transaction_isolation = 'read committed';"
+                "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off;"
                 "SET statement_timeout = %lld; SET idle_in_transaction_session_timeout = %lld",
                 (long long)s->statement_timeout_ms, (long long)(s->statement_timeout_ms * 2));
     if (!set)

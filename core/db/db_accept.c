@@ -151,7 +151,7 @@ int accept_operation(struct sql_tx *tx, struct operation *op, int64_t now, struc
 int accept_lock_template(struct sql_tx *tx, const char *uuid, int64_t *ret_now, struct err *e)
 {
     static const struct sql_stmt lock = {
-        "accept_template", "SELECT now() FROM cluster_template WHERE uuid = $1 FOR SHARE"};
+        "accept_template", "SELECT now() FROM cluster_template WHERE uuid = $1 FOR KEY SHARE"};
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
     param_str(&p, uuid);
@@ -164,38 +164,90 @@ int accept_lock_template(struct sql_tx *tx, const char *uuid, int64_t *ret_now, 
     return 0;
 }
 
-/* --- create --- */
+/* --- quota --- */
 
-/* Creates of one project are counted one after another; the count needs a statement of its own,
- * so that it sees what was committed while this one waited for the lock. */
-static int check_quota(struct sql_tx *tx, const struct cluster *c, int64_t limit, struct err *e)
+/* Clusters of the project, its limit, and how many transactions may run at once. */
+struct quota_count {
+    int64_t clusters, limit, connections;
+};
+
+static int count_clusters(struct sql_tx *tx, const struct cluster *c, int64_t limit,
+                          struct quota_count *ret, struct err *e)
 {
-    static const struct sql_stmt lock = {
-        "quota_lock", "SELECT pg_advisory_xact_lock(hashtextextended($1::text, 7881))"};
     static const struct sql_stmt of_project = {
         "quota_project", "SELECT count(*), coalesce((SELECT hard_limit FROM quotas"
-                         " WHERE project_id = $1 AND resource = 'Cluster'), $2::bigint)"
+                         " WHERE project_id = $1 AND resource = 'Cluster'), $2::bigint),"
+                         " current_setting('max_connections')::bigint"
                          " FROM cluster WHERE project_id = $1"};
     static const struct sql_stmt of_user = {
-        "quota_user", "SELECT count(*), $2::bigint FROM cluster WHERE user_id = $1"
-                      " AND project_id IS NULL"};
+        "quota_user", "SELECT count(*), $2::bigint, current_setting('max_connections')::bigint"
+                      " FROM cluster WHERE user_id = $1 AND project_id IS NULL"};
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
     param_str(&p, c->project_id ? c->project_id : c->user_id);
-    int rc = tx_run(tx, &lock, &p, NULL, e);
     param_int(&p, limit);
-    if (!rc)
-        rc = tx_run(tx, c->project_id ? &of_project : &of_user, &p, &r, e);
+    int rc = tx_run(tx, c->project_id ? &of_project : &of_user, &p, &r, e);
     if (rc)
         return rc;
-    limit = row_int(r, 0, 1, 0);
-    if (row_int(r, 0, 0, 0) < limit)
+    *ret = (struct quota_count){row_int(r, 0, 0, 0), row_int(r, 0, 1, 0), row_int(r, 0, 2, 0)};
+    return 0;
+}
+
+static int lock_quota(struct sql_tx *tx, const struct cluster *c, const struct sql_stmt *how,
+                      bool *ret_locked, struct err *e)
+{
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_result_ PGresult *r = NULL;
+    param_str(&p, c->project_id ? c->project_id : c->user_id);
+    int rc = tx_run(tx, how, &p, &r, e);
+    if (!rc)
+        *ret_locked = row_bool(r, 0, 0);
+    return rc;
+}
+
+/* Near the limit the creates of a project go one after another: exclusive lock, then a count in a
+ * statement of its own, which sees what was committed while this one waited. Far from it they go
+ * side by side under the shared lock. "Far" is exact: every create in flight holds a connection,
+ * so when the committed clusters and all connections together fit, so does whatever is committed
+ * after the last such count; and nobody counts exclusively while one of them is in flight. */
+static int check_quota(struct sql_tx *tx, const struct cluster *c, int64_t limit, struct err *e)
+{
+#define QUOTA_LOCK(fn) "SELECT " fn "(hashtextextended($1::text, 7881)) IS NOT NULL"
+    static const struct sql_stmt shared = {"quota_shared",
+                                           QUOTA_LOCK("pg_advisory_xact_lock_shared")};
+    static const struct sql_stmt exclusive = {"quota_lock", QUOTA_LOCK("pg_advisory_xact_lock")};
+    /* a wait here could be for somebody who holds the shared lock and waits for us */
+    static const struct sql_stmt upgrade = {
+        "quota_upgrade", "SELECT pg_try_advisory_xact_lock(hashtextextended($1::text, 7881))"};
+    struct quota_count q;
+    bool locked = false;
+    int rc = count_clusters(tx, c, limit, &q, e);
+    if (rc)
+        return rc;
+    bool far = q.clusters + 2 * q.connections <= q.limit;
+    if (q.clusters < q.limit) {
+        rc = lock_quota(tx, c, far ? &shared : &exclusive, &locked, e);
+        if (!rc)
+            rc = count_clusters(tx, c, limit, &q, e);
+    }
+    if (!rc && far && q.clusters + q.connections > q.limit) {
+        rc = lock_quota(tx, c, &upgrade, &locked, e);
+        if (!rc && !locked)
+            rc = err_set(e, ERR_BUSY, "too many clusters are being created at once; try again");
+        if (!rc)
+            rc = count_clusters(tx, c, limit, &q, e);
+    }
+    if (rc)
+        return rc;
+    if (q.clusters < q.limit)
         return 0;
     return err_set(e, ERR_QUOTA,
                    "Resource limit exceeded: You have reached the maximum clusters per project, "
                    "%lld. You may delete a cluster to make room for a new one.",
-                   (long long)limit);
+                   (long long)q.limit);
 }
+
+/* --- create --- */
 
 static int insert_cluster(struct sql_tx *tx, struct cluster *c, struct err *e)
 {
@@ -323,7 +375,7 @@ int db_accept_cancel(struct db *db, const char *operation_id, const char *actor,
 {
     static const struct sql_stmt cancel = {
         "cancel",
-        "WITH o AS (SELECT id, status IN " UNFINISHED " AS unfinished FROM operation"
+        "WITH o AS (SELECT id, finished_at IS NULL AS unfinished FROM operation"
         " WHERE id = $1 FOR UPDATE),"
         " u AS (UPDATE operation p SET cancel_requested = true, due_at = now(), updated_at = now()"
         " FROM o WHERE p.id = o.id AND o.unfinished AND NOT p.cancel_requested RETURNING p.*),"

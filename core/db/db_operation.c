@@ -11,6 +11,9 @@
 
 #include <string.h>
 
+/* The predicate of the queue's partial indexes. */
+#define IN_QUEUE "('PENDING', 'RUNNING', 'BLOCKED')"
+
 static const char *const not_null[] = {"created_at", NULL};
 static const struct page_source operations = {
     .table = "operation",
@@ -105,7 +108,7 @@ static int end_abandoned(struct db *db, struct err *e)
     static const struct sql_stmt end = {
         "op_end_abandoned",
         "WITH gone AS (SELECT id FROM operation WHERE superseded_by IS NOT NULL"
-        " AND status IN " UNFINISHED " AND (lease_until IS NULL OR lease_until <= now())"
+        " AND status IN " IN_QUEUE " AND (lease_until IS NULL OR lease_until <= now())"
         " FOR UPDATE SKIP LOCKED),"
         " ended AS (UPDATE operation o SET status = 'CANCELLED', finished_at = now(),"
         " updated_at = now(), lease_owner = NULL, lease_until = NULL, code = 'Superseded',"
@@ -124,7 +127,7 @@ static int next_due(struct db *db, const char *owner, int64_t *ret_ms, struct er
     static const struct sql_stmt next = {
         "op_next_due",
         "SELECT ceil(extract(epoch FROM least("
-        "(SELECT due_at FROM operation WHERE status IN " UNFINISHED " AND superseded_by IS NULL"
+        "(SELECT due_at FROM operation WHERE status IN " IN_QUEUE " AND superseded_by IS NULL"
         " AND due_at > now() AND lease_until IS NULL ORDER BY due_at LIMIT 1),"
         "(SELECT min(lease_until) FROM operation WHERE lease_owner IS NOT NULL"
         " AND lease_owner <> $1)) - now()) * 1000)::bigint"};
@@ -153,15 +156,16 @@ int db_op_lease(struct db *db, const char *owner, size_t max, int64_t lease_ms,
 {
     /* FOR UPDATE looks at the conditions again on the row's newest version, so an operation that
      * was superseded or leased in between is passed over; an elder that could not end yet (queued
-     * before, or superseded under a live lease) holds this one back */
+     * before, or superseded under a live lease) holds this one back; OFFSET 0 keeps the look at the
+     * elders a lookup per candidate, whatever the statistics of an ever-changing queue say */
     static const struct sql_stmt lease = {
-        "op_lease", "WITH due AS (SELECT o.id FROM operation o WHERE o.status IN " UNFINISHED
+        "op_lease", "WITH due AS (SELECT o.id FROM operation o WHERE o.status IN " IN_QUEUE
                     " AND o.superseded_by IS NULL AND o.due_at <= now()"
                     " AND (o.lease_until IS NULL OR o.lease_until <= now())"
                     " AND ($4::text[] IS NULL OR coalesce(o.driver_id, '') = ''"
                     " OR o.driver_id = ANY ($4::text[]))"
                     " AND NOT EXISTS (SELECT FROM operation x WHERE x.cluster_id = o.cluster_id"
-                    " AND x.generation < o.generation AND x.status IN " UNFINISHED ")"
+                    " AND x.generation < o.generation AND x.finished_at IS NULL OFFSET 0)"
                     " ORDER BY o.due_at LIMIT $3::bigint FOR UPDATE OF o SKIP LOCKED)"
                     " UPDATE operation o SET lease_owner = $1, lease_fence = o.lease_fence + 1,"
                     " lease_until = now() + $2::bigint * interval '1 millisecond',"
@@ -195,7 +199,7 @@ int db_op_renew(struct db *db, const char *owner, int64_t lease_ms, const char *
     static const struct sql_stmt renew = {
         "op_renew", "UPDATE operation o SET lease_until = clock_timestamp()"
                     " + $2::bigint * interval '1 millisecond' WHERE o.lease_owner = $1"
-                    " AND o.lease_until > clock_timestamp() AND o.status IN " UNFINISHED
+                    " AND o.lease_until > clock_timestamp() AND o.finished_at IS NULL"
                     " RETURNING o.id, o.cancel_requested OR o.superseded_by IS NOT NULL"};
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;

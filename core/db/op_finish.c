@@ -20,7 +20,7 @@ static int lock_operation(struct finish *x, struct err *e)
         "finish_lock",
         "SELECT o.nodegroup_id, o.superseded_by IS NOT NULL, EXISTS (SELECT FROM operation q"
         " WHERE q.cluster_id = o.cluster_id AND q.id <> o.id AND q.superseded_by IS NULL"
-        " AND q.status IN " UNFINISHED ")"
+        " AND q.finished_at IS NULL)"
         " FROM operation o WHERE " LEASE_ALIVE " FOR UPDATE"};
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
@@ -106,7 +106,7 @@ static int end_groups(struct finish *x, struct err *e)
         " status_reason = $4, updated_at = now()"
         " WHERE cluster_id = $1 AND right(status, 12) = '_IN_PROGRESS' AND uuid NOT IN"
         " (SELECT q.nodegroup_id FROM operation q WHERE q.cluster_id = $1"
-        " AND q.superseded_by IS NULL AND q.status IN " UNFINISHED
+        " AND q.superseded_by IS NULL AND q.finished_at IS NULL"
         " AND q.nodegroup_id IS NOT NULL)"};
     const char *suffix = x->f->nodegroup_status ? strrchr(x->f->nodegroup_status, '_') : NULL;
     if (!suffix)
@@ -150,9 +150,8 @@ static int end_cluster(struct finish *x, struct err *e)
 static int refresh_queued(struct finish *x, struct err *e)
 {
     static const struct sql_stmt waiting = {
-        "finish_waiting",
-        "SELECT id, kind, spec->'params' FROM operation WHERE cluster_id = $1"
-        " AND superseded_by IS NULL AND status IN " UNFINISHED " ORDER BY generation"};
+        "finish_waiting", "SELECT id, kind, spec->'params' FROM operation WHERE cluster_id = $1"
+                          " AND superseded_by IS NULL AND finished_at IS NULL ORDER BY generation"};
     static const struct sql_stmt refresh = {
         "finish_refresh", "UPDATE operation SET spec = $2::json, prior = $3::json,"
                           " due_at = least(due_at, now()), updated_at = now() WHERE id = $1"};

@@ -15,13 +15,14 @@ int wanted_spec(struct sql_tx *tx, const char *cluster_uuid, enum op_kind kind,
 int wanted_prior(struct sql_tx *tx, const char *cluster_uuid, json_t **ret,
                  struct err *e) MUST_CHECK;
 
-/* Statuses that an operation not yet ended has, as an SQL list. */
-#define UNFINISHED "('PENDING', 'RUNNING', 'BLOCKED')"
+/* An operation that has not ended: finished_at IS NULL. Only the queue's own statements say it by
+ * status, which is what the partial indexes of the queue are made of: a statement about one
+ * operation or one cluster must never be planned as a walk through the queue. */
 /* The predicate for "$1 id, $2 owner, $3 fence name a lease that is alive", on alias o. Server
  * time of now, not of the transaction's begin: it may have waited for a lock. */
 #define LEASE_ALIVE                                                                                \
     "o.id = $1 AND o.lease_owner = $2 AND o.lease_fence = $3::bigint"                              \
-    " AND o.lease_until > clock_timestamp() AND o.status IN " UNFINISHED
+    " AND o.lease_until > clock_timestamp() AND o.finished_at IS NULL"
 /* Clusters whose health is reported by an agent of their own are never looked at. */
 #define OBSERVED_BY_AGENT(labels)                                                                  \
     "(coalesce(lower(" labels "->>'auto_healing_enabled'), '') = 'true'"                           \

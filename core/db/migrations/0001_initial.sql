@@ -177,14 +177,13 @@ CREATE TABLE operation (
         CHECK (status IN ('PENDING', 'RUNNING', 'BLOCKED', 'SUCCEEDED', 'FAILED', 'CANCELLED')),
     CONSTRAINT operation_percent CHECK (percent BETWEEN 0 AND 100),
     CONSTRAINT operation_lease_whole CHECK ((lease_owner IS NULL) = (lease_until IS NULL)),
-    CONSTRAINT operation_final_unleased CHECK (
-        status IN ('PENDING', 'RUNNING', 'BLOCKED')
-        OR (lease_owner IS NULL AND finished_at IS NOT NULL))
+    CONSTRAINT operation_finished
+        CHECK ((finished_at IS NULL) = (status IN ('PENDING', 'RUNNING', 'BLOCKED'))),
+    CONSTRAINT operation_finished_unleased CHECK (finished_at IS NULL OR lease_owner IS NULL)
 ) WITH (fillfactor = 70);
 CREATE INDEX operation_due ON operation (due_at)
     WHERE status IN ('PENDING', 'RUNNING', 'BLOCKED') AND superseded_by IS NULL;
-CREATE INDEX operation_unfinished ON operation (cluster_id, generation)
-    WHERE status IN ('PENDING', 'RUNNING', 'BLOCKED');
+CREATE INDEX operation_unfinished ON operation (cluster_id, generation) WHERE finished_at IS NULL;
 CREATE INDEX operation_superseded ON operation (lease_until)
     WHERE status IN ('PENDING', 'RUNNING', 'BLOCKED') AND superseded_by IS NOT NULL;
 CREATE INDEX operation_owner ON operation (lease_owner) WHERE lease_owner IS NOT NULL;
