@@ -220,20 +220,18 @@ class Allinone:
         return env
 
     def start(self, timeout=60.0):
+        port_file, env_file = self.state / "api.port", self.state / "env.sh"
+        port_file.unlink(missing_ok=True)  # of a start that was killed
+        env_file.unlink(missing_ok=True)
         self.output = open(self.state / "allinone.out", "ab")
         self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL,
                                         stdout=self.output, stderr=self.output,
                                         env=self.full_env(), start_new_session=True)
-        port_file = self.state / "api.port"
-        env_file = self.state / "env.sh"
-        began = time.time() - 1
 
         def ready():
             if self.process.poll() is not None:
                 raise RuntimeError(f"magnum-allinone ended: {self.text()}")
-            return (port_file.exists() and port_file.stat().st_mtime >= began
-                    and env_file.exists() and env_file.stat().st_mtime >= began
-                    and port_file.read_text().strip())
+            return env_file.exists() and port_file.read_text().strip()
         port = wait_for("magnum-allinone to be ready", ready, timeout)
         self.url = f"http://127.0.0.1:{port}"
         self.client = Client(self.url)
