@@ -8,7 +8,7 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <stdatomic.h>
+#include <sys/pidfd.h>
 
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
 #define SANITIZED 1
@@ -216,66 +216,135 @@ static void test_simulated_faults(void)
     end();
 }
 
-/* Kill the host from outside, again and again, in the middle of everything: at the end there is
- * exactly what was asked for, and nothing after the delete. */
-static void *killer(void *arg)
+/* ---- kills: at the end there is exactly what was asked for, and nothing after the delete ---- */
+
+/* Kills the host within the n-th service call it makes, after the service did its work. */
+struct assassin {
+    struct record *rec;
+    struct coe_services real;
+    int calls_left; /* -1 = nobody is killed */
+    int kills;
+};
+
+static void strike(struct assassin *a)
 {
-    atomic_int *stop = arg;
-    unsigned seed = 12345;
-    while (!atomic_load(stop)) {
+    if (a->calls_left > 0 && --a->calls_left == 0) {
+        a->kills++;
+        a->calls_left = -1;
         pid_t child = test_newest_child();
         if (child > 0)
             (void)kill(child, SIGKILL);
-        (void)poll(NULL, 0, 1 + rand_r(&seed) % 7);
     }
-    return NULL;
+}
+static int a_checkpoint(void *ctx, const char *state, size_t len, struct err *e)
+{
+    struct assassin *a = ctx;
+    int rc = a->real.checkpoint(a->rec, state, len, e);
+    strike(a);
+    return rc;
+}
+static int a_output(void *ctx, const char *key, const json_t *value, struct err *e)
+{
+    struct assassin *a = ctx;
+    int rc = a->real.output(a->rec, key, value, e);
+    strike(a);
+    return rc;
+}
+static int a_ledger(void *ctx, const char *verb, const json_t *args, json_t **ret, struct err *e)
+{
+    struct assassin *a = ctx;
+    int rc = a->real.ledger(a->rec, verb, args, ret, e);
+    strike(a);
+    return rc;
 }
 
-static void walk_through_kills(const char *verb, const char *op, int workers)
+/* One operation; every host is killed at its `every`-th service call, the attempts after `mercy`
+ * kills live. Stored by the services alone: what a conductor would know. */
+static int walk_through_kills(const char *verb, const char *op, int workers, int every)
 {
-    _cleanup_json_ json_t *spec = test_spec("c1", 2, workers, "sim_steps=10,sim_step_ms=0");
-    struct coe_services svc = record_services(&rec);
-    for (int i = 0; i < 5000; i++) {
+    enum { MERCY = 25 };
+    _cleanup_json_ json_t *spec = test_spec("c1", 2, workers, "sim_steps=4,sim_step_ms=0");
+    struct assassin a = {.rec = &rec, .real = record_services(&rec)};
+    struct coe_services svc = {
+        .ctx = &a, .checkpoint = a_checkpoint, .output = a_output, .ledger = a_ledger};
+    for (int i = 0; i < 500; i++) {
         struct err e = ERR_INIT;
         struct coe_result r = {0};
         struct coe_call c = test_call(SIM_ID, verb, spec, "c1", &svc);
         c.op_id = op;
         c.state = rec.state;
-        int rc = front_coe_call(pool.pool, &c, &r, &e);
-        CU_ASSERT(rc == 0 || rc == ERR_UNAVAILABLE); /* killed before its hello */
-        int32_t answer = rc == 0 ? r.rc : MAG_E_INTERNAL;
-        CU_ASSERT(answer == MAG_OK || answer == MAG_AGAIN || rc != 0 || r.host_died);
+        a.calls_left = a.kills < MERCY ? every : -1;
+        ASSERT_OK(front_coe_call(pool.pool, &c, &r, &e), &e);
+        int32_t answer = r.rc;
+        /* The result may have been on its way when the kill came: then it counts. */
+        CU_ASSERT(answer == MAG_OK || answer == MAG_AGAIN || r.host_died);
         coe_result_done(&r);
         if (answer == MAG_OK)
-            return;
+            return a.kills;
     }
     CU_FAIL("the operation never ended");
+    return a.kills;
 }
 
 static void test_kills(void)
 {
-    test_pool_prepare(&pool);
-    test_pool_set(&pool, "drivers.quarantine_deaths", "1000");
-    begin();
-    atomic_int stop = 0;
-    pthread_t id;
-    CU_ASSERT_EQUAL_FATAL(pthread_create(&id, NULL, killer, &stop), 0);
-    for (int round = 0; round < 3; round++) {
+    begin_default();
+    int kills = 0;
+    for (int every = 1; every <= 12; every++) {
         char op[3][16];
         for (int i = 0; i < 3; i++)
-            snprintf(op[i], sizeof op[i], "op-%d-%d", round, i);
-        walk_through_kills("create", op[0], 20);
-        CU_ASSERT_EQUAL(test_count_nodes(&pool, "c1", "workers"), 20);
-        CU_ASSERT_EQUAL(record_ledger_count(&rec, "node"), 22);
-        walk_through_kills("scale", op[1], 7);
-        CU_ASSERT_EQUAL(test_count_nodes(&pool, "c1", "workers"), 7);
+            snprintf(op[i], sizeof op[i], "op-%d-%d", every, i);
+        kills += walk_through_kills("create", op[0], 9, every);
+        CU_ASSERT_EQUAL(test_count_nodes(&pool, "c1", "workers"), 9);
+        CU_ASSERT_EQUAL(record_ledger_count(&rec, "node"), 11);
+        kills += walk_through_kills("scale", op[1], 3, every);
+        CU_ASSERT_EQUAL(test_count_nodes(&pool, "c1", "workers"), 3);
         CU_ASSERT_EQUAL(test_count_nodes(&pool, "c1", "masters"), 2);
-        walk_through_kills("remove", op[2], 7);
+        kills += walk_through_kills("remove", op[2], 3, every);
         CU_ASSERT_EQUAL(test_count_nodes(&pool, "c1", ""), 0);
         CU_ASSERT_EQUAL(record_ledger_count(&rec, "node"), 0);
     }
-    atomic_store(&stop, 1);
+    CU_ASSERT(kills > 150);
+    end();
+}
+
+/* Killed from outside at any time, also before its hello and between calls. */
+static void *killer(void *arg)
+{
+    unsigned seed = 12345;
+    for (int i = 0; i < 60; i++) {
+        pid_t child = test_newest_child();
+        if (child > 0)
+            (void)kill(child, SIGKILL);
+        (void)poll(NULL, 0, 1 + rand_r(&seed) % 20);
+    }
+    (void)arg;
+    return NULL;
+}
+
+static void test_kills_at_any_time(void)
+{
+    begin_default();
+    pthread_t id;
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&id, NULL, killer, NULL), 0);
+    _cleanup_json_ json_t *spec = test_spec("c1", 2, 20, "sim_steps=20,sim_step_ms=0");
+    struct coe_services svc = record_services(&rec);
+    int32_t answer = MAG_AGAIN;
+    for (int i = 0; i < 5000 && answer != MAG_OK; i++) {
+        struct err e = ERR_INIT;
+        struct coe_result r = {0};
+        struct coe_call c = test_call(SIM_ID, "create", spec, "c1", &svc);
+        c.state = rec.state;
+        int rc = front_coe_call(pool.pool, &c, &r, &e);
+        CU_ASSERT(rc == 0 || rc == ERR_UNAVAILABLE); /* killed before its hello */
+        answer = rc == 0 ? r.rc : MAG_E_INTERNAL;
+        CU_ASSERT(answer == MAG_OK || answer == MAG_AGAIN || rc != 0 || r.host_died);
+        coe_result_done(&r);
+    }
     pthread_join(id, NULL);
+    CU_ASSERT_EQUAL(answer, MAG_OK);
+    CU_ASSERT_EQUAL(test_count_nodes(&pool, "c1", "workers"), 20);
+    CU_ASSERT_EQUAL(record_ledger_count(&rec, "node"), 22);
     end();
 }
 
@@ -425,7 +494,11 @@ static void test_idle_death(void)
     coe_result_done(&r);
     pid_t child = test_newest_child();
     CU_ASSERT_FATAL(child > 0);
+    int end_fd = pidfd_open(child, 0);
     kill(child, SIGKILL);
+    struct pollfd p = {.fd = end_fd, .events = POLLIN};
+    CU_ASSERT_EQUAL_FATAL(poll(&p, 1, 20000), 1);
+    close(end_fd);
     r = run("ok", 20000);
     CU_ASSERT_EQUAL(r.rc, MAG_OK);
     coe_result_done(&r);
@@ -433,6 +506,6 @@ static void test_idle_death(void)
 }
 
 TEST_MAIN("driver_faults", NULL, NULL, TEST(test_deaths), TEST(test_step_answers),
-          TEST(test_contract), TEST(test_simulated_faults), TEST(test_kills), TEST(test_quarantine),
-          TEST(test_stop), TEST(test_all_busy), TEST(test_over_budget_but_polite),
-          TEST(test_idle_death))
+          TEST(test_contract), TEST(test_simulated_faults), TEST(test_kills),
+          TEST(test_kills_at_any_time), TEST(test_quarantine), TEST(test_stop), TEST(test_all_busy),
+          TEST(test_over_budget_but_polite), TEST(test_idle_death))
