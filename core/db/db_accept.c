@@ -166,85 +166,79 @@ int accept_lock_template(struct sql_tx *tx, const char *uuid, int64_t *ret_now, 
 
 /* --- quota --- */
 
-/* Clusters of the project, its limit, and how many transactions may run at once. */
-struct quota_count {
-    int64_t clusters, limit, connections;
+struct quota_room {
+    int64_t limit, connections; /* connections: of the whole server, a bound of what is in flight */
 };
 
-static int count_clusters(struct sql_tx *tx, const struct cluster *c, int64_t limit,
-                          struct quota_count *ret, struct err *e)
+static int read_limit(struct sql_tx *tx, const struct cluster *c, int64_t quota_default,
+                      struct quota_room *ret, struct err *e)
 {
-    static const struct sql_stmt of_project = {
-        "quota_project", "SELECT count(*), coalesce((SELECT hard_limit FROM quotas"
-                         " WHERE project_id = $1 AND resource = 'Cluster'), $2::bigint),"
-                         " current_setting('max_connections')::bigint"
-                         " FROM cluster WHERE project_id = $1"};
-    static const struct sql_stmt of_user = {
-        "quota_user", "SELECT count(*), $2::bigint, current_setting('max_connections')::bigint"
-                      " FROM cluster WHERE user_id = $1 AND project_id IS NULL"};
+    static const struct sql_stmt get = {
+        "quota_limit", "SELECT coalesce((SELECT hard_limit FROM quotas WHERE project_id = $1"
+                       " AND resource = 'Cluster'), $2::bigint),"
+                       " current_setting('max_connections')::bigint"};
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
-    param_str(&p, c->project_id ? c->project_id : c->user_id);
-    param_int(&p, limit);
-    int rc = tx_run(tx, c->project_id ? &of_project : &of_user, &p, &r, e);
-    if (rc)
-        return rc;
-    *ret = (struct quota_count){row_int(r, 0, 0, 0), row_int(r, 0, 1, 0), row_int(r, 0, 2, 0)};
-    return 0;
-}
-
-static int lock_quota(struct sql_tx *tx, const struct cluster *c, const struct sql_stmt *how,
-                      bool *ret_locked, struct err *e)
-{
-    _cleanup_params_ struct sql_params p = {.n = 0};
-    _cleanup_result_ PGresult *r = NULL;
-    param_str(&p, c->project_id ? c->project_id : c->user_id);
-    int rc = tx_run(tx, how, &p, &r, e);
+    param_str(&p, c->project_id);
+    param_int(&p, quota_default);
+    int rc = tx_run(tx, &get, &p, &r, e);
     if (!rc)
-        *ret_locked = row_bool(r, 0, 0);
+        *ret = (struct quota_room){row_int(r, 0, 0, 0), row_int(r, 0, 1, 0)};
     return rc;
 }
 
-/* Near the limit the creates of a project go one after another: exclusive lock, then a count in a
- * statement of its own, which sees what was committed while this one waited. Far from it they go
- * side by side under the shared lock. "Far" is exact: every create in flight holds a connection,
- * so when the committed clusters and all connections together fit, so does whatever is committed
- * after the last such count; and nobody counts exclusively while one of them is in flight. */
-static int check_quota(struct sql_tx *tx, const struct cluster *c, int64_t limit, struct err *e)
+/* The lock, then a count in a statement of its own: it sees what was committed meanwhile. */
+static int lock_and_count(struct sql_tx *tx, const struct cluster *c, bool shared, int64_t *ret,
+                          struct err *e)
 {
-#define QUOTA_LOCK(fn) "SELECT " fn "(hashtextextended($1::text, 7881)) IS NOT NULL"
-    static const struct sql_stmt shared = {"quota_shared",
-                                           QUOTA_LOCK("pg_advisory_xact_lock_shared")};
-    static const struct sql_stmt exclusive = {"quota_lock", QUOTA_LOCK("pg_advisory_xact_lock")};
-    /* a wait here could be for somebody who holds the shared lock and waits for us */
-    static const struct sql_stmt upgrade = {
-        "quota_upgrade", "SELECT pg_try_advisory_xact_lock(hashtextextended($1::text, 7881))"};
-    struct quota_count q;
-    bool locked = false;
-    int rc = count_clusters(tx, c, limit, &q, e);
+    static const struct sql_stmt lock_shared = {
+        "quota_lock_shared",
+        "SELECT pg_advisory_xact_lock_shared(hashtextextended($1::text, 7881))"};
+    static const struct sql_stmt lock = {
+        "quota_lock", "SELECT pg_advisory_xact_lock(hashtextextended($1::text, 7881))"};
+    static const struct sql_stmt of_project = {
+        "quota_project", "SELECT count(*) FROM cluster WHERE project_id = $1"};
+    static const struct sql_stmt of_user = {
+        "quota_user", "SELECT count(*) FROM cluster WHERE user_id = $1 AND project_id IS NULL"};
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_result_ PGresult *r = NULL;
+    param_str(&p, c->project_id ? c->project_id : c->user_id);
+    int rc = tx_run(tx, shared ? &lock_shared : &lock, &p, NULL, e);
+    if (!rc)
+        rc = tx_run(tx, c->project_id ? &of_project : &of_user, &p, &r, e);
+    if (!rc)
+        *ret = row_int(r, 0, 0, 0);
+    return rc;
+}
+
+/* Near the limit the creates of a project go one after another, under an exclusive lock; far from
+ * it side by side, under the shared one. "Far" is exact: every create in flight holds a
+ * connection, so when the committed clusters and all connections together fit, so does whatever
+ * is committed after the last such count; and nobody counts exclusively while one of them is in
+ * flight. *ret_near: it was not as far as hoped; again from the start, with `alone`. */
+static int check_quota(struct sql_tx *tx, const struct cluster *c, int64_t quota_default,
+                       bool alone, bool *ret_near, struct err *e)
+{
+    struct quota_room room;
+    int64_t clusters = 0;
+    *ret_near = false;
+    int rc = read_limit(tx, c, quota_default, &room, e);
     if (rc)
         return rc;
-    bool far = q.clusters + 2 * q.connections <= q.limit;
-    if (q.clusters < q.limit) {
-        rc = lock_quota(tx, c, far ? &shared : &exclusive, &locked, e);
-        if (!rc)
-            rc = count_clusters(tx, c, limit, &q, e);
-    }
-    if (!rc && far && q.clusters + q.connections > q.limit) {
-        rc = lock_quota(tx, c, &upgrade, &locked, e);
-        if (!rc && !locked)
-            rc = err_set(e, ERR_BUSY, "too many clusters are being created at once; try again");
-        if (!rc)
-            rc = count_clusters(tx, c, limit, &q, e);
-    }
+    bool shared = !alone && room.limit > 2 * room.connections;
+    rc = lock_and_count(tx, c, shared, &clusters, e);
     if (rc)
         return rc;
-    if (q.clusters < q.limit)
+    if (shared && clusters + room.connections > room.limit) {
+        *ret_near = true;
+        return err_set(e, ERR_BUSY, "the project is near its quota");
+    }
+    if (clusters < room.limit)
         return 0;
     return err_set(e, ERR_QUOTA,
                    "Resource limit exceeded: You have reached the maximum clusters per project, "
                    "%lld. You may delete a cluster to make room for a new one.",
-                   (long long)q.limit);
+                   (long long)room.limit);
 }
 
 /* --- create --- */
@@ -308,36 +302,56 @@ static int complete(struct cluster *c, struct nodegroup *ngs, size_t n_ngs, stru
     return rc;
 }
 
+struct create {
+    struct cluster *c;
+    const struct template *t;
+    struct nodegroup *ngs;
+    size_t n_ngs;
+    struct operation *op;
+    const json_t *params;
+    int64_t quota_default;
+    struct db_idempotency *idem;
+};
+
+static int create_once(struct db *db, const struct create *x, bool alone, bool *ret_near,
+                       struct err *e)
+{
+    int64_t now = TIME_UNSET;
+    *ret_near = false;
+    _cleanup_tx_ struct sql_tx tx = SQL_TX_INIT;
+    int rc = tx_begin(db, &tx, e);
+    if (!rc)
+        rc = accept_claim(&tx, x->c->project_id, x->c->uuid, x->idem, e);
+    if (rc || (x->idem && x->idem->key && x->idem->replayed))
+        return rc;
+    rc = accept_lock_template(&tx, x->c->cluster_template_id, &now, e);
+    if (!rc)
+        rc = check_quota(&tx, x->c, x->quota_default, alone, ret_near, e);
+    if (!rc)
+        rc = insert_cluster(&tx, x->c, e);
+    for (size_t i = 0; !rc && i < x->n_ngs; i++)
+        rc = accept_nodegroup(&tx, &x->ngs[i], x->c->name, e);
+    if (rc)
+        return rc;
+    json_decref(x->op->spec);
+    x->op->spec = spec_build(x->c, x->t, x->ngs, x->n_ngs, x->params);
+    if (!x->op->spec)
+        return err_nomem(e);
+    rc = accept_operation(&tx, x->op, now, e);
+    return rc ? rc : tx_commit(&tx, e);
+}
+
 int db_accept_create(struct db *db, struct cluster *c, const struct template *t,
                      struct nodegroup *ngs, size_t n_ngs, struct operation *op,
                      const json_t *params, int64_t quota_default, struct db_idempotency *idem,
                      struct err *e)
 {
-    int64_t now = TIME_UNSET;
+    struct create x = {c, t, ngs, n_ngs, op, params, quota_default, idem};
+    bool near = false;
     int rc = complete(c, ngs, n_ngs, op, e);
-    if (rc)
-        return rc;
-    _cleanup_tx_ struct sql_tx tx = SQL_TX_INIT;
-    rc = tx_begin(db, &tx, e);
     if (!rc)
-        rc = accept_claim(&tx, c->project_id, c->uuid, idem, e);
-    if (rc || (idem && idem->key && idem->replayed))
-        return rc;
-    rc = accept_lock_template(&tx, c->cluster_template_id, &now, e);
-    if (!rc)
-        rc = check_quota(&tx, c, quota_default, e);
-    if (!rc)
-        rc = insert_cluster(&tx, c, e);
-    for (size_t i = 0; !rc && i < n_ngs; i++)
-        rc = accept_nodegroup(&tx, &ngs[i], c->name, e);
-    if (rc)
-        return rc;
-    json_decref(op->spec);
-    op->spec = spec_build(c, t, ngs, n_ngs, params);
-    if (!op->spec)
-        return err_nomem(e);
-    rc = accept_operation(&tx, op, now, e);
-    return rc ? rc : tx_commit(&tx, e);
+        rc = create_once(db, &x, false, &near, e);
+    return near ? create_once(db, &x, true, &near, e) : rc;
 }
 
 /* --- without a driver --- */
