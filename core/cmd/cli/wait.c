@@ -54,11 +54,12 @@ static void add_part(struct str *t, const char *before, const char *text)
         str_printf(t, "%s%s", before, text);
 }
 
-/* "create 40% nodes: starting worker 2", or who must act when nothing moves. Caller frees. */
+/* "create 40% nodes: starting worker 2", or who must act when nothing moves. A step that only says
+ * the kind again, or stands before the message already, is left out. Caller frees. */
 static char *describe(const json_t *op)
 {
     const char *kind = jsonx_str(op, "kind"), *stage = jsonx_str(op, "stage");
-    const char *actor = jsonx_str(op, "actor");
+    const char *actor = jsonx_str(op, "actor"), *message = jsonx_str(op, "message");
     struct str t = STR_INIT;
     str_printf(&t, "%s %lld%%", kind ? kind : "operation", (long long)jsonx_int(op, "percent", 0));
     if (str_eq(jsonx_str(op, "status"), "BLOCKED")) {
@@ -67,8 +68,10 @@ static char *describe(const json_t *op)
         add_part(&t, "; remedy: ", jsonx_str(op, "remedy"));
         return str_take(&t);
     }
-    add_part(&t, " ", stage);
-    add_part(&t, str_blank(stage) ? " " : ": ", jsonx_str(op, "message"));
+    bool step = !str_blank(stage) && !str_eq(stage, kind) && !str_starts(message, stage);
+    if (step)
+        add_part(&t, " ", stage);
+    add_part(&t, step ? ": " : " ", message);
     return str_take(&t);
 }
 
