@@ -127,6 +127,17 @@ static int filled(const struct template *t, const json_t *values, struct err *e)
     return 0;
 }
 
+/* A template without a name, or whose name was removed, gets one. */
+static int name_template(struct template *t, struct err *e)
+{
+    char name[64];
+    if (t->name)
+        return 0;
+    text_make_name("template", name, sizeof name);
+    t->name = str_dup(name);
+    return t->name ? 0 : err_nomem(e);
+}
+
 /* ---- checks ---- */
 
 static int support(struct api_call *c, struct template *t, const char *image_driver, struct err *e)
@@ -218,15 +229,11 @@ static int publish(struct api_call *c, struct err *e)
 
 static int complete(struct api_call *c, struct template *t, struct err *e)
 {
-    char uuid[UUID_TEXT], name[64];
+    char uuid[UUID_TEXT];
     bool oom = false;
     if (!t->uuid) {
         uuid_make(uuid);
         t->uuid = copy(uuid, &oom);
-    }
-    if (!t->name) {
-        text_make_name("template", name, sizeof name);
-        t->name = copy(name, &oom);
     }
     if (!t->network_driver)
         t->network_driver = copy(rule_default_network_driver(c, t->coe), &oom);
@@ -236,7 +243,7 @@ static int complete(struct api_call *c, struct template *t, struct err *e)
     }
     t->project_id = copy(c->who.project_id, &oom);
     t->user_id = copy(c->who.user_id, &oom);
-    return oom ? err_nomem(e) : 0;
+    return oom ? err_nomem(e) : name_template(t, e);
 }
 
 static int check_create(struct api_call *c, struct template *t, struct err *e)
@@ -365,7 +372,8 @@ static int patch(struct api_call *c, struct template *t, json_t **ret_delta, str
     if (rc < 0)
         return rc;
     fill(t, *ret_delta);
-    return filled(t, *ret_delta, e);
+    rc = filled(t, *ret_delta, e);
+    return rc == 0 ? name_template(t, e) : rc;
 }
 
 int api_template_patch(struct api_call *c, struct err *e)

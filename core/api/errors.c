@@ -2,6 +2,7 @@
 #include "api/errors.h"
 
 #include "api/jw.h"
+#include "api/text.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -43,6 +44,7 @@ void error_from(struct http_response *rp, const struct err *e, bool show_5xx,
     else
         snprintf(text, sizeof text, "The request failed inside the service: see its log for %s.",
                  request_id);
+    text_drop_broken(text); /* long values are shown in part */
     memcpy(title, text, sizeof title);
     title[strcspn(title, ".")] = '\0';
     error_answer(rp, status, status < 500 ? "client" : "server", title, text);

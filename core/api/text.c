@@ -9,28 +9,45 @@
 #include <string.h>
 #include <sys/random.h>
 
+/* Bytes of the well-formed character at p, or 0. */
+static size_t character(const unsigned char *p)
+{
+    if (*p < 0x80)
+        return 1;
+    if (*p < 0xc2 || *p > 0xf4)
+        return 0;
+    size_t n = *p >= 0xf0 ? 4 : *p >= 0xe0 ? 3 : 2;
+    uint32_t c = *p & (0x7fu >> n), least = n == 4 ? 0x10000 : n == 3 ? 0x800 : 0x80;
+    for (size_t i = 1; i < n; i++) {
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+        c = c << 6 | (p[i] & 0x3fu);
+    }
+    return c < least || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : n;
+}
+
 bool text_utf8(const char *s)
 {
     const unsigned char *p = (const unsigned char *)s;
     while (*p) {
-        if (*p < 0x80) {
-            p++;
-            continue;
-        }
-        int more = *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : 1;
-        uint32_t c = *p & (0x3fu >> more), least = more == 3 ? 0x10000 : more == 2 ? 0x800 : 0x80;
-        if (*p < 0xc2 || *p > 0xf4)
+        size_t n = character(p);
+        if (n == 0)
             return false;
-        p++;
-        for (; more; more--, p++) {
-            if ((*p & 0xc0) != 0x80)
-                return false;
-            c = c << 6 | (*p & 0x3fu);
-        }
-        if (c < least || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
-            return false;
+        p += n;
     }
     return true;
+}
+
+void text_drop_broken(char *s)
+{
+    char *to = s;
+    while (*s) {
+        size_t n = character((const unsigned char *)s);
+        memmove(to, s, n);
+        to += n;
+        s += n ? n : 1;
+    }
+    *to = '\0';
 }
 
 static int by_text(const void *a, const void *b)

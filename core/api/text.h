@@ -6,6 +6,8 @@
 #include <stddef.h>
 
 bool text_utf8(const char *s); /* well formed: no overlong forms, no surrogates */
+/* Leaves out the bytes that are no part of a well-formed character: what a cut through one left. */
+void text_drop_broken(char *s);
 void text_sort(const char **v, size_t n);
 /* A fingerprint (128 bits, hex) of pieces of text; equal pieces, equal fingerprint. Not
  * cryptographic: it compares a client's requests with its own earlier ones. */
