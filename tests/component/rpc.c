@@ -87,9 +87,8 @@ static void notifications(void)
     rpc_client_notify(c, "note", NULL, false);
     int64_t until = clock_mono_ms() + 10000;
     for (int i = 0; i < 3; i++) /* all connections are up: each node has been asked */
-        while (node_count(&n[i], &n[i].calls) == 0 && clock_mono_ms() < until) {
-            _cleanup_json_ json_t *r = call(c, "hello", 5000);
-        }
+        while (node_count(&n[i], &n[i].calls) == 0 && clock_mono_ms() < until)
+            json_decref(call(c, "hello", 5000));
     rpc_client_notify(c, "note", NULL, true);
     for (int i = 0; i < 3; i++)
         CU_ASSERT(node_reached(&n[i], &n[i].notes, 1));
