@@ -1,0 +1,3 @@
+foreach(part IN ITEMS text requests rules)
+  magnum_add_test(api_${part} RING unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/api_${part}.c LINKS magnum_api)
+endforeach()
