@@ -1,6 +1,6 @@
-/* Who may do what: Magnum's rule names with their defaults, and the rules of our own additions. The
- * checks are the handful of shapes those defaults have; the table is the policy. A rule that is not
- * here is forbidden. Neighbours: auth_internal.h. */
+/* Who may do what: Magnum's rule names with their defaults. The checks are the handful of shapes
+ * those defaults have; the table is the policy. A rule that is not here is forbidden.
+ * Neighbours: auth_internal.h. */
 #include "auth/auth_internal.h"
 
 #include <string.h>
@@ -54,8 +54,6 @@ static const struct rule rules[] = {
     {"clustertemplate:update_all_projects", ADMIN},
     {"context_is_admin", ADMIN},
     {"credential:rotate", ONLY_MEMBER},
-    {"driver:get", READER},
-    {"driver:get_all", READER},
     {"federation:create", MEMBER},
     {"federation:delete", MEMBER},
     {"federation:detail", READER},
@@ -70,14 +68,6 @@ static const struct rule rules[] = {
     {"nodegroup:get_all_all_projects", ADMIN},
     {"nodegroup:get_one_all_projects", ADMIN},
     {"nodegroup:update", MEMBER},
-    {"operation:cancel", MEMBER},
-    {"operation:cancel_all_projects", ADMIN},
-    {"operation:get", READER},
-    {"operation:get_all", READER},
-    {"operation:get_all_all_projects", ADMIN},
-    {"operation:get_one_all_projects", ADMIN},
-    {"operation:retry", MEMBER},
-    {"operation:retry_all_projects", ADMIN},
     {"quota:create", ADMIN},
     {"quota:delete", ADMIN},
     {"quota:get", READER},
