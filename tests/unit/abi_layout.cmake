@@ -1,0 +1,3 @@
+add_test(NAME unit/abi_layout COMMAND python3 -B ${CMAKE_CURRENT_LIST_DIR}/abi_layout.py
+  ${CMAKE_C_COMPILER})
+set_tests_properties(unit/abi_layout PROPERTIES LABELS unit TIMEOUT 120)
