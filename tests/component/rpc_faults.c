@@ -6,8 +6,6 @@
 #include "config/config.h"
 #include "support/cunit_main.h"
 
-#include <signal.h>
-
 static void a_hanging_conductor_is_passed_over(void)
 {
     _cleanup_config_ struct config *cfg = config_new(rpc_keys);
@@ -91,7 +89,7 @@ static void a_frozen_conductor_is_passed_over(void)
         _cleanup_json_ json_t *r = call(c, "hello", 5000);
         seen |= strcmp(jsonx_str(r, "node"), "good") == 0 ? 1 : 2;
     }
-    kill(ch.pid, SIGSTOP);
+    child_freeze(&ch);
     for (int i = 0; i < 4; i++) {
         _cleanup_json_ json_t *r = call(c, "hello", 30000);
         CU_ASSERT_STRING_EQUAL(jsonx_str(r, "node"), "good");

@@ -61,7 +61,7 @@ static void only_known_keys_get_in(void)
     rpc_client_stop(&c);
     board_add_node(&bad, &n);
     c = client_new(cfg, &bad);
-    _cleanup_json_ json_t *r = call(c, "hello", 5000);
+    json_decref(call(c, "hello", 5000));
     CU_ASSERT_EQUAL(node_count(&n, &n.calls), 1);
     rpc_client_stop(&c);
 
@@ -224,7 +224,7 @@ static void garbage_is_ignored(void)
             throw_at(at, noise, sizeof noise);
         }
         struct rpc_client *c = client_new(cfg, &b);
-        _cleanup_json_ json_t *r = call(c, "hello", 10000);
+        json_decref(call(c, "hello", 10000));
         CU_ASSERT_EQUAL(node_count(&n, &n.calls), 1);
         rpc_client_stop(&c);
         node_stop(&n);

@@ -263,6 +263,12 @@ void child_start(struct child *ch, const char *keys_dir)
     fclose(f);
 }
 
+void child_freeze(const struct child *ch)
+{
+    kill(ch->pid, SIGSTOP);
+    (void)waitpid(ch->pid, NULL, WUNTRACED); /* a signal is not there when kill() returns */
+}
+
 void child_end(struct child *ch)
 {
     kill(ch->pid, SIGKILL);

@@ -74,6 +74,7 @@ void caller_start(struct caller *k, struct rpc_client *c, const char *method, in
 /* What a child does: answers until it is killed; "wait" never returns. */
 _Noreturn void serve(const char *keys_dir);
 void child_start(struct child *ch, const char *keys_dir);
+void child_freeze(const struct child *ch); /* returns when it stands still */
 void child_end(struct child *ch);
 
 #endif

@@ -27,6 +27,8 @@ GOOD = {
     "sdk/lib/json.h": '#include "magnum/host.h"\n#include <jansson.h>\n',
     "plugins/one/one.c": '#include "one.h"\n#include "lib/json.h"\n#include <magnum/host.h>\n',
     "plugins/one/one.h": "",
+    "plugins/one/tests/t.c": '#include "support/help.h"\n#include "../one.h"\n#include "t.h"\n',
+    "plugins/one/tests/t.h": "",
     "tests/support/help.h": "",
     "tests/unit/t.c": '#include "support/help.h"\n#include "db/conn_internal.h"\n#include <zmq.h>\n',
 }
@@ -53,6 +55,7 @@ BAD = [
     ("core/db/conn.c", "#include <magnum/host.h>", "core/db may not include sdk/include"),
     ("plugins/one/one.c", '#include "base/str.h"', "plugins may not include core/base"),
     ("plugins/one/one.c", '#include "host/frames.h"', "plugins may not include sdk/host"),
+    ("plugins/one/one.c", '#include "tests/t.h"', "nothing includes tests/"),
     ("plugins/two/two.c", '#include "../one/one.h"', "plugins may not include plugins"),
     ("sdk/lib/json.h", '#include "host/frames.h"', "sdk/lib may not include sdk/host"),
     ("sdk/include/magnum/host.h", "#include <stdio.h>", "freestanding"),
