@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/utsname.h>
 
 enum { STATE_FILE_MAX = 256 << 10 };
 
@@ -42,6 +43,34 @@ static void read_disk(struct swarm_call *c, const char *dir, json_t **ret)
         mag_log(c->self->host, MAG_LOG_WARNING, "%s; ignoring it", why.message);
 }
 
+/* machine-id survives restarts; a machine without one is known by its name. */
+static void this_machine(struct local_state *st)
+{
+    _mag_free_ char *id = NULL;
+    struct utsname u;
+    (void)snprintf(st->host, sizeof st->host, "%.63s", uname(&u) == 0 ? u.nodename : "?");
+    (void)snprintf(st->machine, sizeof st->machine, "name:%.63s", st->host);
+    if (mag_read_file("/etc/machine-id", 64, &id, NULL) == MAG_OK && strlen(id) >= 32)
+        (void)snprintf(st->machine, sizeof st->machine, "%.32s", id);
+}
+
+int32_t local_here(struct swarm_call *c)
+{
+    char dir[MAG_LOCAL_BASE_MAX];
+    struct local_state here = {0};
+    _mag_json_ json_t *blob = NULL;
+    int32_t rc = mag_local_find(c->self->state_dir, c->op->cluster_id, dir, c->err);
+    (void)mag_json_parse(c->op->state, "state", &blob, NULL);
+    const char *machine = mag_json_text(blob, "machine", "");
+    this_machine(&here);
+    if (rc != MAG_OK || dir[0] || !machine[0] || strcmp(machine, here.machine) == 0)
+        return rc;
+    return mag_fail(c->err, MAG_E_UNAVAILABLE, MAG_ERR_RETRYABLE | MAG_ERR_OPERATOR,
+                    "NodesElsewhere", "run a conductor on that machine",
+                    "The nodes of this cluster are on the machine %s, not on %s",
+                    mag_json_text(blob, "host", "?"), here.host);
+}
+
 int32_t local_load(struct swarm_call *c, const char *dir, struct local_state *ret)
 {
     _mag_json_ json_t *blob = NULL, *disk = NULL;
@@ -57,6 +86,7 @@ int32_t local_save(struct local_run *r)
 {
     char path[MAG_LOCAL_BASE_MAX + 16];
     r->st.rev++;
+    this_machine(&r->st);
     _mag_json_ json_t *doc = local_state_write(&r->st);
     _mag_free_ char *text = doc ? mag_json_dump(doc) : NULL;
     if (!text)
@@ -302,6 +332,8 @@ int32_t local_converge(struct swarm_call *c)
     struct local_run r = {.c = c, .cl = MAG_LOCAL_CLUSTER_INIT};
     const struct mag_local_machine *m = &c->self->machine;
     int32_t rc = swarm_machine(c->self, c->err);
+    if (rc == MAG_OK)
+        rc = local_here(c);
     if (rc == MAG_OK)
         rc = mag_local_open(c->self->state_dir, c->op->cluster_id, m->helper, m->ip, true, &r.cl,
                             c->err);

@@ -83,7 +83,9 @@ int32_t local_open_readonly(struct swarm_call *c, struct local_run *r)
 {
     *r = (struct local_run){.c = c, .cl = MAG_LOCAL_CLUSTER_INIT};
     (void)snprintf(r->cl.uuid, sizeof r->cl.uuid, "%.36s", c->op->cluster_id);
-    int32_t rc = mag_local_find(c->self->state_dir, c->op->cluster_id, r->cl.dir, c->err);
+    int32_t rc = local_here(c);
+    if (rc == MAG_OK)
+        rc = mag_local_find(c->self->state_dir, c->op->cluster_id, r->cl.dir, c->err);
     if (rc == MAG_OK)
         rc = local_load(c, r->cl.dir, &r->st);
     if (rc == MAG_OK)
@@ -98,24 +100,38 @@ static int32_t look_at_list(struct local_run *r)
     return rc == MAG_AGAIN ? MAG_OK : rc;
 }
 
+static void not_known(struct verdict *v, const char *why)
+{
+    v->unknown = true;
+    (void)json_object_set_new(v->reasons, "api", json_string(why));
+}
+
+static int32_t judge(struct local_run *r, struct verdict *v)
+{
+    int32_t rc = look_at_list(r);
+    if (rc != MAG_OK)
+        return rc;
+    if (r->st.n == 0) {
+        not_known(v, "no node of this cluster is known on this machine");
+        return MAG_OK;
+    }
+    judge_api(r, v);
+    for (size_t i = 0; i < r->st.n; i++)
+        if (!r->st.v[i].leaving)
+            judge_node(r, i, v);
+    return MAG_OK;
+}
+
 int32_t local_health(struct swarm_call *c)
 {
     struct local_run r;
     struct verdict v = {.reasons = json_object()};
     int32_t rc = local_open_readonly(c, &r);
     if (rc == MAG_OK)
-        rc = look_at_list(&r);
-    if (rc == MAG_OK && r.st.n == 0) {
-        v.unknown = true;
-        (void)json_object_set_new(v.reasons, "api",
-                                  json_string("no node of this cluster is known on this machine"));
-    } else if (rc == MAG_OK) {
-        judge_api(&r, &v);
-        for (size_t i = 0; i < r.st.n; i++)
-            if (!r.st.v[i].leaving)
-                judge_node(&r, i, &v);
-    }
-    if (rc == MAG_OK)
+        rc = judge(&r, &v);
+    else if (rc == MAG_E_UNAVAILABLE) /* on another machine, whose conductor can tell */
+        not_known(&v, c->err->message);
+    if (rc == MAG_OK || rc == MAG_E_UNAVAILABLE)
         rc = publish(c, &v);
     json_decref(v.reasons);
     local_run_done(&r);

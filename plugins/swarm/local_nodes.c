@@ -43,6 +43,8 @@ static int32_t make_network(struct local_run *r, const size_t *which, size_t n)
         index[k++] = node->index;
         if (r->seen[which[i]].run == MAG_NODE_ABSENT || !mag_net_exists(&r->cl, node->index))
             rc = declare_node(r, node);
+        else /* a life of it that is not on record must not meet the new one */
+            rc = mag_net_kill_all(&r->cl, node->index, 2000, c->err);
     }
     /* The ends of all links went with a lost fabric: those of running nodes too. */
     for (size_t i = 0; i < r->st.n && fabric_lost; i++)

@@ -61,12 +61,22 @@ static int32_t find_all(struct swarm_call *c, const struct mag_local_cluster *cl
     return MAG_OK;
 }
 
+/* What can't be removed is reported and, when the delete is forced, left behind. */
+static int32_t tolerate(struct swarm_call *c, int32_t rc)
+{
+    if (rc >= 0 || !(c->op->flags & MAG_OPF_FORCE))
+        return rc;
+    mag_log(c->self->host, MAG_LOG_WARNING, "%s; going on, since the delete is forced",
+            c->err->message);
+    return MAG_OK;
+}
+
 static int32_t power_off(struct swarm_call *c, struct mag_local_cluster *cl, const unsigned *index,
                          size_t n, int64_t grace_ms)
 {
-    int32_t rc = mag_nodes_stop(cl, index, n, grace_ms, c->err);
+    int32_t rc = tolerate(c, mag_nodes_stop(cl, index, n, grace_ms, c->err));
     for (size_t i = 0; i < n && rc == MAG_OK; i++)
-        rc = mag_node_remove(cl, index[i], c->err);
+        rc = tolerate(c, mag_node_remove(cl, index[i], c->err));
     return rc;
 }
 
@@ -94,7 +104,9 @@ static int32_t purge_rest(struct swarm_call *c, struct mag_local_cluster *cl)
     mag_local_cgroup(cl, 0, cgroup);
     if (rc == MAG_OK)
         rc = mag_cgroup_remove(cgroup, c->err);
-    return rc == MAG_OK ? mag_local_destroy(cl, c->err) : rc;
+    if (rc == MAG_OK)
+        rc = mag_local_destroy(cl, c->err);
+    return tolerate(c, rc);
 }
 
 /* Only what the ledger still has, so that each attempt, however short, has less to do. */
@@ -139,16 +151,19 @@ int32_t local_remove(struct swarm_call *c)
 {
     struct mag_local_cluster cl = MAG_LOCAL_CLUSTER_INIT;
     char ip[128] = "";
+    bool force = c->op->flags & MAG_OPF_FORCE;
     (void)mag_find_program(c->self->path, "ip", ip, sizeof ip); /* only makes it tidier */
-    int32_t rc = mag_local_open(c->self->state_dir, c->op->cluster_id, "", ip, false, &cl, c->err);
+    int32_t rc = local_here(c);
+    if (rc == MAG_OK || force)
+        rc = mag_local_open(c->self->state_dir, c->op->cluster_id, "", ip, false, &cl, c->err);
     if (rc == MAG_OK)
         rc = remove_all(c, &cl);
     mag_local_close(&cl);
     if (rc == MAG_AGAIN)
         return swarm_again(c, 50, 50, "Nodes are being powered off");
-    if (rc == MAG_OK)
-        c->out->percent = 100;
-    else if (c->err)
+    if (rc < 0 && rc != MAG_E_PRECONDITION)
         c->err->flags |= MAG_ERR_MAY_LEAK;
+    else
+        c->out->percent = 100;
     return rc;
 }

@@ -32,6 +32,9 @@ struct local_run {
 };
 
 void local_run_done(struct local_run *r);
+/* MAG_E_UNAVAILABLE when the cluster's nodes are on another machine: its conductor has to work on
+ * it, and nothing of it may be made here a second time. */
+int32_t local_here(struct swarm_call *c);
 /* Loads the newer of the two stored states. */
 int32_t local_load(struct swarm_call *c, const char *dir, struct local_state *ret);
 /* Stores the state in both places; MAG_E_PRECONDITION when fenced. */

@@ -35,6 +35,8 @@ int32_t local_state_read(const json_t *doc, struct local_state *ret, mag_error *
                              .swarm_made = mag_json_bool(doc, "swarm", false)};
     size_t i;
     json_t *j;
+    (void)snprintf(st.machine, sizeof st.machine, "%s", mag_json_text(doc, "machine", ""));
+    (void)snprintf(st.host, sizeof st.host, "%s", mag_json_text(doc, "host", ""));
     json_array_foreach(mag_json_at(doc, "nodes"), i, j)
     {
         int64_t index = mag_json_int(j, "i", 0);
@@ -74,8 +76,9 @@ json_t *local_state_write(const struct local_state *st)
         if (json_array_append_new(nodes, j) < 0)
             return NULL;
     }
-    return json_pack("{s:i, s:I, s:i, s:b, s:O}", "v", 1, "rev", (json_int_t)st->rev, "last",
-                     (int)st->last_index, "swarm", st->swarm_made, "nodes", nodes);
+    return json_pack("{s:i, s:I, s:s, s:s, s:i, s:b, s:O}", "v", 1, "rev", (json_int_t)st->rev,
+                     "machine", st->machine, "host", st->host, "last", (int)st->last_index, "swarm",
+                     st->swarm_made, "nodes", nodes);
 }
 
 struct local_node *local_state_find(const struct local_state *st, unsigned index)

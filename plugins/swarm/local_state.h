@@ -19,6 +19,8 @@ struct local_node {
 };
 struct local_state {
     int64_t rev;
+    char machine[72];     /* the machine that has the nodes: an id that outlives its restarts */
+    char host[64];        /* and its name, for people */
     unsigned last_index;  /* last one given out; the next search starts behind it */
     bool swarm_made;      /* a swarm was initialised: never again */
     struct local_node *v; /* in the order they were allocated: the last is the newest */
