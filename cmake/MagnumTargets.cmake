@@ -2,6 +2,9 @@
 # magnum_add_program(name SOURCES ... LINKS ...): one executable in build/<preset>/bin, installed.
 # magnum_add_test(name RING ring SOURCES ... LINKS ... [TIMEOUT s] [ARGS ...]): one CUnit executable,
 #   registered in CTest as <ring>/<name> with label <ring>.
+# What a user runs, without the tests: every installed program and plugin.
+add_custom_target(programs)
+
 function(magnum_add_module name)
   cmake_parse_arguments(A "" "" "SOURCES;LINKS" ${ARGN})
   add_library(${name} STATIC ${A_SOURCES})
@@ -23,6 +26,7 @@ function(magnum_add_program name)
       set(A_DESTINATION ${CMAKE_INSTALL_BINDIR})
     endif()
     install(TARGETS ${name} RUNTIME DESTINATION ${A_DESTINATION})
+    add_dependencies(programs ${name})
   endif()
 endfunction()
 
