@@ -35,7 +35,8 @@ typedef int (*rpc_handler)(void *ctx, const char *method, const json_t *params,
 struct rpc_server;
 int rpc_server_start(const struct config *cfg, rpc_handler handler, void *ctx,
                      struct rpc_server **ret, struct err *e) MUST_CHECK;
-/* What to publish in magnum_service; valid until stop. public_key is "" without CURVE. */
+/* What to publish in magnum_service (rpc.advertise, or what was bound); valid until stop.
+ * public_key is "" without CURVE. */
 const char *rpc_server_endpoint(const struct rpc_server *s);
 const char *rpc_server_public_key(const struct rpc_server *s);
 /* Turns new calls away (their callers ask another conductor), answers what is in work (up to

@@ -370,6 +370,25 @@ static int secure(struct rpc_server *s, struct err *e)
     return rpc_socket_set(s->router, ZMQ_CURVE_SERVER, 1, e);
 }
 
+/* What clients are told: rpc.advertise (its port may be "*": the bound one), else what is bound,
+ * which must then be an address that can be connected to. */
+static int advertise(struct rpc_server *s, const char *bound, struct err *e)
+{
+    const char *wanted = s->cfg->rpc_advertise, *port = strrchr(bound, ':');
+    if (str_blank(wanted)) {
+        if (str_starts(bound, "tcp://0.0.0.0:") || str_starts(bound, "tcp://[::]:"))
+            return err_set(e, ERR_CONFIG,
+                           "rpc.bind is every address: set rpc.advertise to the one that the API "
+                           "connects to, such as tcp://192.0.2.7:*");
+        s->endpoint = strdup(bound);
+    } else if (str_starts(wanted, "tcp://") && str_ends(wanted, ":*")) {
+        s->endpoint = str_fmt("%.*s%s", (int)strlen(wanted) - 2, wanted, port);
+    } else {
+        s->endpoint = strdup(wanted);
+    }
+    return s->endpoint ? 0 : err_nomem(e);
+}
+
 static int bind_socket(struct rpc_server *s, struct err *e)
 {
     const char *wanted = s->cfg->rpc_bind;
@@ -384,9 +403,7 @@ static int bind_socket(struct rpc_server *s, struct err *e)
     /* A socket file for this user and group, whatever the umask. */
     if (str_starts(bound, "ipc://") && chmod(bound + 6, 0660) < 0)
         return err_errno(e, errno, "cannot set the mode of %s", bound + 6);
-    const char *advertise = s->cfg->rpc_advertise;
-    s->endpoint = strdup(str_blank(advertise) ? bound : advertise);
-    return s->endpoint ? 0 : err_nomem(e);
+    return advertise(s, bound, e);
 }
 
 static int open_socket(struct rpc_server *s, struct err *e)

@@ -103,6 +103,8 @@ static void unsafe_endpoints_are_refused(void)
     refuse_start("", "tcp://127.0.0.1.evil.example:5000", "", "magnum-keygen");
     refuse_start("", "tcp://localhost:5000", "", "magnum-keygen");
     refuse_start("", "tcp://127.0.0.1:*", "tcp://10.0.0.1:5", "magnum-keygen");
+    refuse_start(rpc_keys, "tcp://*:*", "", "set rpc.advertise");
+    refuse_start(rpc_keys, "tcp://[::]:*", "", "set rpc.advertise");
     refuse_start("", "udp://127.0.0.1:5", "", "must be tcp://address:port or ipc://path");
     refuse_start("", "inproc://x", "", "must be tcp://");
     refuse_start("", "127.0.0.1:5", "", "must be tcp://");
@@ -114,6 +116,36 @@ static void unsafe_endpoints_are_refused(void)
     refuse_start("", "tcp://127.0.0.1:99999", "", "must be tcp://");
     refuse_start("", "tcp://127.0.0.1:1x", "", "must be tcp://");
     refuse_start("/nonexistent", "tcp://127.0.0.1:*", "", "magnum-keygen --dir /nonexistent");
+}
+
+static void what_is_advertised(void)
+{
+    static const char *const cases[][3] = {
+        {"tcp://*:*", "tcp://127.0.0.1:*", "tcp://127.0.0.1:"},
+        {"tcp://127.0.0.1:*", "tcp://conductor.example:*", "tcp://conductor.example:"},
+        {"tcp://127.0.0.1:*", "tcp://192.0.2.7:99", "tcp://192.0.2.7:99"},
+        {"tcp://127.0.0.1:*", "", "tcp://127.0.0.1:"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        _cleanup_config_ struct config *cfg = config_new(rpc_keys);
+        struct err e = ERR_INIT;
+        ASSERT_OK(config_set(cfg, "rpc.bind", cases[i][0], &e), &e);
+        ASSERT_OK(config_set(cfg, "rpc.advertise", cases[i][1], &e), &e);
+        struct node n;
+        struct board b;
+        node_start(&n, "one", cfg);
+        const char *told = rpc_server_endpoint(n.server);
+        CU_ASSERT_EQUAL(strncmp(told, cases[i][2], strlen(cases[i][2])), 0);
+        CU_ASSERT_PTR_NULL(strchr(told, '*'));
+        board_init(&b);
+        board_add_node(&b, &n);
+        if (i == 0) { /* it is a real endpoint */
+            struct rpc_client *c = client_new(cfg, &b);
+            json_decref(call(c, "hello", 5000));
+            rpc_client_stop(&c);
+        }
+        node_stop(&n);
+    }
 }
 
 static void other_transports(void)
@@ -365,6 +397,6 @@ static void nonsense_answers(void)
 }
 
 TEST_MAIN("component/rpc_keys", rpc_setup, rpc_teardown, TEST(only_known_keys_get_in),
-          TEST(unsafe_endpoints_are_refused), TEST(other_transports), TEST(key_files),
-          TEST(garbage_is_ignored), TEST(malformed_messages_are_answered_or_dropped),
-          TEST(nonsense_answers))
+          TEST(unsafe_endpoints_are_refused), TEST(what_is_advertised), TEST(other_transports),
+          TEST(key_files), TEST(garbage_is_ignored),
+          TEST(malformed_messages_are_answered_or_dropped), TEST(nonsense_answers))
