@@ -15,7 +15,7 @@ struct sql_stmt {
     const char *name, *sql;
 };
 
-enum { SQL_PARAMS_MAX = 72, CONN_STMTS = 256 };
+enum { SQL_PARAMS_MAX = 72, CONN_STMTS = 512 };
 
 /* Parameters $1... in order of appending (sql.c); done frees what they own. */
 struct sql_params {

@@ -4,10 +4,12 @@
  *
  * The cluster row is locked first, so requests for one cluster are accepted one after another; its
  * status is checked against model/status.h inside the transaction and the answer is Magnum's text.
- * A new operation supersedes the cluster's unfinished ones: they get superseded_by and
- * cancel_requested; those not under a live lease end CANCELLED at once, a leased one ends when its
- * runner notices; the new one is not leased before that (db_op_lease). cluster.generation grows by
- * one and is the operation's generation.
+ * A delete supersedes all unfinished operations of the cluster, an update or scale the unfinished
+ * updates and scales: they get superseded_by and cancel_requested; those not under a live lease end
+ * CANCELLED at once, a leased one ends when its runner notices. Anything else queues behind what is
+ * unfinished, so that no accepted request is lost; its spec is rebuilt when its elder ends. Either
+ * way the new one is not leased before the older ones have ended (db_op_lease). cluster.generation
+ * grows by one and is the operation's generation.
  * Neighbours: api calls it; conductor picks the operation up. */
 #ifndef MAGNUM_DB_DB_ACCEPT_H
 #define MAGNUM_DB_DB_ACCEPT_H
@@ -51,7 +53,9 @@ struct db_change {
     }
 
 /* Accepts update, scale, delete, upgrade, rotate_*, nodegroup_* for a cluster (op->kind). Fills the
- * operation's id if empty, generation, spec, prior, times. ERR_UNSUPPORTED with Magnum's text
+ * operation's id if empty, nodegroup_id (the touched group), project_id (the cluster's),
+ * generation, spec, prior, times. In the spec of a nodegroup_delete the group is gone already. A
+ * replayed key gives the first operation back in *op. ERR_UNSUPPORTED with Magnum's text
  * (`Updating a cluster when status is "<S>" is not supported.` and its kin) when the status forbids
  * it: nothing is changed then. A delete while a delete is in progress gives the running operation
  * back in *op (no second one). Delete is accepted in every status. */

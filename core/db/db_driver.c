@@ -94,6 +94,19 @@ int db_driver_enable(struct db *db, const char *id, bool enabled, const char *sh
     return sql_write(db, &enable, &p, NULL, e);
 }
 
+int db_driver_enablement_list(struct db *db, json_t **ret, struct err *e)
+{
+    static const struct sql_stmt list = {
+        "driver_enablement_list",
+        "SELECT coalesce(json_agg(json_build_object('id', id, 'enabled', enabled, 'sha256', sha256,"
+        " 'by', changed_by, 'at', to_char(changed_at AT TIME ZONE 'UTC',"
+        " 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"')) ORDER BY id), '[]'::json)"
+        " FROM driver_enablement"};
+    _cleanup_result_ PGresult *r = NULL;
+    int rc = sql_read(db, &list, NULL, &r, e);
+    return rc ? rc : row_json(r, 0, 0, ret, e);
+}
+
 int db_driver_quarantine(struct db *db, const char *id, const char *sha256, const char *reason,
                          struct err *e)
 {

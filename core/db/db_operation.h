@@ -1,7 +1,8 @@
 /* The operation queue as the conductors work it: lease, checkpoint, store, finish. Every write is
  * guarded: it names the lease (owner and fence) and happens only while that lease is alive by the
- * database's clock and the operation's generation is still the cluster's; else ERR_FENCED and
- * nothing is changed. Neighbours: conductor/runner; reads serve the API. */
+ * database's clock and the operation has not been superseded; else ERR_FENCED and nothing is
+ * changed. A superseded one may still write to the ledger and be finished. Neighbours:
+ * conductor/runner; reads serve the API. */
 #ifndef MAGNUM_DB_DB_OPERATION_H
 #define MAGNUM_DB_DB_OPERATION_H
 
@@ -20,8 +21,9 @@ int db_operation_events(struct db *db, const char *operation_id, int64_t after, 
 
 /* Leases up to `max` due operations for `owner` (a conductor's instance id): status PENDING,
  * RUNNING or BLOCKED, due_at reached, not leased (or lease expired), not superseded, and no older
- * operation of the same cluster under a live lease. fence grows by one each time. `drivers`: only
- * operations whose driver_id is in the list, or empty/NULL driver_id. FOR UPDATE SKIP LOCKED.
+ * operation of the same cluster that has not ended. fence grows by one each time. `drivers`: only
+ * operations whose driver_id is in the list, or empty/NULL driver_id; NULL = any. FOR UPDATE SKIP
+ * LOCKED. The rows come with spec, prior and state.
  * Also ends superseded operations whose lease has expired (CANCELLED, with an event).
  * *ret_next_due_ms (may be NULL): milliseconds until the next known due time, -1 = none. */
 int db_op_lease(struct db *db, const char *owner, size_t max, int64_t lease_ms,
@@ -67,14 +69,17 @@ int db_op_store(struct db *db, const struct op_guard *g, const struct op_store *
                 struct err *e) MUST_CHECK;
 
 /* The end, in one transaction: operation, cluster and nodegroup status (conditional on
- * model/status.def), outputs, events, lease. With remove_cluster: nodegroups, ledger, certificates
- * (x509keypair rows of the cluster) and the cluster row go away; the operation and its events stay.
+ * model/status.def), outputs, events, lease. Each group in progress ends what it was in
+ * (CREATE_IN_PROGRESS becomes CREATE_COMPLETE or CREATE_FAILED, whatever the prefix given), those
+ * of operations still queued excepted; while one is queued the cluster stays in progress. A
+ * superseded operation ends CANCELLED and changes nothing else. With remove_cluster: nodegroups,
+ * ledger, certificates (x509keypair rows of the cluster) and the cluster row go away; the operation
+ * and its events stay.
  */
 struct op_finish {
     const char *status;           /* SUCCEEDED, FAILED, CANCELLED */
     const char *cluster_status;   /* NULL = unchanged */
-    const char *nodegroup_status; /* of the touched groups: spec.params.nodegroup, or all; NULL =
-                                     unchanged */
+    const char *nodegroup_status; /* of the groups in progress; NULL = unchanged */
     const char *status_reason;    /* of cluster and groups; NULL clears */
     const char *code, *reason, *remedy, *actor;
     bool remove_cluster;

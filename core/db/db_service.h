@@ -25,6 +25,9 @@ int db_driver_list(struct db *db, int64_t max_age_ms, struct driver_row_list *re
 /* sha256 NULL = whatever file is there. by: who. */
 int db_driver_enable(struct db *db, const char *id, bool enabled, const char *sha256,
                      const char *by, struct err *e) MUST_CHECK;
+/* What operators decided, also for drivers that no conductor published:
+ * [{id, enabled, sha256 or null, by, at}]. */
+int db_driver_enablement_list(struct db *db, json_t **ret, struct err *e) MUST_CHECK;
 /* Quarantine rows: keyed by sha256. */
 int db_driver_quarantine(struct db *db, const char *id, const char *sha256, const char *reason,
                          struct err *e) MUST_CHECK;

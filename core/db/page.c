@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <string.h>
 
-enum { INTERNED_MAX = 64 };
+enum { INTERNED_MAX = 96 };
 
 void page_query_done(struct page_query *q)
 {
@@ -163,8 +163,9 @@ int page_run(struct db *db, const struct page_source *src, const struct db_page 
                 q->params.n, src->alias, str_text(&q->order));
     if (!sql || q->where.oom || q->order.oom)
         return err_nomem(e);
-    /* other sort keys are rare: not worth a plan kept in every connection */
-    const struct sql_stmt *kept = strcmp(sort_key(p), "id") == 0 ? intern(sql) : NULL;
+    /* the orders of default lists; others are rare and not worth a plan kept in every connection */
+    bool usual = strcmp(sort_key(p), "id") == 0 || strcmp(sort_key(p), "created_at") == 0;
+    const struct sql_stmt *kept = usual ? intern(sql) : NULL;
     struct sql_stmt once = {NULL, sql};
     return sql_read(db, kept ? kept : &once, &q->params, ret, e);
 }

@@ -1,6 +1,7 @@
 # PostgreSQL for real: each test starts its own.
-foreach(part IN ITEMS base accept queue tables faults)
+foreach(part IN ITEMS base accept queue tables faults manage)
   magnum_add_test(db_${part} RING component TIMEOUT 300
     SOURCES ${CMAKE_CURRENT_LIST_DIR}/db_${part}.c ${CMAKE_CURRENT_LIST_DIR}/db_fixture.c
     LINKS magnum_db test_pg)
 endforeach()
+add_dependencies(test_component_db_manage magnum-db-manage)
