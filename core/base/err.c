@@ -60,8 +60,10 @@ int err_wrap(struct err *e, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vsnprintf(e->msg, sizeof e->msg, fmt, ap);
     va_end(ap);
-    if (n >= 0 && (size_t)n < sizeof e->msg)
-        snprintf(e->msg + n, sizeof e->msg - (size_t)n, ": %s", old);
+    size_t used = n < 0 ? 0 : (size_t)n;
+    if (used + 2 < sizeof e->msg) /* the precision says what is meant: cut where it ends */
+        snprintf(e->msg + used, sizeof e->msg - used, ": %.*s", (int)(sizeof e->msg - used - 3),
+                 old);
     tidy(e->msg, sizeof e->msg);
     return e->code;
 }
