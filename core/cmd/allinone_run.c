@@ -30,7 +30,7 @@ enum {
     READY_TIMEOUT_MS = 30000,
     PORT_WAIT_MS = 2000, /* a killed API of an earlier start may still hold the port */
     BACKOFF_FIRST_MS = 100,
-    BACKOFF_MOST_MS = 10000,
+    BACKOFF_MOST_MS = 2000,
     HEALTHY_AFTER_MS = 1000, /* then its end counts as the first one again */
     STOP_EXTRA_MS = 5000,    /* on top of the children's own limits */
     PG_STOP_MS = 30000,

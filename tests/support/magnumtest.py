@@ -323,13 +323,8 @@ def remove_state(state):
 # ---- what is left behind ----
 
 def cgroup_dirs():
-    found = []
-    for top in pathlib.Path("/sys/fs/cgroup").glob("*/magnum"):
-        found += [str(p) for p in top.rglob("*") if p.is_dir()]
-    top = pathlib.Path("/sys/fs/cgroup/magnum")
-    if top.is_dir():
-        found += [str(p) for p in top.rglob("*") if p.is_dir()]
-    return found
+    tops = [*pathlib.Path("/sys/fs/cgroup").glob("*/magnum"), "/sys/fs/cgroup/magnum"]
+    return [d for top in tops for d, _, _ in os.walk(top)]  # os.walk bears with what just went
 
 
 def left_behind(marks):

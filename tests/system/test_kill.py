@@ -4,10 +4,12 @@ operation has ended, and nodes, namespaces and rows are counted exactly.
 MAGNUM_KILL_SEED chooses the points (printed), MAGNUM_KILL_POINTS how many per process (20).
 Clusters go through their life in threads of their own while the main thread kills.
 """
+import contextlib
 import http.client
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
 import traceback
@@ -110,17 +112,24 @@ class Life(threading.Thread):
 
     def nothing_left(self):
         check_equal(mt.left_behind([self.uuid]), [], f"left of {self.name}")
-        rows = stubborn_rows(self.stack, self.uuid)
+        rows = stubborn_rows(lambda: mt.rows_left(self.stack, self.uuid))
         check_equal(rows, {}, f"rows of {self.name}")
 
 
-def stubborn_rows(stack, uuid):
+def stubborn_rows(query):
+    """Result of something that asks the database, which may just be starting again."""
     def attempt():
-        try:
-            return [mt.rows_left(stack, uuid)]
-        except Exception:  # psql failed: the database is just being started again
-            return None
+        with contextlib.suppress(subprocess.CalledProcessError):
+            return [query()]
     return wait_for("the database", attempt, 60)[0]
+
+
+def show_operations(stack):
+    for row in stubborn_rows(lambda: stack.sql(
+            "SELECT cluster_name, kind, status, stage, attempt, host_failures, reason, lease_owner, "
+            "lease_fence, lease_until, due_at, now() FROM operation "
+            "WHERE finished_at IS NULL OR status <> 'SUCCEEDED'")):
+        print("  ", *row, flush=True)
 
 
 def victim(stack, program):
@@ -148,22 +157,27 @@ def kill_at_random_points(program, real):
                 lives[-1].start()
             if kills < POINTS:
                 # not a wait for a condition: the random point itself
-                time.sleep(chance.uniform(0.05, 1.5 if real else 0.4))
-                pid = wait_for(f"{program} to be there", lambda: victim(stack, program), 60)
-                os.kill(pid, signal.SIGKILL)
-                kills += 1
-                wait_for(f"{program} to be gone", lambda p=pid: not mt.alive(p), 10)
+                time.sleep(chance.uniform(0.02, 1.5))
+                pid = victim(stack, program)
+                if pid:
+                    os.kill(pid, signal.SIGKILL)
+                    kills += 1
+                    wait_for(f"{program} to be gone", lambda p=pid: not mt.alive(p), 10)
             for life in [x for x in lives if kills >= POINTS or not x.is_alive()]:
                 life.join(300 * mt.SLOW)
                 check(not life.is_alive(), f"{life.name} does not end")
                 lives.remove(life)
                 ended.append(life)
                 if life.error:
+                    show_operations(stack)
                     raise RuntimeError(life.error)
+            check(number < 100 * POINTS, f"{program} is never there to be killed")
         print(f"  {kills} kills, {len(ended)} clusters lived to the end", flush=True)
-        unfinished = stack.sql("SELECT id, kind, status FROM operation WHERE finished_at IS NULL")
+        unfinished = stubborn_rows(lambda: stack.sql(
+            "SELECT id, kind, status FROM operation WHERE finished_at IS NULL"))
         check_equal(unfinished, [], "operations that did not end")
-        check_equal(stack.client.clusters(), [], "clusters")
+        answer = stubborn(lambda: stack.client("GET", "/v1/clusters"), "the list of clusters")
+        check_equal(answer.json()["clusters"], [], "clusters")
         check_equal(mt.swarm_dirs(stack), [], "directories of nodes")
         check_equal(stack.stop(), 0, "exit status")
 
