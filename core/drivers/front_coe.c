@@ -135,15 +135,18 @@ int front_coe_call(struct driver_pool *p, const struct coe_call *c, struct coe_r
     return rc;
 }
 
+/* "<what is missing>. <what to do>" */
 static void explain(const struct coe_result *r, bool *ready, char reason[512])
 {
     *ready = r->rc == MAG_OK;
     reason[0] = '\0';
     if (r->rc == MAG_AGAIN)
         snprintf(reason, 512, "still starting");
-    else if (r->rc < 0)
-        snprintf(reason, 512, "%s%s%.50s", r->err_message[0] ? r->err_message : r->reason,
-                 r->remedy[0] ? " " : "", r->remedy);
+    if (r->rc >= 0)
+        return;
+    const char *what = r->err_message[0] ? r->err_message : r->reason;
+    const char *joint = !r->remedy[0] ? "" : str_ends(what, ".") ? " " : ". ";
+    snprintf(reason, 512, "%.250s%s%s", what, joint, r->remedy);
 }
 
 int front_coe_probe(struct driver_pool *p, const char *driver_id, bool *ready, char reason[512],

@@ -175,8 +175,9 @@ static void handle_retired(struct driver_pool *p)
         ended = c->next;
         char why[DEATH_WHY];
         const char *id = c->driver->plugin->id;
+        bool refused = !c->verbs; /* then it said why in its hello */
         child_bury(&c, why);
-        if (*why)
+        if (*why && !refused)
             log_warn("driver.retired", "%s: a host that was asked to end %s", id, why);
     }
 }

@@ -255,3 +255,22 @@ int manifest_parse(const char *text, size_t len, struct plugin *ret, struct err 
     *ret = p;
     return 0;
 }
+
+int manifest_unknown(const json_t *manifest, struct strv *ret, struct err *e)
+{
+    static const char *const known[] = {
+        "manifest", "id",   "kind",         "name",       "version",    "vendor",
+        "library",  "abi",  "provides",     "interfaces", "operations", "maturity",
+        "network",  "exec", "unix_sockets", "limits",     "labels"};
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)manifest, key, v)
+    {
+        bool found = false;
+        for (size_t i = 0; i < ARRAY_LEN(known); i++)
+            found = found || strcmp(known[i], key) == 0;
+        if (!found && strv_add(ret, key) != 0)
+            return err_nomem(e);
+    }
+    return 0;
+}

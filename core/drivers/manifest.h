@@ -35,5 +35,8 @@ const struct plugin *plugin_find(const struct plugin_list *l, const char *id); /
 /* Parses one manifest text (for tests and the fuzzer). */
 int manifest_parse(const char *text, size_t len, struct plugin *ret, struct err *e) MUST_CHECK;
 void plugin_done(struct plugin *p);
+/* Members of a manifest that this version does not know: of a later one, or misspelt. Adds to *ret.
+ */
+int manifest_unknown(const json_t *manifest, struct strv *ret, struct err *e) MUST_CHECK;
 
 #endif

@@ -54,3 +54,7 @@ foreach(part IN ITEMS load calls services faults)
     SOURCES ${CMAKE_CURRENT_LIST_DIR}/driver_${part}.c LINKS test_drivers)
   add_dependencies(test_component_driver_${part} magnum-driver-host simulator hello ${fixtures})
 endforeach()
+
+magnum_add_test(driver_manage RING component TIMEOUT 120
+  SOURCES ${CMAKE_CURRENT_LIST_DIR}/driver_manage.c LINKS magnum_base test_pg)
+add_dependencies(test_component_driver_manage magnum-driver-manage magnum-db-manage ${fixtures})

@@ -202,7 +202,7 @@ static void test_probe(void)
 
     static const struct {
         const char *config, *want;
-    } cases[] = {{"again", "still starting"}, {"broken", "no daemon here Install it."}};
+    } cases[] = {{"again", "still starting"}, {"broken", "no daemon here. Install it."}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         test_pool_prepare(&t);
         test_pool_set(&t, "driver_config." PLAIN_ID ".probe", cases[i].config);

@@ -1,0 +1,123 @@
+/* `verify`: the loader's steps on one plugin, each with its own line, in a child as a conductor
+ * would run it. See driver_manage.h. */
+#include "cmd/driver_manage.h"
+
+#include "base/io.h"
+#include "drivers/front_coe.h"
+#include "host/elf_exports.h"
+
+#include <string.h>
+
+enum { LIBRARY_MAX = 256 << 20 };
+
+static int add(json_t *rows, const char *check, bool ok, const char *detail, struct err *e)
+{
+    json_t *row = json_pack("{s:s,s:s,s:s}", "check", check, "result", ok ? "ok" : "FAILED",
+                            "detail", detail);
+    return json_array_append_new(rows, row) < 0 ? err_nomem(e) : 0;
+}
+
+static int note_export(void *ctx, const char *name)
+{
+    struct str *s = ctx;
+    if (s->len < 200)
+        str_printf(s, "%s%s", s->len ? ", " : "", name);
+    return 0;
+}
+
+/* Exactly the entry function is exported: statically linked libraries stay hidden. */
+static int check_exports(const struct plugin *p, json_t *rows, bool *ok, struct err *e)
+{
+    _cleanup_free_ char *data = NULL;
+    _cleanup_str_ struct str names = STR_INIT;
+    char why[ELF_WHY] = "";
+    size_t len;
+    int rc = io_read_file(p->library_path, LIBRARY_MAX, &data, &len, e);
+    if (rc != 0)
+        return rc;
+    long n = elf_exports(data, len, note_export, &names, why);
+    *ok = n == 1 && str_eq(names.s, "mag_plugin_entry");
+    _cleanup_free_ char *detail =
+        n < 0 ? str_dup(why)
+              : str_fmt(*ok ? "%s" : "%s; wanted is mag_plugin_entry alone", str_text(&names));
+    return detail ? add(rows, "exports", *ok, detail, e) : err_nomem(e);
+}
+
+static int check_run(const struct config *cfg, const struct plugin_list *plugins,
+                     const struct plugin *p, json_t *rows, bool *ok, struct err *e)
+{
+    struct driver_pool *pool = NULL;
+    char why[512] = "";
+    struct err load = ERR_INIT;
+    bool ready = false;
+    int rc = driver_pool_new(cfg, plugins, &pool, e);
+    if (rc != 0)
+        return rc;
+    int loaded = front_coe_probe(pool, p->id, &ready, why, &load);
+    driver_pool_free(&pool);
+    rc = add(rows, "load", loaded == 0,
+             loaded == 0 ? "handshake, id, interfaces, operations" : load.msg, e);
+    if (rc == 0 && loaded == 0)
+        rc = add(rows, "probe", ready, ready ? "it can work on this machine" : why, e);
+    *ok = loaded == 0 && ready;
+    return rc;
+}
+
+/* What is not wrong, but worth a look. */
+static int add_notes(const struct plugin *p, json_t *rows, struct err *e)
+{
+    _cleanup_strv_ struct strv unknown = STRV_INIT;
+    int rc = manifest_unknown(p->manifest, &unknown, e);
+    for (size_t i = 0; rc == 0 && i < unknown.n; i++) {
+        _cleanup_free_ char *text = str_fmt("member '%s' of the manifest is not known to this "
+                                            "version",
+                                            unknown.v[i]);
+        json_t *row =
+            json_pack("{s:s,s:s,s:s?}", "check", "manifest", "result", "note", "detail", text);
+        rc = json_array_append_new(rows, row) < 0 ? err_nomem(e) : 0;
+    }
+    return rc;
+}
+
+static int verify(const struct config *cfg, const struct plugin_list *plugins,
+                  const struct plugin *p, json_t *rows, bool *ok, struct err *e)
+{
+    bool exports = false, runs = false;
+    *ok = p->problem == NULL;
+    int rc = add(rows, "files and manifest", *ok, *ok ? p->manifest_path : p->problem, e);
+    if (rc != 0 || !*ok)
+        return rc;
+    rc = add_notes(p, rows, e);
+    if (rc == 0)
+        rc = add(rows, "sha256", true, p->sha256, e);
+    if (rc == 0)
+        rc = check_exports(p, rows, &exports, e);
+    if (rc == 0)
+        rc = check_run(cfg, plugins, p, rows, &runs, e);
+    *ok = exports && runs;
+    return rc;
+}
+
+int driver_verify(struct config *cfg, const char *id, json_t **ret_rows, bool *ok, struct err *e)
+{
+    struct plugin_list plugins = {0};
+    /* Whether it is wanted is another question than whether it works. */
+    strv_free(&cfg->drivers_disabled);
+    if (strv_add(&cfg->drivers_enabled_beta, id) != 0)
+        return err_nomem(e);
+    int rc = plugins_scan(cfg, &plugins, e);
+    if (rc != 0)
+        return rc;
+    const struct plugin *p = plugin_find(&plugins, id);
+    json_t *rows = json_array();
+    if (!p)
+        rc = err_set(e, ERR_NOT_FOUND, "there is no driver %s in the plugin directories", id);
+    else if (rows)
+        rc = verify(cfg, &plugins, p, rows, ok, e);
+    plugin_list_done(&plugins);
+    if (rc == 0 && rows)
+        *ret_rows = rows;
+    else
+        json_decref(rows);
+    return rc == 0 && !rows ? err_nomem(e) : rc;
+}
