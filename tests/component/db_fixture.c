@@ -62,8 +62,10 @@ void fresh_db(void)
     db_close(&db);
     if (!conninfo)
         conninfo = pg_new_database(server, "fresh");
-    else /* much faster than another database */
-        exec("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+    else /* much faster than another database; whoever else is connected is thrown out */
+        exec("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname ="
+             " current_database() AND pid <> pg_backend_pid();"
+             "DROP SCHEMA public CASCADE; CREATE SCHEMA public");
     CU_ASSERT_PTR_NOT_NULL_FATAL(conninfo);
     db = open_db(conninfo, 0, 0);
     ASSERT_OK(db_migrate_upgrade(db, 0, NULL, &e), &e);
