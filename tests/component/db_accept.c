@@ -578,12 +578,47 @@ static void a_delete_takes_over_from_a_running_create(void)
     CU_ASSERT_STRING_EQUAL(sql("SELECT status || ' ' || code FROM operation WHERE kind = 'create'"),
                            "CANCELLED Superseded");
     CU_ASSERT_STRING_EQUAL(cluster_status(m.c.uuid), "DELETE_IN_PROGRESS");
+    CU_ASSERT_STRING_EQUAL(sql("SELECT string_agg(DISTINCT status, ',') FROM nodegroup"),
+                           "DELETE_IN_PROGRESS");
     CU_ASSERT_TRUE_FATAL(lease_one("w2", 60000, &got, &g2));
     CU_ASSERT_STRING_EQUAL(got.id, del.id);
     CU_ASSERT_EQUAL(db_ledger_declare(db, &g, "node", "n2", NULL, &e), ERR_FENCED);
     operation_done(&create);
     operation_done(&del);
     operation_done(&got);
+    made_done(&m);
+}
+
+static void a_replaced_resize_does_not_end_its_successor(void)
+{
+    struct err e = ERR_INIT;
+    struct made m;
+    struct operation a, b, got;
+    struct op_guard g;
+    fresh_db();
+    make_complete(&m, "p", "c", 1);
+    struct db_change ch = DB_CHANGE_INIT;
+    ch.node_count = 2;
+    ASSERT_OK(change(m.c.uuid, "scale", &ch, &a, &e), &e);
+    CU_ASSERT_TRUE_FATAL(lease_one("w", 60000, &got, &g));
+    ch.node_count = 3;
+    ASSERT_OK(change(m.c.uuid, "scale", &ch, &b, &e), &e);
+    _cleanup_json_ json_t *outputs = json_pack("{s:s}", "api_address", "http://old");
+    struct op_finish f = {.status = OPS_SUCCEEDED,
+                          .cluster_status = "UPDATE_COMPLETE",
+                          .nodegroup_status = "UPDATE_COMPLETE",
+                          .outputs = outputs};
+    ASSERT_OK(db_op_finish(db, &g, &f, &e), &e);
+    CU_ASSERT_STRING_EQUAL(cluster_status(m.c.uuid), "UPDATE_IN_PROGRESS");
+    CU_ASSERT_STRING_EQUAL(sql("SELECT status || node_count FROM nodegroup WHERE role = 'worker'"),
+                           "UPDATE_IN_PROGRESS3");
+    CU_ASSERT_STRING_EQUAL(sql("SELECT count(*) FROM cluster WHERE api_address IS NOT NULL"), "0");
+    operation_done(&got);
+    CU_ASSERT_TRUE_FATAL(lease_one("w", 60000, &got, &g));
+    CU_ASSERT_STRING_EQUAL(got.id, b.id);
+    operation_done(&got);
+    operation_done(&a);
+    operation_done(&b);
     made_done(&m);
 }
 
@@ -791,6 +826,7 @@ TEST_MAIN("db_accept", fixture_start, fixture_stop, TEST(create_writes_everythin
           TEST(a_delete_is_always_accepted_once), TEST(parallel_updates_one_wins),
           TEST(parallel_resizes_supersede_each_other), TEST(parallel_deletes_are_one),
           TEST(a_delete_takes_over_from_a_running_create),
+          TEST(a_replaced_resize_does_not_end_its_successor),
           TEST(a_dead_runners_create_ends_by_the_next_lease),
           TEST(groups_queue_instead_of_replacing), TEST(a_deleted_group_is_no_longer_wanted),
           TEST(a_resize_of_another_group_settles_both), TEST(a_delete_cancels_the_queue),
