@@ -22,7 +22,7 @@ int cert_policy_load(struct conductor *c, struct err *e)
     if (str_blank(cfg->certificates_key_file))
         return err_set(e, ERR_CONFIG,
                        "certificates.key_file is not set: private keys of clusters are sealed with "
-                       "it; make one with magnum-keygen");
+                       "it; make one with magnum-keygen --seal-key FILE");
     c->cert_policy =
         (struct cert_policy){.key_type = cfg->certificates_ca_key_type,
                              .days = cfg->certificates_term_of_validity_days,

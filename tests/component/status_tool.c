@@ -64,9 +64,10 @@ static void wrong_usage(void)
     expect("magnum-status --what", 2, "--what");
     expect("magnum-status --help", 0, "upgrade check");
     expect("magnum-status --version", 0, "magnum-status ");
-    expect("magnum-keygen", 2, "--dir is missing");
+    expect("magnum-keygen", 2, "--dir or --seal-key is missing");
     expect("magnum-keygen --dir a b", 2, "too many arguments");
     expect("magnum-keygen --help", 0, "--force");
+    expect("magnum-keygen --seal-key seal.key", 0, "seal.key");
     expect("magnum-keygen --dir /proc/nothing", 1, "/proc/nothing");
 }
 
