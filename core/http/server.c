@@ -49,6 +49,7 @@ static struct http_server *new_server(const struct config *cfg, http_handler han
 
 static void free_server(struct http_server *s)
 {
+    work_free(s);
     cleanup_closep(&s->listener.fd);
     http_listener_done(&s->listener);
     pthread_cond_destroy(&s->wake);
@@ -110,7 +111,7 @@ int http_server_start_waits(const struct config *cfg, http_handler handler, http
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (rc != 0) {
         watch_end(s);
-        work_end(s);
+        work_stop(s);
         free_server(s);
         return rc;
     }
@@ -155,7 +156,8 @@ void http_server_stop(struct http_server **sp)
     s->listener.fd = MHD_quiesce_daemon(s->daemon);
     (void)shutdown(s->listener.fd, SHUT_RDWR);
     wait_in_flight(s);
-    work_end(s); /* resumes every suspended connection, as MHD_stop_daemon demands */
+    work_stop(s); /* resumes every suspended connection, as MHD_stop_daemon demands */
+    watch_close_all(s);
     MHD_stop_daemon(s->daemon);
     watch_end(s);
     free_server(s);

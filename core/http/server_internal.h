@@ -89,11 +89,16 @@ void watch_connection(void *cls, struct MHD_Connection *mhd, void **socket_ctx,
 bool watch_phase(struct conn *c, enum phase from, enum phase to, int64_t wait_ms);
 int watch_start(struct http_server *s, struct err *e) MUST_CHECK;
 void watch_end(struct http_server *s);
+/* Shuts every connection and waits until the pool has closed them. */
+void watch_close_all(struct http_server *s);
 
 /* server_work.c */
 int work_start(struct http_server *s, unsigned threads, struct err *e) MUST_CHECK;
-/* Runs the request of a suspended connection on another thread, then resumes it. */
-void work_add(struct http_server *s, struct conn *c);
-void work_end(struct http_server *s);
+/* Suspends the connection, runs its request on another thread and resumes it. False after
+ * work_stop. */
+bool work_add(struct http_server *s, struct conn *c);
+/* Runs what is queued and ends the threads. work_free only when no connection is left. */
+void work_stop(struct http_server *s);
+void work_free(struct http_server *s);
 
 #endif

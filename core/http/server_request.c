@@ -286,9 +286,7 @@ static enum MHD_Result whole_request(struct conn *c)
     c->pub.body_len = c->body.len;
     if (c->reject || !s->waits || !s->waits(s->ctx, &c->pub))
         return answer_now(c);
-    MHD_suspend_connection(c->mhd);
-    work_add(s, c);
-    return MHD_YES;
+    return work_add(s, c) ? MHD_YES : MHD_NO;
 }
 
 enum MHD_Result request_access(void *cls, struct MHD_Connection *mhd, const char *url,

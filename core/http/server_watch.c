@@ -10,7 +10,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-enum { LOOKS_PER_TIMEOUT = 8, LOOK_MIN_MS = 20, LOOK_MAX_MS = 1000 };
+enum { LOOKS_PER_TIMEOUT = 8, LOOK_MIN_MS = 20, LOOK_MAX_MS = 1000, CLOSE_WAIT_MS = 2000 };
 
 static uint64_t make_mark(enum phase p, int64_t wait_ms)
 {
@@ -68,6 +68,8 @@ static void closed(struct http_server *s, struct conn *c)
         s->conns = c->next;
     if (c->next)
         c->next->prev = c->prev;
+    if (!s->conns)
+        pthread_cond_broadcast(&s->idle);
     pthread_mutex_unlock(&s->lock);
     str_free(&c->raw);
     str_free(&c->body);
@@ -159,4 +161,28 @@ void watch_end(struct http_server *s)
     pthread_mutex_unlock(&s->lock);
     pthread_join(s->watcher, NULL);
     s->watching = false;
+}
+
+/* A request that has not arrived yet is void from here on. */
+static void shut(struct conn *c)
+{
+    (void)watch_phase(c, PHASE_READING, PHASE_EXPIRED, 0);
+    (void)shutdown(c->fd, SHUT_RDWR);
+}
+
+/* libmicrohttpd 0.9.75 follows a null pointer when a malformed request is refused while the daemon
+ * stops: it takes no answer then, and expects one. So no connection may be left by then. */
+void watch_close_all(struct http_server *s)
+{
+    int64_t end_ms = clock_mono_ms() + CLOSE_WAIT_MS;
+    pthread_mutex_lock(&s->lock);
+    for (int64_t now = clock_mono_ms(); s->conns && now < end_ms; now = clock_mono_ms()) {
+        /* Again each time: one may have been accepted just before the listener was shut. */
+        for (struct conn *c = s->conns; c; c = c->next)
+            shut(c);
+        int64_t until = now + LOOK_MIN_MS;
+        struct timespec ts = {until / 1000, until % 1000 * 1000000};
+        (void)pthread_cond_timedwait(&s->idle, &s->lock, &ts);
+    }
+    pthread_mutex_unlock(&s->lock);
 }

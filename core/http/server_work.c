@@ -41,17 +41,22 @@ static void *work_main(void *arg)
     return NULL;
 }
 
-void work_add(struct http_server *s, struct conn *c)
+bool work_add(struct http_server *s, struct conn *c)
 {
     struct work *w = s->work;
     pthread_mutex_lock(&w->lock);
-    if (w->last)
-        w->last->next_job = c;
-    else
-        w->first = c;
-    w->last = c;
-    pthread_cond_signal(&w->more);
+    bool open = !w->stop;
+    if (open) {
+        MHD_suspend_connection(c->mhd); /* under the lock: before a worker can resume it */
+        if (w->last)
+            w->last->next_job = c;
+        else
+            w->first = c;
+        w->last = c;
+        pthread_cond_signal(&w->more);
+    }
     pthread_mutex_unlock(&w->lock);
+    return open;
 }
 
 int work_start(struct http_server *s, unsigned threads, struct err *e)
@@ -73,7 +78,7 @@ int work_start(struct http_server *s, unsigned threads, struct err *e)
 }
 
 /* What is queued is still run: its connections are suspended and must be resumed. */
-void work_end(struct http_server *s)
+void work_stop(struct http_server *s)
 {
     struct work *w = s->work;
     if (!w)
@@ -84,6 +89,14 @@ void work_end(struct http_server *s)
     pthread_mutex_unlock(&w->lock);
     for (unsigned i = 0; i < w->n; i++)
         pthread_join(w->threads[i], NULL);
+    w->n = 0;
+}
+
+void work_free(struct http_server *s)
+{
+    struct work *w = s->work;
+    if (!w)
+        return;
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->more);
     free(w);

@@ -611,6 +611,44 @@ static void stop_waits_for_handlers_of_the_pool(void)
     pthread_join(th, NULL);
 }
 
+static atomic_bool firing;
+
+/* Sends good, waiting and malformed requests on new connections until told to end. */
+static void *fire(void *arg)
+{
+    static const char *const shots[] = {
+        "GET /x HTTP/1.1\r\nHost: h\r\n\r\n", "GET /wait/aside HTTP/1.1\r\nHost: h\r\n\r\n",
+        "rubbish \r\n : \r\n\r\n", "GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"};
+    (void)arg;
+    while (atomic_load(&firing))
+        for (size_t i = 0; i < ARRAY_LEN(shots); i++) {
+            _cleanup_close_ int fd = peer_connect(port);
+            for (int again = 0; fd >= 0 && again < 3; again++)
+                (void)peer_send(fd, shots[i]);
+        }
+    return NULL;
+}
+
+static void stop_under_fire(void)
+{
+    pthread_t threads[4];
+    for (int round = 0; round < 15; round++) {
+        start_default();
+        gate_set(true);
+        atomic_store(&firing, true);
+        for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+            pthread_create(&threads[i], NULL, fire, NULL);
+        _cleanup_str_ struct str t = STR_INIT;
+        ask("GET /served HTTP/1.1\r\nHost: h\r\n\r\n", &t);
+        CU_ASSERT(has(&t, "GET /served"));
+        http_server_stop(&server);
+        atomic_store(&firing, false);
+        for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+            pthread_join(threads[i], NULL);
+    }
+}
+
 static void stop_gives_up_on_clients_in_time(void)
 {
     struct config cfg = test_config();
@@ -696,5 +734,5 @@ TEST_MAIN("http_server", NULL, NULL, TEST(hands_over_requests), TEST(keeps_binar
           TEST(ends_slow_requests), TEST(slow_handlers_have_no_deadline),
           TEST(waiting_requests_hold_up_nobody), TEST(replaces_impossible_answers),
           TEST(stop_finishes_what_is_in_flight), TEST(stop_waits_for_handlers_of_the_pool),
-          TEST(stop_gives_up_on_clients_in_time), TEST(listens_on_unix_sockets),
-          TEST(says_why_it_cannot_listen))
+          TEST(stop_under_fire), TEST(stop_gives_up_on_clients_in_time),
+          TEST(listens_on_unix_sockets), TEST(says_why_it_cannot_listen))
