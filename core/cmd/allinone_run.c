@@ -172,7 +172,7 @@ static int find_own_files(struct allinone *a, struct err *e)
     self[n] = '\0';
     *strrchr(self, '/') = '\0';
     a->exe_dir = str_dup(self);
-    static const char *const programs[] = {"magnum-api", "magnum-conductor", "magnum-driver-host"};
+    static const char *const programs[] = {"magnum-api", "magnum-conductor"};
     for (size_t i = 0; i < ARRAY_LEN(programs); i++) {
         _cleanup_free_ char *path = str_fmt("%s/%s", self, programs[i]);
         if (path && access(path, X_OK) < 0)

@@ -303,6 +303,7 @@ class Allinone:
             self.process.kill()
         if getattr(self, "output", None):
             self.output.close()
+        destroy_nodes(self)
         if self.own_state:
             remove_state(self.state)
 
@@ -391,6 +392,30 @@ def node_namespaces(uuid):
     top = pathlib.Path("/run/netns")
     return sorted(n for n in (os.listdir(top) if top.is_dir() else [])
                   if n.startswith(f"mag-{uuid}-n"))
+
+
+def destroy_nodes(stack):
+    """Ends what a failed test left of its clusters, by derived names."""
+    for top in map(pathlib.Path, swarm_dirs(stack)):
+        record = top / "uuid"
+        uuid = record.read_text().strip() if record.exists() else ""
+        if len(uuid) != 36:
+            continue
+        names = [n for n in os.listdir("/run/netns") if n.startswith(f"mag-{uuid}")]
+        for name in names:
+            def inside(name=name):
+                return subprocess.run(["ip", "netns", "pids", name], capture_output=True,
+                                      text=True).stdout.split()
+            for pid in inside():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+            with contextlib.suppress(Failed):
+                wait_for(f"an empty {name}", lambda: not inside(), 10)
+            subprocess.run(["ip", "netns", "del", name], check=False)
+        for d in sorted((d for d in cgroup_dirs() if uuid in d), key=len, reverse=True):
+            with contextlib.suppress(OSError):
+                os.rmdir(d)
+        shutil.rmtree(top, ignore_errors=True)
 
 
 def import_busybox(stack, uuid):
