@@ -78,7 +78,8 @@ static inline bool peer_until(int fd, struct str *t, const char *what, int times
     int64_t end = clock_mono_ms() + PEER_WAIT_MS;
     for (;;) {
         int n = 0;
-        for (const char *p = strstr(str_text(t), what); p; p = strstr(p + 1, what))
+        const char *p = str_text(t), *end_of = p + t->len;
+        for (; (p = memmem(p, (size_t)(end_of - p), what, strlen(what))); p++)
             n++;
         if (n >= times)
             return true;

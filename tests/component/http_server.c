@@ -633,7 +633,7 @@ static void *fire(void *arg)
 static void stop_under_fire(void)
 {
     pthread_t threads[4];
-    for (int round = 0; round < 15; round++) {
+    for (int round = 0; round < 8; round++) {
         start_default();
         gate_set(true);
         atomic_store(&firing, true);
