@@ -134,6 +134,8 @@ int main(int argc, char **argv)
     }
     die_with_parent((pid_t)parent);
     (void)close_range(FD_FIRST_UNKNOWN, ~0U, 0);
+    /* A program that an exec driver starts, and that may outlive us, shall not hold these. */
+    (void)close_range(FD_SOCKET, FD_LIBRARY, CLOSE_RANGE_CLOEXEC);
     (void)prctl(PR_SET_DUMPABLE, SANITIZED);
     set_soft_limit(RLIMIT_CORE, 0);
     setvbuf(stdout, NULL, _IOLBF, 0);

@@ -21,16 +21,18 @@ static int read_greeting(struct child *c, int64_t deadline_ms, struct frame *f)
     int log_fd = c->conn.log_fd;
     for (;;) {
         int rc = frame_reader_poll(&c->in, c->conn.sock, f);
-        if (rc == FRAME_OK && f->type == FRAME_LOG) {
+        bool log = rc == FRAME_OK && f->type == FRAME_LOG;
+        if (log) {
             child_log_frame(&c->log, f->body);
             frame_done(f);
-            continue;
-        }
-        if (rc != FRAME_MORE)
+        } else if (rc != FRAME_MORE) {
             return rc;
+        }
         int64_t left = deadline_ms - clock_mono_ms();
         if (left <= 0)
-            return FRAME_E_TIMEOUT;
+            return FRAME_E_TIMEOUT; /* also for one that talks for ever */
+        if (log)
+            continue;
         struct pollfd p[2] = {{.fd = c->conn.sock, .events = POLLIN},
                               {.fd = log_fd, .events = POLLIN}};
         if (poll(p, 2, left > INT_MAX ? INT_MAX : (int)left) < 0 && errno != EINTR)

@@ -145,30 +145,36 @@ static int32_t exchange(struct session *s, const json_t *body, mag_error *err, j
     return code;
 }
 
-/* args: stolen; NULL = no memory. *ret (may be NULL): the reply's value, owned, or NULL. */
+/* Why a service can't be asked at all; MAG_OK when it can. */
+static int32_t check_upcall(struct session *s, const mag_op *op, const json_t *args, mag_error *err)
+{
+    if (!allowed(s, op))
+        return session_fail(err, MAG_E_PRECONDITION, 0, "NotInCall",
+                            "host services are for the running call only");
+    if (s->fenced)
+        return session_fail(err, MAG_E_PRECONDITION, 0, "Fenced",
+                            "another conductor owns the operation");
+    if (s->lost)
+        return connection_gone(s, err);
+    if (!args)
+        return session_fail(err, MAG_E_INVALID, 0, "BadArgument",
+                            "an argument of a host service is missing or is not UTF-8");
+    return MAG_OK;
+}
+
+/* args: stolen; NULL = they could not be packed. *ret (may be NULL): the reply's value, owned, or
+ * NULL. */
 static int32_t upcall(struct session *s, const mag_op *op, const char *service, json_t *args,
                       mag_error *err, json_t **ret)
 {
     if (ret)
         *ret = NULL;
-    int32_t code = MAG_OK;
-    if (!allowed(s, op))
-        code = session_fail(err, MAG_E_PRECONDITION, 0, "NotInCall",
-                            "host services are for the running call only");
-    else if (s->fenced)
-        code = session_fail(err, MAG_E_PRECONDITION, 0, "Fenced",
-                            "another conductor owns the operation");
-    else if (s->lost)
-        code = connection_gone(s, err);
-    json_t *body = code == MAG_OK ? json_pack("{s:s,s:o}", "service", service, "args",
-                                              args ? args : json_null())
-                                  : NULL;
-    if (code != MAG_OK)
-        json_decref(args);
-    else
-        code = args && body ? exchange(s, body, err, ret)
-                            : session_fail(err, MAG_E_INTERNAL, MAG_ERR_RETRYABLE, "OutOfMemory",
-                                           "out of memory");
+    int32_t code = check_upcall(s, op, args, err);
+    json_t *body = json_pack("{s:s,s:o?}", "service", service, "args", args);
+    if (code == MAG_OK)
+        code = body ? exchange(s, body, err, ret)
+                    : session_fail(err, MAG_E_INTERNAL, MAG_ERR_RETRYABLE, "OutOfMemory",
+                                   "out of memory");
     json_decref(body);
     return code;
 }

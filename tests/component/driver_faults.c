@@ -9,6 +9,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
 #define SANITIZED 1
@@ -505,7 +507,55 @@ static void test_idle_death(void)
     end();
 }
 
+/* ---- the conductor dies: nothing survives to act without a lease ---- */
+
+static int tell_host(void *ctx, const char *state, size_t len, struct err *e)
+{
+    pid_t host = test_newest_child();
+    (void)state;
+    (void)len;
+    (void)e;
+    return write(*(int *)ctx, &host, sizeof host) > 0 ? 0 : ERR_IO;
+}
+
+/* A process with a pool and a driver in the middle of a call; tells the host's pid. */
+static void doomed_conductor(int tell)
+{
+    struct err e = ERR_INIT;
+    struct coe_result r = {0};
+    struct coe_services svc = {.ctx = &tell, .checkpoint = tell_host};
+    begin();
+    json_t *spec = json_pack("{s:{s:s}}", "params", "mode", "checkpoint_hang");
+    struct coe_call c = test_call(PLAIN_ID, "create", spec, "c1", &svc);
+    c.budget_ms = 600000;
+    (void)!front_coe_call(pool.pool, &c, &r, &e);
+}
+
+static void test_parent_death(void)
+{
+    int fd[2], status = 0;
+    pid_t host = 0;
+    test_pool_prepare(&pool);
+    CU_ASSERT_EQUAL_FATAL(pipe(fd), 0);
+    CU_ASSERT_EQUAL(prctl(PR_SET_CHILD_SUBREAPER, 1), 0); /* the orphan comes to us */
+    pid_t conductor = fork();
+    if (conductor == 0) {
+        close(fd[0]);
+        doomed_conductor(fd[1]);
+        _exit(1);
+    }
+    close(fd[1]);
+    CU_ASSERT_EQUAL_FATAL(read(fd[0], &host, sizeof host), (ssize_t)sizeof host);
+    close(fd[0]);
+    kill(conductor, SIGKILL);
+    CU_ASSERT_EQUAL(waitpid(conductor, &status, 0), conductor);
+    CU_ASSERT_EQUAL(waitpid(host, &status, 0), host); /* a test timeout when it lives on */
+    CU_ASSERT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    CU_ASSERT_EQUAL(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
+    test_pool_end(&pool);
+}
+
 TEST_MAIN("driver_faults", NULL, NULL, TEST(test_deaths), TEST(test_step_answers),
           TEST(test_contract), TEST(test_simulated_faults), TEST(test_kills),
           TEST(test_kills_at_any_time), TEST(test_quarantine), TEST(test_stop), TEST(test_all_busy),
-          TEST(test_over_budget_but_polite), TEST(test_idle_death))
+          TEST(test_over_budget_but_polite), TEST(test_idle_death), TEST(test_parent_death))

@@ -249,6 +249,8 @@ static void test_rights(void)
     _cleanup_json_ json_t *plain = look(&t, PLAIN_ID), *trusted = look(&t, "test.fixture.trusted");
     unsetenv("LD_PRELOAD_TEST");
     CU_ASSERT_EQUAL(jsonx_int(plain, "fds", -1), 5);
+    CU_ASSERT_EQUAL(jsonx_int(plain, "inherited", -1), 0);
+    CU_ASSERT_EQUAL(jsonx_int(trusted, "inherited", -1), 0);
     CU_ASSERT_EQUAL(jsonx_int(plain, "open_files", -1), 40);
     CU_ASSERT_EQUAL(jsonx_int(plain, "core", -1), 0);
     CU_ASSERT_EQUAL(jsonx_int(plain, "no_new_privs", -1), 1);

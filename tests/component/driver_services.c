@@ -113,6 +113,14 @@ static void test_every_service(void)
 
     expect_data("render", "hello you");
     expect("render_undefined", MAG_E_INVALID, "RenderFailed");
+
+    expect("no_name", MAG_E_INVALID, "BadArgument");
+    expect("bad_name", MAG_E_INVALID, "BadArgument");
+    expect("bad_key", MAG_E_INVALID, "BadArgument");
+    expect("no_value", MAG_E_INVALID, "Invalid");
+    expect("bad_value", MAG_E_INVALID, "Invalid");
+    expect("null_bytes", MAG_E_INVALID, "BadArgument");
+    CU_ASSERT_EQUAL(jsonx_int(note("no_err"), "rc", 0), MAG_E_INVALID);
     end();
 }
 
