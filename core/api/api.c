@@ -360,6 +360,17 @@ static int write_port(const struct api *a, struct err *e)
     return io_write_file(a->cfg->api_port_file, text, (size_t)n, 0644, e);
 }
 
+/* Changes wait for a durable commit, certificates for a conductor, some credentials for a hash:
+ * none of them may hold up those who only read. */
+static bool waits(void *ctx, const struct http_request *rq)
+{
+    const struct api *a = ctx;
+    bool reads = strcmp(rq->method, "GET") == 0 || strcmp(rq->method, "HEAD") == 0;
+    return !reads || str_starts(rq->path, "/v1/certificates") ||
+           str_starts(rq->path, "/certificates") ||
+           auth_may_wait(a->auth, header_of, rq);
+}
+
 int api_start(const struct config *cfg, struct db *db, struct rpc_client *rpc, struct auth *auth,
               struct api **ret, struct err *e)
 {
@@ -377,7 +388,7 @@ int api_start(const struct config *cfg, struct db *db, struct rpc_client *rpc, s
     if (rc == 0)
         rc = driver_cache_new(cfg, db, &a->drivers, e);
     if (rc == 0)
-        rc = http_server_start(cfg, handle, reject, a, &a->http, e);
+        rc = http_server_start_waits(cfg, handle, reject, waits, a, &a->http, e);
     if (rc == 0) {
         atomic_store(&a->port, http_server_port(a->http));
         rc = write_port(a, e);
