@@ -8,6 +8,7 @@
 struct auth {
     const struct auth_strategy *strategy;
     void *state;
+    struct policy *policy;
 };
 
 static const struct auth_strategy *const strategies[] = {&auth_noauth, &auth_basic};
@@ -22,6 +23,11 @@ void auth_context_done(struct auth_context *c)
     free(c->project_name);
     free(c->domain_id);
     free(c->global_request_id);
+    free(c->domain_name);
+    free(c->project_domain_id);
+    free(c->scope_domain_id);
+    free(c->trust_id);
+    json_decref(c->catalog);
     strv_free(&c->roles);
     if (c->token)
         secret_wipe(c->token, strlen(c->token));
@@ -64,8 +70,11 @@ int auth_new(const struct config *cfg, struct auth **ret, struct err *e)
     if (!a)
         return err_nomem(e);
     a->strategy = s;
-    int rc = s->start(cfg, &a->state, e);
+    int rc = policy_new(cfg, &a->policy, e);
+    if (rc == 0)
+        rc = s->start(cfg, &a->state, e);
     if (rc != 0) {
+        policy_free(a->policy);
         free(a);
         return rc;
     }
@@ -80,6 +89,7 @@ void auth_free(struct auth **ap)
         return;
     *ap = NULL;
     a->strategy->stop(a->state);
+    policy_free(a->policy);
     free(a);
 }
 
@@ -99,7 +109,7 @@ int auth_check(struct auth *a, const char *(*header)(const void *req, const char
     memcpy(c.request_id, ret->request_id, sizeof c.request_id);
     c.global_request_id = TAKE_PTR(ret->global_request_id);
     auth_context_done(ret);
-    c.is_admin = policy_is_admin(&c.roles);
+    c.is_admin = policy_allows(a->policy, &c, "context_is_admin", c.project_id, c.user_id);
     *ret = c;
     return 0;
 }
@@ -114,9 +124,13 @@ bool auth_may_wait(struct auth *a, const char *(*header)(const void *req, const 
 int auth_enforce(struct auth *a, const struct auth_context *c, const char *rule,
                  const char *target_project, const char *target_user, struct err *e)
 {
-    (void)a; /* the rules are built in */
-    if (policy_allows(c, rule, target_project ? target_project : c->project_id,
+    if (policy_allows(a->policy, c, rule, target_project ? target_project : c->project_id,
                       target_user ? target_user : c->user_id))
         return 0;
     return err_set(e, ERR_FORBIDDEN, "Policy doesn't allow %s to be performed.", rule);
+}
+
+int auth_reload(struct auth *a, struct err *e)
+{
+    return policy_reload(a->policy, e);
 }

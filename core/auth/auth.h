@@ -1,13 +1,15 @@
 /* Who is calling and what they may do. Strategies: noauth (loopback or unix socket only: refused
  * elsewhere at start), http_basic (htpasswd file with bcrypt, re-read when it changes, checked
  * credentials cached), keystone (its own issue; the seam is `struct auth_strategy` in
- * auth_internal.h). Policy: rule names of policy.md; this issue's rules are Magnum's defaults for
- * admin / project member / reader. Neighbours: api only. Thread-safe. */
+ * auth_internal.h). Policy: the rule names of Magnum with its defaults, and the operator's file in
+ * the language of oslo.policy over them. Neighbours: api, cmd. Thread-safe. */
 #ifndef MAGNUM_AUTH_AUTH_H
 #define MAGNUM_AUTH_AUTH_H
 
 #include "base/err.h"
 #include "base/str.h"
+
+#include <jansson.h>
 
 struct config;
 struct auth;
@@ -19,6 +21,11 @@ struct auth_context {
     char request_id[48]; /* "req-<uuid>" */
     char *global_request_id;
     char *token; /* owned, secret: wiped */
+    /* From here on set by the strategy keystone only. domain_id above and domain_name are the
+     * user's; scope_domain_id is the domain that a domain-scoped token is for. */
+    char *domain_name, *project_domain_id, *scope_domain_id, *trust_id;
+    bool system_scope; /* the token is for the whole system */
+    json_t *catalog;   /* shared, not to be changed: the token's service catalogue (an array) */
 };
 void auth_context_done(struct auth_context *c);
 
@@ -42,5 +49,9 @@ bool auth_may_wait(struct auth *a, const char *(*header)(const void *req, const 
  */
 int auth_enforce(struct auth *a, const struct auth_context *c, const char *rule,
                  const char *target_project, const char *target_user, struct err *e) MUST_CHECK;
+
+/* Reads the policy file again (SIGHUP). ERR_CONFIG with one line; the rules then stay as they were.
+ */
+int auth_reload(struct auth *a, struct err *e) MUST_CHECK;
 
 #endif

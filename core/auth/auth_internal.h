@@ -5,7 +5,7 @@
  *   htpasswd.c   the file: read, checked, read again when it changes
  *   cred_cache.c credentials that were right a moment ago
  *   policy.c     who may do what
- * A new strategy (keystone) is one more struct auth_strategy in auth.c's list. */
+ * A new strategy is one more struct auth_strategy in auth.c's list. */
 #ifndef MAGNUM_AUTH_AUTH_INTERNAL_H
 #define MAGNUM_AUTH_AUTH_INTERNAL_H
 
@@ -68,9 +68,14 @@ void cred_cache_add(struct cred_cache *c, const char *user, const char *password
 void cred_cache_clear(struct cred_cache *c);
 
 /* ---- policy ---- */
-/* is_admin of a context: the rule context_is_admin. */
-bool policy_is_admin(const struct strv *roles);
-bool policy_allows(const struct auth_context *c, const char *rule, const char *project,
-                   const char *user);
+struct policy;
+/* With the operator's file, if there is one. ERR_CONFIG: one line about what is wrong in it. */
+int policy_new(const struct config *cfg, struct policy **ret, struct err *e) MUST_CHECK;
+void policy_free(struct policy *p);
+/* Reads the file again; after an error the rules are as before. */
+int policy_reload(struct policy *p, struct err *e) MUST_CHECK;
+/* project and user are those of the object that the request is about. */
+bool policy_allows(struct policy *p, const struct auth_context *c, const char *rule,
+                   const char *project, const char *user);
 
 #endif

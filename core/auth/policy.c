@@ -1,132 +1,145 @@
-/* Who may do what: Magnum's rule names with their defaults. The checks are the handful of shapes
- * those defaults have; the table is the policy. A rule that is not here is forbidden.
- * Neighbours: auth_internal.h. */
+/* Who may do what: the rules in force and their file, for a caller and the object of a request. A
+ * new file replaces the rules as a whole; one that is wrong leaves them as they were.
+ * Neighbours: auth_internal.h, policy_rules.h. */
 #include "auth/auth_internal.h"
+#include "auth/policy_rules.h"
+#include "base/jsonx.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "config/yaml.h"
 
+#include <pthread.h>
 #include <string.h>
-#include <strings.h>
 
-enum shape {
-    ADMIN,       /* role admin */
-    MEMBER,      /* admin, or member of the object's project */
-    READER,      /* admin, or reader of the object's project */
-    MEMBER_USER, /* admin, or a member of the project who owns the object */
-    READER_USER, /* admin, or a reader of the project who owns the object */
-    ONLY_MEMBER, /* member of the project; admin alone is not enough */
+enum { POLICY_FILE_MAX = 1024 * 1024 };
+#define POLICY_FILE_DEFAULT "/etc/magnum/policy.yaml"
+
+struct policy {
+    struct policy_options options;
+    char *path;            /* as configured; "" = the default one when it exists */
+    pthread_rwlock_t lock; /* rules */
+    struct policy_rules *rules;
 };
 
-struct rule {
-    const char *name;
-    enum shape shape;
-};
-
-/* Sorted by name: it is searched by halves. */
-static const struct rule rules[] = {
-    {"certificate:create", MEMBER_USER},
-    {"certificate:get", READER_USER},
-    {"certificate:rotate_ca", MEMBER},
-    {"cluster:create", MEMBER},
-    {"cluster:delete", MEMBER},
-    {"cluster:delete_all_projects", ADMIN},
-    {"cluster:detail", READER},
-    {"cluster:detail_all_projects", ADMIN},
-    {"cluster:get", READER},
-    {"cluster:get_all", READER},
-    {"cluster:get_all_all_projects", ADMIN},
-    {"cluster:get_one_all_projects", ADMIN},
-    {"cluster:resize", MEMBER},
-    {"cluster:update", MEMBER},
-    {"cluster:update_all_projects", ADMIN},
-    {"cluster:update_health_status", MEMBER_USER},
-    {"cluster:upgrade", MEMBER},
-    {"cluster:upgrade_all_projects", ADMIN},
-    {"clustertemplate:create", MEMBER},
-    {"clustertemplate:delete", MEMBER},
-    {"clustertemplate:delete_all_projects", ADMIN},
-    {"clustertemplate:detail", READER},
-    {"clustertemplate:detail_all_projects", ADMIN},
-    {"clustertemplate:get", READER},
-    {"clustertemplate:get_all", READER},
-    {"clustertemplate:get_all_all_projects", ADMIN},
-    {"clustertemplate:get_one_all_projects", ADMIN},
-    {"clustertemplate:publish", ADMIN},
-    {"clustertemplate:update", MEMBER},
-    {"clustertemplate:update_all_projects", ADMIN},
-    {"context_is_admin", ADMIN},
-    {"credential:rotate", ONLY_MEMBER},
-    {"driver:get", READER},
-    {"driver:get_all", READER},
-    {"federation:create", MEMBER},
-    {"federation:delete", MEMBER},
-    {"federation:detail", READER},
-    {"federation:get", READER},
-    {"federation:get_all", READER},
-    {"federation:update", MEMBER},
-    {"magnum-service:get_all", ADMIN},
-    {"nodegroup:create", MEMBER},
-    {"nodegroup:delete", MEMBER},
-    {"nodegroup:get", READER},
-    {"nodegroup:get_all", READER},
-    {"nodegroup:get_all_all_projects", ADMIN},
-    {"nodegroup:get_one_all_projects", ADMIN},
-    {"nodegroup:update", MEMBER},
-    {"operation:cancel", MEMBER},
-    {"operation:cancel_all_projects", ADMIN},
-    {"operation:get", READER},
-    {"operation:get_all", READER},
-    {"operation:get_all_all_projects", ADMIN},
-    {"operation:get_one_all_projects", ADMIN},
-    {"quota:create", ADMIN},
-    {"quota:delete", ADMIN},
-    {"quota:get", READER},
-    {"quota:get_all", ADMIN},
-    {"quota:update", ADMIN},
-    {"stats:get_all", READER},
-};
-
-/* Role names are compared as the policy library of OpenStack does: in any case. */
-static bool has_role(const struct strv *roles, const char *role)
+/* The file to read, or NULL. */
+static const char *file_of(const struct policy *p)
 {
-    for (size_t i = 0; i < roles->n; i++)
-        if (strcasecmp(roles->v[i], role) == 0)
-            return true;
-    return false;
+    if (*p->path)
+        return p->path;
+    return access(POLICY_FILE_DEFAULT, F_OK) == 0 ? POLICY_FILE_DEFAULT : NULL;
 }
 
-bool policy_is_admin(const struct strv *roles)
+static int load(const struct policy *p, struct policy_rules **ret, struct err *e)
 {
-    return has_role(roles, "admin");
+    const char *path = file_of(p);
+    _cleanup_json_ json_t *file = NULL;
+    int rc = path ? yaml_load_file(path, POLICY_FILE_MAX, &file, e) : 0;
+    if (rc < 0) {
+        rc = e->code == ERR_NOMEM ? rc : ERR_CONFIG;
+        e->code = rc;
+        return err_wrap(e, "policy.file");
+    }
+    if (json_is_null(file)) { /* only comments */
+        json_decref(TAKE_PTR(file));
+        path = NULL;
+    }
+    rc = policy_rules_new(&p->options, path, file, ret, e);
+    if (rc < 0)
+        return err_wrap(e, "policy.file");
+    const char *missing = policy_rules_missing(*ret);
+    if (missing)
+        log_warn("policy.missing", "%s refers to rule %s, which does not exist and never holds",
+                 path ? path : "the policy", missing);
+    return 0;
 }
 
-static bool same(const char *a, const char *b)
+int policy_new(const struct config *cfg, struct policy **ret, struct err *e)
 {
-    return a && b && strcmp(a, b) == 0;
+    struct policy *p = calloc(1, sizeof *p);
+    if (!p)
+        return err_nomem(e);
+    pthread_rwlock_init(&p->lock, NULL);
+    p->options = (struct policy_options){.zed = strcmp(cfg->api_compat, "zed") == 0,
+                                         .new_defaults = cfg->policy_enforce_new_defaults,
+                                         .enforce_scope = cfg->policy_enforce_scope};
+    p->path = strdup(cfg->policy_file);
+    int rc = p->path ? load(p, &p->rules, e) : err_nomem(e);
+    if (rc < 0) {
+        policy_free(p);
+        return rc;
+    }
+    *ret = p;
+    return 0;
 }
 
-static const char *role_of(enum shape s)
+void policy_free(struct policy *p)
 {
-    return s == READER || s == READER_USER ? "reader" : "member";
+    if (!p)
+        return;
+    policy_rules_free(p->rules);
+    pthread_rwlock_destroy(&p->lock);
+    free(p->path);
+    free(p);
 }
 
-static bool shape_allows(enum shape s, const struct auth_context *c, const char *project,
-                         const char *user)
+int policy_reload(struct policy *p, struct err *e)
 {
-    if (s != ONLY_MEMBER && policy_is_admin(&c->roles))
-        return true;
-    if (s == ADMIN || !has_role(&c->roles, role_of(s)) || !same(c->project_id, project))
-        return false;
-    bool owner_only = s == MEMBER_USER || s == READER_USER;
-    return !owner_only || same(c->user_id, user);
+    struct policy_rules *fresh = NULL, *old;
+    int rc = load(p, &fresh, e);
+    if (rc < 0)
+        return rc;
+    pthread_rwlock_wrlock(&p->lock);
+    old = p->rules;
+    p->rules = fresh;
+    pthread_rwlock_unlock(&p->lock);
+    policy_rules_free(old);
+    return 0;
 }
 
-static int by_name(const void *key, const void *rule)
+/* What is not known is left out, so that nothing unknown can equal anything. */
+static bool set(json_t *o, const char *key, const char *value)
 {
-    return strcmp(key, ((const struct rule *)rule)->name);
+    return !value || json_object_set_new(o, key, json_string(value)) == 0;
 }
 
-bool policy_allows(const struct auth_context *c, const char *rule, const char *project,
-                   const char *user)
+static json_t *roles_of(const struct auth_context *c)
 {
-    const struct rule *r = bsearch(rule, rules, ARRAY_LEN(rules), sizeof rules[0], by_name);
-    return r && shape_allows(r->shape, c, project, user);
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < c->roles.n; i++)
+        if (json_array_append_new(list, json_string(c->roles.v[i])) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    return list;
+}
+
+static json_t *creds_of(const struct auth_context *c)
+{
+    json_t *o = json_object();
+    bool ok = o && set(o, "user_id", c->user_id) && set(o, "user_name", c->user_name) &&
+              set(o, "project_id", c->project_id) && set(o, "project_name", c->project_name) &&
+              set(o, "domain_id", c->domain_id) && set(o, "domain_name", c->domain_name) &&
+              set(o, "user_domain_id", c->domain_id) &&
+              set(o, "user_domain_name", c->domain_name) &&
+              set(o, "project_domain_id", c->project_domain_id) &&
+              set(o, "scope_domain_id", c->scope_domain_id) && set(o, "trust_id", c->trust_id) &&
+              set(o, "system_scope", c->system_scope ? "all" : NULL) &&
+              json_object_set_new(o, "is_admin", json_boolean(c->is_admin)) == 0 &&
+              json_object_set_new(o, "roles", roles_of(c)) == 0;
+    if (ok)
+        return o;
+    json_decref(o);
+    return NULL;
+}
+
+bool policy_allows(struct policy *p, const struct auth_context *c, const char *rule,
+                   const char *project, const char *user)
+{
+    _cleanup_json_ json_t *creds = creds_of(c), *target = json_object();
+    if (!creds || !target || !set(target, "project_id", project) || !set(target, "user_id", user))
+        return false; /* without memory nobody may anything */
+    pthread_rwlock_rdlock(&p->lock);
+    bool yes = policy_rules_hold(p->rules, rule, target, creds);
+    pthread_rwlock_unlock(&p->lock);
+    return yes;
 }

@@ -13,10 +13,12 @@ static struct auth_context caller(const char *project, const char *user, const c
     return c;
 }
 
+static struct policy *defaults;
+
 static bool may(const char *roles, const char *rule, const char *project, const char *user)
 {
     struct auth_context c = caller("p1", "u1", roles);
-    bool yes = policy_allows(&c, rule, project, user);
+    bool yes = policy_allows(defaults, &c, rule, project, user);
     auth_context_done(&c);
     return yes;
 }
@@ -70,7 +72,7 @@ static void policy_by_project_and_user(void)
     CU_ASSERT_FALSE(may("admin", "credential:rotate", "p1", "u1"));
     CU_ASSERT_TRUE(may("admin,member", "credential:rotate", "p1", "u1"));
     struct auth_context nobody = caller(NULL, NULL, "member,reader");
-    CU_ASSERT_FALSE(policy_allows(&nobody, "cluster:get", NULL, NULL));
+    CU_ASSERT_FALSE(policy_allows(defaults, &nobody, "cluster:get", NULL, NULL));
     auth_context_done(&nobody);
 }
 
@@ -155,8 +157,18 @@ static int make_hash(const char *password, const char *salt, char *ret)
 
 static int setup(void)
 {
+    struct config cfg = test_config();
+    struct err e = ERR_INIT;
+    if (policy_new(&cfg, &defaults, &e) != 0)
+        return -1;
     return make_hash("secret", "$2b$04$abcdefghijklmnopqrstuu", hash_secret) ||
            make_hash("other", "$2y$04$uvwxyzabcdefghijklmnou", hash_other);
+}
+
+static int teardown(void)
+{
+    policy_free(defaults);
+    return 0;
 }
 
 static void htpasswd_reads_users(void)
@@ -353,7 +365,7 @@ static void noauth_knows_everybody(void)
     CU_ASSERT_PTR_NULL(a);
 }
 
-TEST_MAIN("auth", setup, NULL, TEST(policy_by_role), TEST(policy_by_project_and_user),
+TEST_MAIN("auth", setup, teardown, TEST(policy_by_role), TEST(policy_by_project_and_user),
           TEST(policy_knows_every_rule), TEST(htpasswd_reads_users), TEST(htpasswd_refuses),
           TEST(cache_remembers_for_a_while), TEST(cache_is_bounded), TEST(noauth_only_on_loopback),
           TEST(unknown_strategies_are_named), TEST(noauth_knows_everybody))
