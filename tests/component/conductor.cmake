@@ -1,8 +1,8 @@
 # Real conductors, driver hosts, the simulator and PostgreSQL.
-foreach(part IN ITEMS life faults rpc)
+foreach(part IN ITEMS life faults rpc broker)
   magnum_add_test(conductor_${part} RING component TIMEOUT 300
     SOURCES ${CMAKE_CURRENT_LIST_DIR}/conductor_${part}.c
             ${CMAKE_CURRENT_LIST_DIR}/conductor_fixture.c ${CMAKE_CURRENT_LIST_DIR}/db_fixture.c
-    LINKS magnum_conductor magnum_config magnum_rpc magnum_certs magnum_db test_pg PkgConfig::openssl)
+    LINKS magnum_conductor magnum_http magnum_config magnum_rpc magnum_certs magnum_db test_pg PkgConfig::openssl)
   add_dependencies(test_component_conductor_${part} magnum-conductor magnum-driver-host simulator)
 endforeach()

@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "base/uuid.h"
 #include "certs/certs.h"
+#include "conductor/conductor.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -180,6 +181,48 @@ int end_conductor(struct process *p, int sig)
     note_running(p->pid, 0);
     p->pid = 0;
     return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* ---- in this process ---- */
+struct here here;
+
+static void set_option(const char *name, const char *value)
+{
+    struct err e = ERR_INIT;
+    ASSERT_OK(config_set(here.cfg, name, value, &e), &e);
+}
+
+static void set_path(const char *name, const char *base, const char *rest)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s%s", base, rest);
+    set_option(name, path);
+}
+
+void start_here(const char *option, const char *value)
+{
+    const char *build = getenv("MAGNUM_BUILD_DIR");
+    struct err e = ERR_INIT;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(build);
+    fresh_world();
+    ASSERT_OK(config_load("/dev/null", &here.cfg, &e), &e);
+    set_option("database.connection", conninfo);
+    set_path("certificates.key_file", dir, "/seal.key");
+    set_path("drivers.plugin_dirs", build, "/plugins");
+    set_path("drivers.host_program", build, "/bin/magnum-driver-host");
+    set_option("drivers.check_owner", "false");
+    set_option("drivers.require_enable", "false");
+    set_path("driver_config." SIM ".state_dir", dir, "/state");
+    if (option)
+        set_option(option, value);
+    ASSERT_OK(conductor_start(here.cfg, db, &here.conductor, &e), &e);
+}
+
+void stop_here(void)
+{
+    conductor_stop(&here.conductor);
+    CU_ASSERT_PTR_NULL(here.conductor);
+    config_free(&here.cfg);
 }
 
 /* ---- requests ---- */

@@ -30,6 +30,15 @@ int end_conductor(struct process *p, int sig);
 char *conductor_log(const struct process *p);
 
 extern const char *driver_of_clusters; /* SIM */
+/* A conductor in this process, in a fresh world, with one option set (or NULL). */
+struct here {
+    struct config *cfg;
+    struct conductor *conductor;
+};
+extern struct here here;
+void start_here(const char *option, const char *value);
+void stop_here(void);
+
 /* A cluster of the simulator with these labels ("a=b,c=d"), its create accepted. */
 void create(struct made *m, const char *name, int64_t workers, const char *labels);
 void create_until(struct made *m, const char *name, int64_t workers, const char *labels,

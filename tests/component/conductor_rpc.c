@@ -13,22 +13,7 @@
 #include <poll.h>
 #include <sys/wait.h>
 
-static struct config *cfg;
-static struct conductor *conductor;
 static struct rpc_client *client;
-
-static void set(const char *name, const char *value)
-{
-    struct err e = ERR_INIT;
-    ASSERT_OK(config_set(cfg, name, value, &e), &e);
-}
-
-static void set_path(const char *name, const char *fmt, const char *base)
-{
-    char path[512];
-    snprintf(path, sizeof path, "%s%s", base, fmt);
-    set(name, path);
-}
 
 static int peers(void *ctx, struct rpc_peer_list *ret, struct err *e)
 {
@@ -44,30 +29,15 @@ static int peers(void *ctx, struct rpc_peer_list *ret, struct err *e)
 
 static void begin(const char *option, const char *value)
 {
-    const char *build = getenv("MAGNUM_BUILD_DIR");
     struct err e = ERR_INIT;
-    CU_ASSERT_PTR_NOT_NULL_FATAL(build);
-    fresh_world();
-    ASSERT_OK(config_load("/dev/null", &cfg, &e), &e);
-    set("database.connection", conninfo);
-    set_path("certificates.key_file", "/seal.key", dir);
-    set_path("drivers.plugin_dirs", "/plugins", build);
-    set_path("drivers.host_program", "/bin/magnum-driver-host", build);
-    set("drivers.check_owner", "false");
-    set("drivers.require_enable", "false");
-    set_path("driver_config." SIM ".state_dir", "/state", dir);
-    if (option)
-        set(option, value);
-    ASSERT_OK(conductor_start(cfg, db, &conductor, &e), &e);
-    ASSERT_OK(rpc_client_start(cfg, peers, NULL, &client, &e), &e);
+    start_here(option, value);
+    ASSERT_OK(rpc_client_start(here.cfg, peers, NULL, &client, &e), &e);
 }
 
 static void end(void)
 {
     rpc_client_stop(&client);
-    conductor_stop(&conductor);
-    CU_ASSERT_PTR_NULL(conductor);
-    config_free(&cfg);
+    stop_here();
 }
 
 /* The error code; text or the result's member in `ret`. */
@@ -198,7 +168,7 @@ static void short_calls_reach_the_driver(void)
     json_object_set_new(params, "interface", json_string("mag.coe.nothing/1"));
     CU_ASSERT_EQUAL(call("driver.call", params, NULL, text), ERR_UNSUPPORTED);
     CU_ASSERT_EQUAL(call("ping", json_object(), "instance", text), 0);
-    CU_ASSERT_STRING_EQUAL(text, conductor_instance(conductor));
+    CU_ASSERT_STRING_EQUAL(text, conductor_instance(here.conductor));
     CU_ASSERT_EQUAL(call("no.such", json_object(), NULL, text), ERR_UNSUPPORTED);
     made_done(&m);
     end();
@@ -221,7 +191,7 @@ static void a_wake_up_starts_work_at_once(void)
     int64_t asked = clock_mono_ms();
     rpc_client_notify(client, "op.cancel", params, true);
     await(m.op.id, OPS_CANCELLED);
-    CU_ASSERT(clock_mono_ms() - asked < cfg->conductor_lease_ms / 3);
+    CU_ASSERT(clock_mono_ms() - asked < here.cfg->conductor_lease_ms / 3);
     json_decref(params);
     made_done(&m);
     end();
@@ -233,10 +203,10 @@ static void drivers_are_published_with_their_state(void)
     CU_ASSERT_STRING_EQUAL(sql("SELECT ready FROM driver WHERE id = 'org.magnum.simulator'"), "t");
     char query[200];
     snprintf(query, sizeof query, "SELECT count(*) = 0 FROM driver WHERE instance <> '%s'",
-             conductor_instance(conductor));
+             conductor_instance(here.conductor));
     CU_ASSERT_STRING_EQUAL(sql(query), "t");
     exec("DELETE FROM driver");
-    conductor_reload(conductor); /* SIGHUP */
+    conductor_reload(here.conductor); /* SIGHUP */
     await_sql("SELECT count(*) FROM driver WHERE id = 'org.magnum.simulator'", "1");
     end();
 }
