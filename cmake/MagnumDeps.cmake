@@ -7,5 +7,8 @@ foreach(dep IN ITEMS
     "smartcols;smartcols>=2.36" "crypt;libxcrypt" "cunit;cunit" "systemd;libsystemd")
   list(GET dep 0 name)
   list(GET dep 1 spec)
+  # Twice: CMake reads the flags from its cache differently than from pkg-config, and the second
+  # configuration of a tree would rebuild most of it.
+  pkg_check_modules(${name} REQUIRED QUIET ${spec})
   pkg_check_modules(${name} REQUIRED IMPORTED_TARGET GLOBAL ${spec})
 endforeach()
