@@ -147,6 +147,21 @@ static int listen_to(struct talk *t, struct err *e)
     }
 }
 
+/* A driver that stopped because its time was up did well: nobody cancelled the operation. */
+static void judge_cancelled(const struct talk *t)
+{
+    const struct coe_services *svc = t->call->services;
+    struct coe_result *r = t->ret;
+    if (r->rc != MAG_E_CANCELLED || t->fenced || atomic_load(&t->p->stopping) ||
+        clock_mono_ms() < t->soft_ms || (svc && svc->cancelled && svc->cancelled(svc->ctx)))
+        return;
+    r->rc = MAG_E_TIMEOUT;
+    r->err_flags |= MAG_ERR_RETRYABLE;
+    snprintf(r->reason, sizeof r->reason, "OverBudget");
+    snprintf(r->err_message, sizeof r->err_message, "The step took longer than its %lld ms.",
+             (long long)t->call->budget_ms);
+}
+
 int converse(struct driver_pool *p, struct child *c, const struct coe_call *call,
              const struct verb *verb, struct coe_result *ret, struct err *e)
 {
@@ -171,5 +186,8 @@ int converse(struct driver_pool *p, struct child *c, const struct coe_call *call
         return err_nomem(e);
     if (rc != FRAME_OK)
         return broken(e, frame_error(rc));
-    return listen_to(&t, e);
+    rc = listen_to(&t, e);
+    if (rc == 0)
+        judge_cancelled(&t);
+    return rc;
 }

@@ -482,8 +482,14 @@ static void test_over_budget_but_polite(void)
     test_pool_set(&pool, "drivers.kill_grace_ms", "20000");
     begin();
     struct coe_result r = run("polite", 100);
-    CU_ASSERT_EQUAL(r.rc, MAG_E_CANCELLED);
+    CU_ASSERT_EQUAL(r.rc, MAG_E_TIMEOUT); /* nobody cancelled anything */
+    CU_ASSERT_STRING_EQUAL(r.reason, "OverBudget");
+    CU_ASSERT(r.err_flags & MAG_ERR_RETRYABLE);
     CU_ASSERT_FALSE(r.host_died);
+    coe_result_done(&r);
+    rec.cancel = true; /* somebody did */
+    r = run("polite", 100);
+    CU_ASSERT_EQUAL(r.rc, MAG_E_CANCELLED);
     coe_result_done(&r);
     end();
 }

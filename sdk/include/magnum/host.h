@@ -134,7 +134,10 @@ typedef struct mag_host {
      * health_status ("HEALTHY" | "UNHEALTHY" | "UNKNOWN"), health_status_reason (object of
      * strings). `json` is one JSON value. */
     int32_t (*output)(void *ctx, const mag_op *op, const char *key, mag_bytes json, mag_error *err);
-    /* 1 when the operation was cancelled or lost its lease; cheap, poll it in loops. */
+    /* 1 when the call should end soon: the operation was cancelled or lost its lease, the host
+     * stops, or the budget is used up. Cheap, poll it in loops; then stop at a safe point and
+     * return MAG_AGAIN (the next step tells by MAG_OPF_CANCEL whether the user wants it) or
+     * MAG_E_CANCELLED. */
     int32_t (*cancelled)(void *ctx, const mag_op *op);
     /* Copies a secret named by a handle in the spec; *len is set to its length. The caller wipes
      * its buffer. MAG_E_INVALID when `cap` is too small. */
@@ -183,7 +186,9 @@ typedef struct mag_host_cert {
                      mag_error *err);
 } mag_host_cert;
 
-/* "mag.host.render/1": ${name} templates with values from a JSON object; undefined names fail. */
+/* "mag.host.render/1": ${name} templates with values from a JSON object; undefined names fail.
+ * "a.b" descends into an object; texts are put in as they are, numbers and booleans as JSON, null
+ * as nothing; $${ gives ${. */
 #define MAG_HOST_RENDER "mag.host.render/1"
 typedef struct mag_host_render {
     uint32_t struct_size;
