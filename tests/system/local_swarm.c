@@ -194,6 +194,132 @@ static void test_managers(void)
     ends_clean();
 }
 
+static size_t count(const char *text, const char *word)
+{
+    size_t n = 0;
+    for (const char *p = text; p && (p = strstr(p, word)); p++)
+        n++;
+    return n;
+}
+
+/* A service keeps its replicas when nodes go; what it says afterwards comes from other nodes. */
+static void test_drain(void)
+{
+    static const char *const create[] = {"service",
+                                         "create",
+                                         "--detach=false",
+                                         "--no-resolve-image",
+                                         "--name",
+                                         "web",
+                                         "--replicas",
+                                         "4",
+                                         "--stop-grace-period",
+                                         "1s",
+                                         "--restart-delay",
+                                         "200ms",
+                                         "magnum-test:1",
+                                         "/bin/busybox",
+                                         "sleep",
+                                         "10000",
+                                         NULL};
+    static const char *const ps[] = {"service",
+                                     "ps",
+                                     "web",
+                                     "--filter",
+                                     "desired-state=running",
+                                     "--format",
+                                     "{{.Node}} {{.CurrentState}}",
+                                     NULL};
+    CU_ASSERT_EQUAL_FATAL(world_init(&w), 0);
+    CU_ASSERT_EQUAL(go("create", MAG_OP_CREATE, "op1", spec_of(1, 3, NULL)).rc, MAG_OK);
+    CU_ASSERT_EQUAL_FATAL(import_image(&w, 4), 0);
+    _mag_free_ char *made = docker(&w, create), *before = docker(&w, ps);
+    CU_ASSERT_PTR_NOT_NULL(made);
+    CU_ASSERT_EQUAL(count(before, "Running"), 4);
+    CU_ASSERT_EQUAL(count(before, "c-worker-4"), 1);
+    json_t *params = json_pack("{s:[s]}", "nodes_to_remove", "c-worker-4");
+    CU_ASSERT_EQUAL(go("scale", MAG_OP_SCALE, "op2", spec_of(1, 1, params)).rc, MAG_OK);
+    size_t running = 0;
+    for (int i = 0; i < 50 && running != 4; i++) {
+        _mag_free_ char *after = docker(&w, ps);
+        running = count(after, "Running");
+        CU_ASSERT_EQUAL(count(after, "c-worker-4"), 0);
+        CU_ASSERT_EQUAL(count(after, "c-worker-3"), 0);
+        if (running != 4)
+            (void)poll(NULL, 0, 200);
+    }
+    CU_ASSERT_EQUAL(running, 4);
+    ends_clean(); /* with containers running */
+}
+
+static void test_power_failure(void)
+{
+    CU_ASSERT_EQUAL_FATAL(world_init(&w), 0);
+    CU_ASSERT_EQUAL(go("create", MAG_OP_CREATE, "op1", spec_of(1, 2, NULL)).rc, MAG_OK);
+    _mag_json_ json_t *store = world_store(&w);
+    char address[64];
+    snprintf(address, sizeof address, "%s",
+             mag_json_text(mag_json_at(store, "outputs"), "api_address", ""));
+    CU_ASSERT_EQUAL(lose_power(&w, 3), 0);
+    health_is("UNHEALTHY", "powered off");
+    CU_ASSERT_EQUAL(go("update", MAG_OP_UPDATE, "op2", spec_of(1, 2, NULL)).rc, MAG_OK);
+    CU_ASSERT_EQUAL(docker_ready(&w), 3);
+    CU_ASSERT_EQUAL(look_daemons(&w), 3);
+    CU_ASSERT(output_is("api_address", address)); /* at its old port */
+    CU_ASSERT_EQUAL(lose_power(&w, 3), 0);
+    ends_clean();
+}
+
+static json_t *with_label(json_t *spec, const char *name, const char *value)
+{
+    json_object_set_new(json_object_get(json_object_get(spec, "cluster"), "labels"), name,
+                        json_string(value));
+    return spec;
+}
+
+static void test_labels(void)
+{
+    static const char *const info[] = {"info", "--format", "{{.Driver}}", NULL};
+    char path[256], limit[64] = "";
+    CU_ASSERT_EQUAL_FATAL(world_init(&w), 0);
+    json_t *spec = with_label(spec_of(1, 0, NULL), "storage_driver", "vfs");
+    spec = with_label(spec, "node_memory_mb", "700");
+    CU_ASSERT_EQUAL(go("create", MAG_OP_CREATE, "op1", spec).rc, MAG_OK);
+    _mag_free_ char *driver = docker(&w, info);
+    CU_ASSERT(driver && strcmp(driver, "vfs\n") == 0);
+    snprintf(path, sizeof path, "/sys/fs/cgroup/memory/magnum/%s/n1/memory.limit_in_bytes", w.uuid);
+    FILE *f = fopen(path, "r");
+    if (!f) {
+        snprintf(path, sizeof path, "/sys/fs/cgroup/magnum/%s/n1/memory.max", w.uuid);
+        f = fopen(path, "r");
+    }
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    CU_ASSERT_PTR_NOT_NULL(fgets(limit, sizeof limit, f));
+    fclose(f);
+    CU_ASSERT_EQUAL(atoll(limit), 700LL << 20);
+    ends_clean();
+}
+
+/* A cluster whose nodes are on another machine is neither made again here nor called deleted. */
+static void test_elsewhere(void)
+{
+    char path[160];
+    CU_ASSERT_EQUAL_FATAL(world_init(&w), 0);
+    snprintf(path, sizeof path, "%s/store.json", w.dir);
+    _mag_json_ json_t *store = json_pack(
+        "{s:s, s:[], s:{}}", "state",
+        "{\"v\":1,\"rev\":3,\"machine\":\"other\",\"host\":\"far-away\"}", "ledger", "outputs");
+    CU_ASSERT_EQUAL(json_dump_file(store, path, 0), 0);
+    struct driven r = go("update", MAG_OP_UPDATE, "op1", spec_of(1, 0, NULL));
+    CU_ASSERT_EQUAL(r.rc, MAG_E_UNAVAILABLE);
+    CU_ASSERT(strstr(r.message, "far-away") != NULL);
+    CU_ASSERT_EQUAL(go("remove", MAG_OP_DELETE, "del", json_object()).rc, MAG_E_UNAVAILABLE);
+    health_is("UNKNOWN", "far-away");
+    CU_ASSERT_EQUAL(look_leftovers(&w), 0);
+    CU_ASSERT_EQUAL(unlink(path), 0);
+    ends_clean();
+}
+
 static void test_refusals(void)
 {
     CU_ASSERT_EQUAL_FATAL(world_init(&w), 0);
@@ -246,4 +372,5 @@ static void test_fencing(void)
 }
 
 TEST_MAIN("local_swarm", set_up, tear_down, TEST(test_life), TEST(test_heal), TEST(test_managers),
+          TEST(test_drain), TEST(test_power_failure), TEST(test_labels), TEST(test_elsewhere),
           TEST(test_refusals), TEST(test_unknown_health), TEST(test_fencing))

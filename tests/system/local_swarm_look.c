@@ -5,6 +5,7 @@
 #include "lib/json.h"
 #include "lib/local/cluster.h"
 #include "lib/local/files.h"
+#include "lib/local/net.h"
 #include "lib/local/record.h"
 #include "lib/local/spawn.h"
 
@@ -26,6 +27,18 @@ static size_t read_some(const char *path, char *out, size_t cap)
     return n > 0 ? (size_t)n : 0;
 }
 
+/* The second process of a PID namespace: a node's daemon itself, not a child of it that was forked
+ * and has not executed its own program yet. */
+static bool is_second(const char *pid)
+{
+    char path[300], text[4096];
+    snprintf(path, sizeof path, "/proc/%s/status", pid);
+    (void)read_some(path, text, sizeof text);
+    const char *line = strstr(text, "\nNSpid:");
+    int outer = 0, inner = 0;
+    return line && sscanf(line, " NSpid: %d %d", &outer, &inner) == 2 && inner == 2;
+}
+
 /* Processes whose command line holds `text`; program: how argv[0] must end, or NULL. */
 static size_t processes(const char *text, const char *program, bool tell)
 {
@@ -42,7 +55,7 @@ static size_t processes(const char *text, const char *program, bool tell)
         for (size_t i = 0; i + 1 < n; i++)
             if (!line[i])
                 line[i] = ' ';
-        if (!n || !fits || !strstr(line, text))
+        if (!n || !fits || !strstr(line, text) || (program && !is_second(e->d_name)))
             continue;
         found++;
         if (tell)
@@ -131,14 +144,19 @@ size_t look_leftovers(const struct world *w)
     return n + cgroups_found + entries;
 }
 
+static void base_of(const struct world *w, unsigned index, char *ret, size_t cap)
+{
+    char dir[MAG_LOCAL_BASE_MAX] = "";
+    mag_error e = {.struct_size = sizeof e};
+    (void)mag_local_find(w->state_dir, w->uuid, dir, &e);
+    snprintf(ret, cap, "%s/n%u", dir, index);
+}
+
 int kill_node(const struct world *w, unsigned index)
 {
-    char dir[MAG_LOCAL_BASE_MAX], base[MAG_LOCAL_BASE_MAX + 8];
+    char base[128];
     struct mag_node_record r;
-    mag_error e = {.struct_size = sizeof e};
-    if (mag_local_find(w->state_dir, w->uuid, dir, &e) != MAG_OK)
-        return -1;
-    snprintf(base, sizeof base, "%s/n%u", dir, index);
+    base_of(w, index, base, sizeof base);
     mag_record_read(base, &r);
     _mag_close_ int fd = mag_record_pidfd(&r);
     if (fd < 0 || pidfd_send_signal(fd, SIGKILL, NULL, 0) < 0)
@@ -166,6 +184,55 @@ char *docker(const struct world *w, const char *const args[])
     if (world_client_cert(w) != 0 || mag_run(argv, NULL, -1, 30000, &out, &e) != MAG_OK)
         fprintf(stderr, "  docker %s: %s\n", args[0], e.message);
     return out;
+}
+
+char *docker_on(const struct world *w, unsigned index, const char *const args[])
+{
+    char base[128], address[160];
+    base_of(w, index, base, sizeof base);
+    snprintf(address, sizeof address, "unix://%s/docker.sock", base);
+    const char *argv[32] = {"/usr/bin/docker", "-H", address};
+    for (size_t n = 3, i = 0; args[i] && n + 1 < MAG_LEN(argv); i++)
+        argv[n++] = args[i];
+    char *out = NULL;
+    mag_error e = {.struct_size = sizeof e};
+    if (mag_run(argv, NULL, -1, 60000, &out, &e) != MAG_OK)
+        fprintf(stderr, "  docker %s on %u: %s\n", args[0], index, e.message);
+    return out;
+}
+
+int import_image(const struct world *w, unsigned nodes)
+{
+    char script[512], tar[128];
+    mag_error e = {.struct_size = sizeof e};
+    snprintf(tar, sizeof tar, "%s/image.tar", w->dir);
+    snprintf(script, sizeof script,
+             "cd %s && mkdir -p root/bin && cp /bin/busybox root/bin/ && "
+             "ln -sf busybox root/bin/sh && tar -C root -cf image.tar .",
+             w->dir);
+    const char *const sh[] = {"/bin/sh", "-c", script, NULL};
+    const char *const import[] = {"import", tar, "magnum-test:1", NULL};
+    if (mag_run(sh, NULL, -1, 30000, NULL, &e) != MAG_OK)
+        return -1;
+    for (unsigned i = 1; i <= nodes; i++) {
+        _mag_free_ char *out = docker_on(w, i, import);
+        if (!out)
+            return -1;
+    }
+    return 0;
+}
+
+int lose_power(const struct world *w, unsigned nodes)
+{
+    struct mag_local_cluster c = MAG_LOCAL_CLUSTER_INIT;
+    mag_error e = {.struct_size = sizeof e};
+    int bad = 0;
+    snprintf(c.uuid, sizeof c.uuid, "%s", w->uuid);
+    for (unsigned i = 1; i <= nodes; i++)
+        bad |= kill_node(w, i);
+    for (unsigned i = 0; i <= nodes; i++)
+        bad |= mag_net_down(&c, i, &e) != MAG_OK;
+    return bad ? -1 : 0;
 }
 
 size_t docker_ready(const struct world *w)

@@ -16,6 +16,12 @@ size_t look_leftovers(const struct world *w);
 int kill_node(const struct world *w, unsigned index);
 /* Runs docker against the published api_address with TLS; its stdout (to be freed) or NULL. */
 char *docker(const struct world *w, const char *const args[]);
+/* The same through a node's own socket. */
+char *docker_on(const struct world *w, unsigned index, const char *const args[]);
+/* Gives every running node the image "magnum-test:1": busybox, packed here. 0 or -1. */
+int import_image(const struct world *w, unsigned nodes);
+/* As after the machine's restart: no process, no network namespace, only files. */
+int lose_power(const struct world *w, unsigned nodes);
 /* Nodes the docker client lists as Ready. */
 size_t docker_ready(const struct world *w);
 /* A spec of a cluster named "c" with two default groups; params: NULL or an object (stolen). */

@@ -93,11 +93,12 @@ int32_t mag_nodes_start(const struct mag_local_cluster *c, const struct mag_node
         else
             rc = mag_child_start(a.v, NULL, c->lock_fd, &children[started], err);
     }
+    int64_t until = mag_now_ms() + START_TIMEOUT_MS;
     for (size_t i = 0; i < started; i++) {
         if (!children[i].pid)
             continue;
         mag_error why = {.struct_size = sizeof why};
-        int32_t one = mag_child_wait(&children[i], START_TIMEOUT_MS, NULL, &why);
+        int32_t one = mag_child_wait(&children[i], until - mag_now_ms(), NULL, &why);
         if (one != MAG_OK && rc == MAG_OK)
             rc = mag_fail(err, one, why.flags, "NodeStartFailed", why.remedy,
                           "Node %s can't be started: %s", v[i].hostname, why.message);

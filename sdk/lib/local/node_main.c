@@ -84,5 +84,7 @@ int main(int argc, char **argv)
     struct node_spec s = {0};
     if (argc < 3 || strcmp(argv[1], "start") != 0 || !parse_start(argc - 1, argv + 1, &s))
         return usage();
-    return node_start(&s);
+    /* In a process that gave its children another PID namespace exit handlers can't start threads
+     * any more, and some (sanitizers) hang trying. */
+    _exit(node_start(&s));
 }

@@ -84,8 +84,7 @@ int64_t mag_record_age_ms(const struct mag_node_record *r)
     long hz = sysconf(_SC_CLK_TCK);
     if (!r->pid || hz <= 0 || clock_gettime(CLOCK_BOOTTIME, &t) < 0)
         return INT64_MAX;
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 -
-           (int64_t)r->start * 1000 / (int64_t)hz;
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 - (int64_t)r->start * 1000 / (int64_t)hz;
 }
 
 int mag_record_pidfd(const struct mag_node_record *r)
