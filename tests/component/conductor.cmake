@@ -6,3 +6,5 @@ foreach(part IN ITEMS life faults rpc broker)
     LINKS magnum_conductor magnum_http magnum_config magnum_rpc magnum_certs magnum_db test_pg PkgConfig::openssl)
   add_dependencies(test_component_conductor_${part} magnum-conductor magnum-driver-host simulator)
 endforeach()
+magnum_add_test(conductor_queue RING component SOURCES ${CMAKE_CURRENT_LIST_DIR}/conductor_queue.c
+  LINKS magnum_conductor)

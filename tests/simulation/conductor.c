@@ -40,7 +40,6 @@ static void look_again(struct sim *m, int ci, int ri)
     if (rc)
         return;
     r->s = s;
-    r->held_until = r->held_until > m->now ? r->held_until : m->now;
     r->ev.superseded = superseded;
 }
 
@@ -245,7 +244,7 @@ static void stop(struct sim *m, int ci)
     sim_trace(m, "conductor %d: stopped", ci);
     store_release_all(m, c->owner);
     c->alive = false;
-    sim_at(m, m->now + sim_random(m, 20) * SECOND,
+    sim_at(m, m->now + (m->healed ? 0 : sim_random(m, 20) * SECOND),
            (struct sim_event){.what = W_START, .conductor = ci});
 }
 
@@ -264,6 +263,8 @@ void conductor_event(struct sim *m, const struct sim_event *ev)
         sim_at(m, c->paused_until, again);
         return;
     }
+    if (m->healed && (ev->what == W_PAUSE || (ev->what == W_STOP && !c->stopping)))
+        return; /* put off into fair weather by a pause */
     switch (ev->what) {
     case W_SCAN:
         scan(m, ev->conductor);

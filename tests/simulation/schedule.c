@@ -81,9 +81,11 @@ static void check_cluster(struct sim *m, int cluster)
 static void heal(struct sim *m)
 {
     m->healed = true;
+    m->healed_at = m->now;
     sim_trace(m, "---- fair weather from here ----");
     for (int i = 0; i < m->n_conductors; i++) {
-        m->conductors[i].paused_until = 0;
+        if (m->conductors[i].alive && m->conductors[i].paused_until > m->healed_at)
+            m->healed_at = m->conductors[i].paused_until;
         if (!m->conductors[i].alive)
             conductor_start(m, i);
     }

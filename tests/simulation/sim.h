@@ -46,7 +46,8 @@ struct sim_cluster {
     bool exists, was_made;
     char status[24];
     int64_t generation;
-    int target; /* resources wanted by the newest accepted request */
+    int target;       /* resources wanted by the newest accepted request */
+    int64_t ended_at; /* an operation of it */
 };
 struct sim_op {
     bool used;
@@ -116,6 +117,7 @@ struct sim {
     int n_conductors;
     struct engine_config cfg;
     bool healed;
+    int64_t healed_at;
     long faults, requests, steps;
     char violation[256]; /* the first one; empty = sound */
     FILE *trace;

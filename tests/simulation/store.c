@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TAKEOVER (2 * SECOND) /* scans come every second */
+
 static void set(char **dst, const char *value)
 {
     free(*dst);
@@ -63,6 +65,7 @@ static void end(struct sim *m, struct sim_op *o, const char *status)
     set(&o->row.status, status);
     o->row.finished_at = m->now;
     o->lease_owner = 0;
+    m->store.clusters[o->cluster].ended_at = m->now;
     o->ended_count++;
     sim_trace(m, "store: %s %s is %s (%s)", o->row.kind, o->row.id, status,
               o->row.code ? o->row.code : "");
@@ -135,6 +138,21 @@ bool store_cancel(struct sim *m, int op)
     return true;
 }
 
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* In fair weather nothing that is due lies about for long, whoever died before. */
+static void check_waiting(struct sim *m, const struct sim_op *o)
+{
+    int64_t since = later(o->row.due_at, o->lease_owner ? o->row.lease_until : 0);
+    since = later(since, m->store.clusters[o->cluster].ended_at); /* its elder went first */
+    if (m->healed && m->now - later(since, m->healed_at) > TAKEOVER)
+        sim_violated(m, "%s has been due for %.1f s and nobody took it", o->row.id,
+                     (double)(m->now - since) / 1e6);
+}
+
 int store_lease(struct sim *m, int64_t owner, int max, int *ret_ops)
 {
     int n = 0, bad = weather(m);
@@ -162,6 +180,7 @@ int store_lease(struct sim *m, int64_t owner, int max, int *ret_ops)
             continue;
         if (str_eq(o->row.status, OPS_PENDING))
             set(&o->row.status, OPS_RUNNING);
+        check_waiting(m, o);
         o->lease_owner = owner;
         o->row.lease_fence++;
         o->row.lease_until = m->now + LEASE;

@@ -1,0 +1,179 @@
+/* The run table of a conductor without any I/O: order of timers, wake-ups, the same operation
+ * leased twice, the share of health looks, closing. */
+#include "conductor/conductor_internal.h"
+
+#include "base/clock.h"
+#include "support/cunit_main.h"
+
+enum { CAP = 64, LOOKING = 2 };
+static struct conductor c = {.instance = "i"};
+static struct queue q;
+
+static void begin(void)
+{
+    struct err e = ERR_INIT;
+    ASSERT_OK(queue_init(&q, CAP, LOOKING, &e), &e);
+}
+
+static struct run *add(int n)
+{
+    struct operation op;
+    operation_init(&op);
+    op.id = str_fmt("op%d", n);
+    op.lease_fence = 1;
+    struct run *r = queue_add(&q, &c, &op, 0);
+    operation_done(&op);
+    return r;
+}
+
+static struct run *take(void)
+{
+    struct run *r = NULL;
+    struct observation *o = NULL;
+    CU_ASSERT_TRUE_FATAL(queue_take(&q, &r, &o));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+    CU_ASSERT_PTR_NULL(o);
+    return r;
+}
+
+static void *clock_main(void *unused)
+{
+    (void)unused;
+    queue_run_clock(&q);
+    return NULL;
+}
+
+static void timers_end_in_order(void)
+{
+    pthread_t clock;
+    struct run *runs[CAP];
+    unsigned seed = 1;
+    begin();
+    for (int i = 0; i < CAP; i++)
+        runs[i] = add(i);
+    CU_ASSERT_PTR_NULL(add(CAP)); /* full: its lease will run out */
+    CU_ASSERT_EQUAL(queue_room(&q, 4), 0);
+    for (int i = 0; i < CAP; i++)
+        CU_ASSERT_PTR_EQUAL(take(), runs[i]); /* first come, first served */
+    for (int i = 0; i < CAP; i++)
+        queue_wait(&q, runs[i], 1 + rand_r(&seed) % 60);
+    CU_ASSERT_EQUAL(q.n_heap, CAP);
+    pthread_create(&clock, NULL, clock_main, NULL);
+    int64_t last = 0;
+    for (int i = 0; i < CAP; i++) {
+        struct run *r = take();
+        CU_ASSERT(r->due_ms >= last && r->due_ms <= clock_mono_ms());
+        last = r->due_ms;
+        queue_end(&q, r);
+    }
+    CU_ASSERT(queue_drain(&q, clock_mono_ms()));
+    queue_close(&q);
+    pthread_join(clock, NULL);
+    queue_done(&q);
+}
+
+static bool is_op(struct run *r, void *id)
+{
+    return str_eq(r->op.id, id);
+}
+
+static void news_wake_who_waits_and_are_not_lost_on_who_works(void)
+{
+    begin();
+    struct run *a = add(1), *b = add(2);
+    (void)take();
+    (void)take();
+    queue_wait(&q, a, 1000000);
+    queue_wait(&q, b, 1000000);
+    queue_each(&q, is_op, (void *)"op2");
+    CU_ASSERT_PTR_EQUAL(take(), b);
+    queue_each(&q, is_op, (void *)"op2"); /* while it is being worked on */
+    queue_wait(&q, b, 1000000);
+    CU_ASSERT_PTR_EQUAL(take(), b);
+    queue_wait(&q, b, 1000000);
+    CU_ASSERT_EQUAL(q.n_ready, 0);
+    CU_ASSERT_EQUAL(q.n_heap, 2);
+    CU_ASSERT_FALSE(queue_drain(&q, clock_mono_ms()));
+    queue_done(&q); /* frees what is left */
+}
+
+static void an_operation_leased_again_waits_for_its_former_run(void)
+{
+    begin();
+    struct run *old = add(1);
+    CU_ASSERT_PTR_EQUAL(take(), old);
+    queue_wait(&q, old, 1000000);
+    struct run *again = add(1), *third = add(1);
+    CU_ASSERT(atomic_load(&old->lost));
+    CU_ASSERT(atomic_load(&again->lost)); /* it never even started */
+    CU_ASSERT_FALSE(atomic_load(&third->lost));
+    CU_ASSERT_PTR_EQUAL(take(), old); /* woken, to hear that it has lost */
+    CU_ASSERT_EQUAL(q.n_ready, 0);    /* never two at a time */
+    queue_end(&q, old);
+    CU_ASSERT_PTR_EQUAL(take(), again);
+    queue_end(&q, again);
+    CU_ASSERT_PTR_EQUAL(take(), third);
+    queue_end(&q, third);
+    CU_ASSERT_EQUAL(q.n_runs, 0);
+    queue_done(&q);
+}
+
+static void workers_are_given_no_more_than_they_can_begin(void)
+{
+    begin();
+    CU_ASSERT_EQUAL(queue_room(&q, 4), 8);
+    for (int i = 0; i < 6; i++)
+        add(i);
+    CU_ASSERT_EQUAL(queue_room(&q, 4), 2);
+    struct run *r = take();
+    queue_wait(&q, r, 1000000); /* waiting ones cost no worker */
+    CU_ASSERT_EQUAL(queue_room(&q, 4), 3);
+    CU_ASSERT_EQUAL(queue_room(&q, 1000), CAP - 6);
+    queue_done(&q);
+}
+
+static struct observation *look(void)
+{
+    struct observation *o = calloc(1, sizeof *o);
+    cluster_init(&o->cluster);
+    return o;
+}
+
+static struct observation *take_look(void)
+{
+    struct run *r = NULL;
+    struct observation *o = NULL;
+    CU_ASSERT_TRUE_FATAL(queue_take(&q, &r, &o));
+    CU_ASSERT_PTR_NULL(r);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(o);
+    return o;
+}
+
+static void health_never_takes_all_workers(void)
+{
+    struct observation *mine[3];
+    begin();
+    CU_ASSERT_EQUAL(queue_look_room(&q), 4 * LOOKING);
+    for (int i = 0; i < 3; i++)
+        CU_ASSERT(queue_look(&q, look()));
+    CU_ASSERT_EQUAL(queue_look_room(&q), 4 * LOOKING - 3);
+    mine[0] = take_look();
+    mine[1] = take_look();
+    struct run *r = add(1); /* the third look is held back, operations are not */
+    CU_ASSERT_PTR_EQUAL(take(), r);
+    queue_end(&q, r);
+    queue_look_done(&q);
+    mine[2] = take_look();
+    for (int i = 0; i < 3; i++)
+        free(mine[i]);
+    queue_close(&q);
+    CU_ASSERT_FALSE(queue_look(&q, look())); /* freed */
+    struct observation *o;
+    CU_ASSERT_FALSE(queue_take(&q, &r, &o));
+    queue_done(&q);
+}
+
+TEST_MAIN("conductor_queue", NULL, NULL, TEST(timers_end_in_order),
+          TEST(news_wake_who_waits_and_are_not_lost_on_who_works),
+          TEST(an_operation_leased_again_waits_for_its_former_run),
+          TEST(workers_are_given_no_more_than_they_can_begin), TEST(health_never_takes_all_workers))
