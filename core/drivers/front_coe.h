@@ -102,7 +102,7 @@ int front_coe_call(struct driver_pool *p, const struct coe_call *c, struct coe_r
  * *ready=false with reason when probe says it can't work on this machine. */
 int front_coe_probe(struct driver_pool *p, const char *driver_id, bool *ready, char reason[512],
                     struct err *e) MUST_CHECK;
-/* Called (from a calling thread) when a driver reached the death limit. */
+/* Called when a driver reached the death limit, from a calling thread or the pool's own. */
 typedef void (*driver_quarantine_fn)(void *ctx, const char *driver_id, const char *sha256,
                                      const char *why);
 void driver_pool_on_quarantine(struct driver_pool *p, driver_quarantine_fn fn, void *ctx);
