@@ -1,5 +1,6 @@
 /* See auth.h. Chooses the strategy and does what all of them share. */
 #include "auth/auth_internal.h"
+#include "base/jsonx.h"
 #include "base/secret.h"
 #include "config/config.h"
 
@@ -11,7 +12,7 @@ struct auth {
     struct policy *policy;
 };
 
-static const struct auth_strategy *const strategies[] = {&auth_noauth, &auth_basic};
+static const struct auth_strategy *const strategies[] = {&auth_noauth, &auth_basic, &auth_keystone};
 
 enum { ID_MAX = 255 };
 
@@ -99,7 +100,8 @@ int auth_check(struct auth *a, const char *(*header)(const void *req, const char
 {
     struct auth_ask ask = {header, req, from_loopback};
     struct auth_context c = {0};
-    *challenge = a->strategy->challenge;
+    *challenge =
+        a->strategy->challenge_of ? a->strategy->challenge_of(a->state) : a->strategy->challenge;
     int rc = a->strategy->check(a->state, &ask, &c, e);
     if (rc != 0) {
         auth_context_done(&c);
@@ -128,6 +130,24 @@ int auth_enforce(struct auth *a, const struct auth_context *c, const char *rule,
                       target_user ? target_user : c->user_id))
         return 0;
     return err_set(e, ERR_FORBIDDEN, "Policy doesn't allow %s to be performed.", rule);
+}
+
+const char *auth_endpoint(const struct auth_context *c, const char *type, const char *interface,
+                          const char *region)
+{
+    size_t i, k;
+    json_t *service, *at;
+    json_array_foreach(c->catalog, i, service)
+    {
+        if (!str_eq(jsonx_str(service, "type"), type))
+            continue;
+        json_array_foreach(json_object_get(service, "endpoints"), k,
+                           at) if (str_eq(jsonx_str(at, "interface"), interface) &&
+                                   (str_blank(region) || str_eq(jsonx_str(at, "region_id"),
+                                                                region))) return jsonx_str(at,
+                                                                                           "url");
+    }
+    return NULL;
 }
 
 int auth_reload(struct auth *a, struct err *e)

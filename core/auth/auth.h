@@ -1,8 +1,8 @@
 /* Who is calling and what they may do. Strategies: noauth (loopback or unix socket only: refused
  * elsewhere at start), http_basic (htpasswd file with bcrypt, re-read when it changes, checked
- * credentials cached), keystone (its own issue; the seam is `struct auth_strategy` in
- * auth_internal.h). Policy: the rule names of Magnum with its defaults, and the operator's file in
- * the language of oslo.policy over them. Neighbours: api, cmd. Thread-safe. */
+ * credentials cached), keystone (tokens, checked by Keystone and cached). Policy: the rule names of
+ * Magnum with its defaults, and the operator's file in the language of oslo.policy over them.
+ * Neighbours: api, cmd. Thread-safe. */
 #ifndef MAGNUM_AUTH_AUTH_H
 #define MAGNUM_AUTH_AUTH_H
 
@@ -33,9 +33,10 @@ int auth_new(const struct config *cfg, struct auth **ret, struct err *e) MUST_CH
 void auth_free(struct auth **a);
 
 /* header(): first value of a request header or NULL. Fills ret (request_id is left alone).
- * ERR_UNAUTHORIZED; *challenge (borrowed, static) is the WWW-Authenticate value to send.
- * With noauth, X-User-Id, X-Project-Id, X-Roles of the client choose the identity (handy for
- * tests and loopback tools); every other strategy ignores them. */
+ * ERR_UNAUTHORIZED, or ERR_UNAVAILABLE when Keystone can't be asked; *challenge (borrowed from a)
+ * is the WWW-Authenticate value to send. With noauth, X-User-Id, X-Project-Id, X-Roles of the
+ * client choose the identity (handy for tests and loopback tools); every other strategy ignores
+ * them. */
 int auth_check(struct auth *a, const char *(*header)(const void *req, const char *name),
                const void *req, bool from_loopback, struct auth_context *ret,
                const char **challenge, struct err *e) MUST_CHECK;
@@ -49,6 +50,11 @@ bool auth_may_wait(struct auth *a, const char *(*header)(const void *req, const 
  */
 int auth_enforce(struct auth *a, const struct auth_context *c, const char *rule,
                  const char *target_project, const char *target_user, struct err *e) MUST_CHECK;
+
+/* The URL of a service in the caller's catalogue (keystone only), borrowed; NULL = it has none.
+ * interface: public, internal or admin; region "" or NULL: the first one. */
+const char *auth_endpoint(const struct auth_context *c, const char *type, const char *interface,
+                          const char *region);
 
 /* Reads the policy file again (SIGHUP). ERR_CONFIG with one line; the rules then stay as they were.
  */

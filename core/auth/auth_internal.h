@@ -4,6 +4,7 @@
  *   basic.c      user and password against the htpasswd file
  *   htpasswd.c   the file: read, checked, read again when it changes
  *   cred_cache.c credentials that were right a moment ago
+ *   keystone*.c  tokens of Keystone: keystone_internal.h
  *   policy.c     who may do what
  * A new strategy is one more struct auth_strategy in auth.c's list. */
 #ifndef MAGNUM_AUTH_AUTH_INTERNAL_H
@@ -21,7 +22,8 @@ struct auth_ask {
 
 struct auth_strategy {
     const char *name;
-    const char *challenge; /* WWW-Authenticate, NULL = none */
+    const char *challenge;                    /* WWW-Authenticate, NULL = none */
+    const char *(*challenge_of)(void *state); /* the same, where it depends on options */
     int (*start)(const struct config *cfg, void **ret_state, struct err *e);
     /* Fills identity, roles, token; not is_admin and request ids. Any thread. */
     int (*check)(void *state, const struct auth_ask *ask, struct auth_context *ret, struct err *e);
@@ -29,7 +31,7 @@ struct auth_strategy {
     bool (*may_wait)(void *state, const struct auth_ask *ask);
     void (*stop)(void *state);
 };
-extern const struct auth_strategy auth_noauth, auth_basic;
+extern const struct auth_strategy auth_noauth, auth_basic, auth_keystone;
 
 /* What every strategy answers with when it does not know the caller. */
 int auth_unknown(struct err *e);

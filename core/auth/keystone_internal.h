@@ -1,0 +1,46 @@
+/* Inside the strategy keystone:
+ *   keystone.c           the strategy: header, cache, context
+ *   keystone_client.c    requests to Keystone with the service user's token
+ *   keystone_identity.c  what a token's document says
+ *   token_cache.c        answers of a moment ago; one question for many who ask at once */
+#ifndef MAGNUM_AUTH_KEYSTONE_INTERNAL_H
+#define MAGNUM_AUTH_KEYSTONE_INTERNAL_H
+
+#include "auth/auth_internal.h"
+
+#include <stddef.h>
+
+/* What Keystone says of a token. Shared by count; not changed once made. */
+struct identity {
+    _Atomic unsigned refs;
+    struct auth_context who; /* without token and request ids */
+    int64_t expires_us;
+};
+/* From the body of GET /v3/auth/tokens. ERR_PROTOCOL when it is no token. */
+int identity_parse(const char *body, size_t len, struct identity **ret, struct err *e) MUST_CHECK;
+struct identity *identity_ref(struct identity *i);
+void identity_unref(struct identity *i); /* NULL is fine */
+/* Copies into ret, which is empty. */
+int identity_fill(const struct identity *i, struct auth_context *ret, struct err *e) MUST_CHECK;
+
+struct keystone_client;
+int keystone_client_new(const struct config *cfg, struct keystone_client **ret,
+                        struct err *e) MUST_CHECK;
+void keystone_client_free(struct keystone_client *c);
+/* ERR_UNAUTHORIZED: Keystone does not know the token; ERR_UNAVAILABLE: it can't be asked. */
+int keystone_client_validate(struct keystone_client *c, const char *token, struct identity **ret,
+                             struct err *e) MUST_CHECK;
+
+struct token_cache;
+typedef int (*token_ask_fn)(void *ctx, const char *token, struct identity **ret, struct err *e);
+/* entries 0 or ttl_ms 0: nothing is remembered, but threads still share a question. */
+int token_cache_new(size_t entries, int64_t ttl_ms, struct token_cache **ret,
+                    struct err *e) MUST_CHECK;
+void token_cache_free(struct token_cache *c);
+/* From the cache, else from ask, whose identities and ERR_UNAUTHORIZED are remembered. The caller
+ * gives *ret back with identity_unref. */
+int token_cache_get(struct token_cache *c, const char *token, token_ask_fn ask, void *ctx,
+                    struct identity **ret, struct err *e) MUST_CHECK;
+bool token_cache_has(struct token_cache *c, const char *token);
+
+#endif

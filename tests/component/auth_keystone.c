@@ -1,0 +1,350 @@
+/* The strategy keystone against a Keystone of our own over real HTTP: whom it lets in, what it
+ * remembers, how often it asks, and what happens while Keystone is away. */
+#include "auth/auth.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "component/http_config.h"
+#include "http/server.h"
+#include "support/cunit_main.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { THREADS = 8 };
+
+static struct http_server *fake;
+static struct config fake_cfg, cfg;
+static struct auth *auth;
+static char url[64];
+static _Atomic int logins, asked, login_status, ask_status, service_life_s, revoked;
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* held: validations wait */
+
+/* ---- Keystone ---- */
+
+static void iso_in(int seconds, char buf[CLOCK_ISO_MAX])
+{
+    clock_iso(clock_wall_us() + seconds * INT64_C(1000000), buf);
+}
+
+static void answer_login(const struct http_request *rq, struct http_response *rp)
+{
+    char ends[CLOCK_ISO_MAX], token[32];
+    int n = atomic_fetch_add(&logins, 1) + 1;
+    rp->status = login_status;
+    if (!strstr(rq->body, "\"password\":\"pw\"") || !strstr(rq->body, "\"name\":\"magnum\"") ||
+        !strstr(rq->body, "\"name\":\"service\""))
+        rp->status = 401;
+    snprintf(token, sizeof token, "svc-%d", n);
+    (void)http_response_header(rp, "X-Subject-Token", token);
+    iso_in(service_life_s, ends);
+    str_printf(&rp->body, "{\"token\":{\"expires_at\":\"%s\",\"user\":{\"id\":\"svc\"}}}", ends);
+}
+
+static const char *scope_of(const char *token)
+{
+    if (str_starts(token, "domain"))
+        return "\"domain\":{\"id\":\"d7\"}";
+    if (str_starts(token, "system"))
+        return "\"system\":{\"all\":true}";
+    if (str_starts(token, "trust"))
+        return "\"OS-TRUST:trust\":{\"id\":\"t1\"},\"project\":{\"id\":\"p1\",\"name\":\"one\"}";
+    return "\"project\":{\"id\":\"p1\",\"name\":\"one\",\"domain\":{\"id\":\"d1\"}}";
+}
+
+static void answer_ask(const struct http_request *rq, struct http_response *rp)
+{
+    char ends[CLOCK_ISO_MAX];
+    const char *mine = http_request_header(rq, "X-Auth-Token");
+    const char *theirs = http_request_header(rq, "X-Subject-Token");
+    atomic_fetch_add(&asked, 1);
+    pthread_mutex_lock(&gate);
+    pthread_mutex_unlock(&gate);
+    rp->status = ask_status;
+    if (!mine || !str_starts(mine, "svc-") || atoi(mine + 4) <= revoked)
+        rp->status = 401;
+    else if (!theirs || str_starts(theirs, "bad"))
+        rp->status = 404;
+    if (rp->status != 200)
+        return;
+    if (str_starts(theirs, "garbage")) {
+        str_append(&rp->body, "{\"token\":{\"user\":7}}");
+        return;
+    }
+    iso_in(str_starts(theirs, "expired") ? -1 : str_starts(theirs, "short") ? 1 : 3600, ends);
+    str_printf(&rp->body,
+               "{\"token\":{\"expires_at\":\"%s\",\"user\":{\"id\":\"u1\",\"name\":\"ann\","
+               "\"domain\":{\"id\":\"default\",\"name\":\"Default\"}},%s,\"roles\":[{\"name\":"
+               "\"%s\"},{\"name\":\"reader\"}],\"catalog\":[{\"type\":\"image\",\"endpoints\":["
+               "{\"interface\":\"public\",\"region_id\":\"R1\",\"url\":\"http://one\"},"
+               "{\"interface\":\"public\",\"region_id\":\"R2\",\"url\":\"http://two\"}]}]}}",
+               ends, scope_of(theirs), strstr(theirs, "admin") ? "admin" : "member");
+}
+
+static void handle(void *ctx, const struct http_request *rq, struct http_response *rp)
+{
+    (void)ctx;
+    rp->status = 404;
+    if (strcmp(rq->path, "/v3/auth/tokens") == 0)
+        strcmp(rq->method, "POST") == 0 ? answer_login(rq, rp) : answer_ask(rq, rp);
+}
+
+static void reject(void *ctx, const struct http_request *rq, const struct err *why,
+                   struct http_response *rp)
+{
+    (void)ctx;
+    (void)rq;
+    (void)why;
+    rp->status = 400;
+}
+
+static int keystone_up(int64_t port)
+{
+    static char host[] = "127.0.0.1";
+    struct err e = ERR_INIT;
+    fake_cfg = test_config();
+    fake_cfg.api_host = host;
+    fake_cfg.api_port = port;
+    fake_cfg.api_threads = THREADS + 1;
+    int rc = http_server_start(&fake_cfg, handle, reject, NULL, &fake, &e);
+    if (rc != 0)
+        fprintf(stderr, "%s\n", e.msg);
+    return rc;
+}
+
+static int setup(void)
+{
+    log_setup("test", LOG_ERR, false);
+    if (keystone_up(0) != 0)
+        return -1;
+    snprintf(url, sizeof url, "http://127.0.0.1:%d", http_server_port(fake));
+    return 0;
+}
+
+static int teardown(void)
+{
+    http_server_stop(&fake);
+    return 0;
+}
+
+/* ---- the one who asks ---- */
+
+static int configure(struct err *e)
+{
+    static char strategy[] = "keystone", password[] = "pw";
+    logins = asked = revoked = 0;
+    login_status = 201;
+    ask_status = 200;
+    service_life_s = 3600;
+    cfg = test_config();
+    cfg.auth_strategy = strategy;
+    cfg.keystone_auth_url = url;
+    cfg.keystone_password = password;
+    return auth_new(&cfg, &auth, e);
+}
+
+static void begin(void)
+{
+    struct err e = ERR_INIT;
+    ASSERT_OK(configure(&e), &e);
+}
+
+static const char *header_of(const void *req, const char *name)
+{
+    return strcmp(name, "X-Auth-Token") == 0 ? req : "forged";
+}
+
+static int try(const char *token, struct auth_context *ret)
+{
+    const char *challenge = NULL;
+    struct auth_context c = {.request_id = "req-1"};
+    struct err e = ERR_INIT;
+    int rc = auth_check(auth, header_of, token, true, &c, &challenge, &e);
+    char want[96];
+    snprintf(want, sizeof want, "Keystone uri=\"%s\"", url);
+    CU_ASSERT_STRING_EQUAL(challenge, want);
+    if (rc != 0)
+        CU_ASSERT(e.msg[0] && e.code == rc);
+    if (rc == 0 && ret)
+        *ret = c;
+    else
+        auth_context_done(&c);
+    return rc;
+}
+
+static void a_token_says_who_asks(void)
+{
+    struct auth_context c = {0};
+    begin();
+    CU_ASSERT_TRUE(auth_may_wait(auth, header_of, "good"));
+    CU_ASSERT_EQUAL_FATAL(try("good", &c), 0);
+    CU_ASSERT_STRING_EQUAL(c.user_id, "u1"); /* not the forged X-User-Id */
+    CU_ASSERT_STRING_EQUAL(c.user_name, "ann");
+    CU_ASSERT_STRING_EQUAL(c.project_id, "p1");
+    CU_ASSERT_STRING_EQUAL(c.project_name, "one");
+    CU_ASSERT_STRING_EQUAL(c.domain_id, "default");
+    CU_ASSERT_STRING_EQUAL(c.domain_name, "Default");
+    CU_ASSERT_STRING_EQUAL(c.project_domain_id, "d1");
+    CU_ASSERT_STRING_EQUAL(c.token, "good");
+    CU_ASSERT_STRING_EQUAL(c.request_id, "req-1");
+    CU_ASSERT(c.roles.n == 2 && strv_has(&c.roles, "member") && !c.is_admin);
+    CU_ASSERT_STRING_EQUAL(auth_endpoint(&c, "image", "public", ""), "http://one");
+    CU_ASSERT_STRING_EQUAL(auth_endpoint(&c, "image", "public", "R2"), "http://two");
+    CU_ASSERT_PTR_NULL(auth_endpoint(&c, "image", "admin", ""));
+    CU_ASSERT_PTR_NULL(auth_endpoint(&c, "volume", "public", NULL));
+    auth_context_done(&c);
+    CU_ASSERT_FALSE(auth_may_wait(auth, header_of, "good"));
+    for (int i = 0; i < 10; i++)
+        CU_ASSERT_EQUAL(try("good", NULL), 0);
+    CU_ASSERT_EQUAL(asked, 1); /* a hit costs no question */
+    CU_ASSERT_EQUAL(logins, 1);
+    auth_free(&auth);
+}
+
+static void scopes_and_roles_count(void)
+{
+    struct auth_context c = {0};
+    struct err e = ERR_INIT;
+    begin();
+    CU_ASSERT_EQUAL_FATAL(try("admin", &c), 0);
+    CU_ASSERT_TRUE(c.is_admin);
+    auth_context_done(&c);
+    CU_ASSERT_EQUAL_FATAL(try("trust", &c), 0);
+    CU_ASSERT_STRING_EQUAL(c.trust_id, "t1");
+    auth_context_done(&c);
+    CU_ASSERT_EQUAL_FATAL(try("domain-admin", &c), 0);
+    CU_ASSERT_PTR_NULL(c.project_id);
+    CU_ASSERT_STRING_EQUAL(c.scope_domain_id, "d7");
+    CU_ASSERT_EQUAL(auth_enforce(auth, &c, "cluster:get_all", NULL, NULL, &e), ERR_FORBIDDEN);
+    auth_context_done(&c);
+    CU_ASSERT_EQUAL_FATAL(try("system-admin", &c), 0);
+    CU_ASSERT_TRUE(c.system_scope);
+    CU_ASSERT_EQUAL(auth_enforce(auth, &c, "cluster:get_all", NULL, NULL, &e), ERR_FORBIDDEN);
+    CU_ASSERT_EQUAL(auth_enforce(auth, &c, "quota:get_all", NULL, NULL, &e), 0);
+    auth_context_done(&c);
+    auth_free(&auth);
+}
+
+static void wrong_tokens_stay_outside(void)
+{
+    static const char *const bad[] = {"bad", "expired", "", "to ken", "to\nken", "t\xc3\xb6ken"};
+    begin();
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        CU_ASSERT_EQUAL(try(bad[i], NULL), ERR_UNAUTHORIZED);
+    CU_ASSERT_EQUAL(try(NULL, NULL), ERR_UNAUTHORIZED);
+    int before = asked;
+    CU_ASSERT_EQUAL(before, 2);
+    for (int i = 0; i < 5; i++)
+        CU_ASSERT_EQUAL(try("bad", NULL), ERR_UNAUTHORIZED);
+    CU_ASSERT_EQUAL(asked, before); /* unknown tokens are remembered too */
+    CU_ASSERT_EQUAL(try("garbage", NULL), ERR_UNAVAILABLE);
+    static char big[20000];
+    memset(big, 'a', sizeof big - 1);
+    CU_ASSERT_EQUAL(try(big, NULL), ERR_UNAUTHORIZED);
+    auth_free(&auth);
+}
+
+static void a_token_ends_in_the_cache_too(void)
+{
+    begin();
+    CU_ASSERT_EQUAL(try("short", NULL), 0);
+    int64_t until = clock_mono_ms() + 10000;
+    while (asked == 1 && clock_mono_ms() < until) {
+        CU_ASSERT_EQUAL(try("short", NULL), 0);
+        usleep(20000);
+    }
+    CU_ASSERT_EQUAL(asked, 2);
+    auth_free(&auth);
+}
+
+static void *one_thread(void *arg)
+{
+    (void)arg;
+    return try("shared", NULL) == 0 ? NULL : &gate;
+}
+
+static void threads_share_a_question(void)
+{
+    pthread_t t[THREADS];
+    begin();
+    pthread_mutex_lock(&gate);
+    for (int i = 0; i < THREADS; i++)
+        CU_ASSERT_EQUAL_FATAL(pthread_create(&t[i], NULL, one_thread, NULL), 0);
+    int64_t until = clock_mono_ms() + 10000;
+    while (asked == 0 && clock_mono_ms() < until)
+        usleep(1000);
+    pthread_mutex_unlock(&gate);
+    for (int i = 0; i < THREADS; i++) {
+        void *failed = NULL;
+        pthread_join(t[i], &failed);
+        CU_ASSERT_PTR_NULL(failed);
+    }
+    CU_ASSERT_EQUAL(asked, 1);
+    CU_ASSERT_EQUAL(logins, 1);
+    auth_free(&auth);
+}
+
+static void the_service_token_is_renewed(void)
+{
+    begin();
+    CU_ASSERT_EQUAL(try("one", NULL), 0);
+    revoked = 1; /* Keystone forgets the first login */
+    CU_ASSERT_EQUAL(try("two", NULL), 0);
+    CU_ASSERT_EQUAL(logins, 2);
+    auth_free(&auth);
+    begin();
+    service_life_s = 0; /* ends at once: every question needs another */
+    CU_ASSERT_EQUAL(try("one", NULL), 0);
+    CU_ASSERT_EQUAL(try("two", NULL), 0);
+    CU_ASSERT_EQUAL(logins, 2);
+    auth_free(&auth);
+}
+
+static void without_keystone_the_cache_goes_on(void)
+{
+    begin();
+    int port = http_server_port(fake);
+    CU_ASSERT_EQUAL(try("known", NULL), 0);
+    http_server_stop(&fake);
+    CU_ASSERT_EQUAL(try("known", NULL), 0);
+    CU_ASSERT_EQUAL(try("stranger", NULL), ERR_UNAVAILABLE);
+    CU_ASSERT_EQUAL_FATAL(keystone_up(port), 0);
+    CU_ASSERT_EQUAL(try("stranger", NULL), 0); /* a failure is not remembered */
+    ask_status = 500;
+    CU_ASSERT_EQUAL(try("third", NULL), ERR_UNAVAILABLE);
+    CU_ASSERT_EQUAL(try("known", NULL), 0);
+    auth_free(&auth);
+    begin();
+    login_status = 401;
+    CU_ASSERT_EQUAL(try("known", NULL), ERR_UNAVAILABLE);
+    CU_ASSERT_EQUAL(try("known", NULL), ERR_UNAVAILABLE);
+    CU_ASSERT_EQUAL(logins, 1); /* the next attempt waits a moment */
+    auth_free(&auth);
+}
+
+static void options_are_checked_at_start(void)
+{
+    struct err e = ERR_INIT;
+    static char none[] = "", odd[] = "ftp://x", quoted[] = "http://x\"y",
+                gone[] = "/nonexistent.pem";
+    begin();
+    auth_free(&auth);
+    cfg.keystone_password = none;
+    CU_ASSERT_EQUAL(auth_new(&cfg, &auth, &e), ERR_CONFIG);
+    CU_ASSERT_STRING_EQUAL(e.msg, "auth.strategy keystone needs keystone.password");
+    cfg.keystone_password = odd;
+    cfg.keystone_auth_url = odd;
+    CU_ASSERT_EQUAL(auth_new(&cfg, &auth, &e), ERR_CONFIG);
+    cfg.keystone_auth_url = url;
+    cfg.keystone_www_authenticate_uri = quoted;
+    CU_ASSERT_EQUAL(auth_new(&cfg, &auth, &e), ERR_CONFIG);
+    cfg.keystone_www_authenticate_uri = none;
+    cfg.keystone_cafile = gone;
+    CU_ASSERT_EQUAL(auth_new(&cfg, &auth, &e), ERR_CONFIG);
+    CU_ASSERT(str_starts(e.msg, "keystone.cafile: "));
+}
+
+TEST_MAIN("auth_keystone", setup, teardown, TEST(a_token_says_who_asks),
+          TEST(scopes_and_roles_count), TEST(wrong_tokens_stay_outside),
+          TEST(a_token_ends_in_the_cache_too), TEST(threads_share_a_question),
+          TEST(the_service_token_is_renewed), TEST(without_keystone_the_cache_goes_on),
+          TEST(options_are_checked_at_start))
