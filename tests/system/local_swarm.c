@@ -123,6 +123,7 @@ static void test_life(void)
     CU_ASSERT_EQUAL(look_daemons(&w), 3);
     CU_ASSERT_EQUAL(docker_ready(&w), 3);
     CU_ASSERT(ledger_confirmed(7));
+    CU_ASSERT_EQUAL(look_pinned(&w, 1) + look_pinned(&w, 3), 0);
     CU_ASSERT_EQUAL(addresses(workers), 2);
     CU_ASSERT_EQUAL(addresses(masters), 1);
     health_is("HEALTHY", "\"api\": \"ok\"");

@@ -99,11 +99,12 @@ static size_t names_in(const char *dir, const char *prefix)
     return n;
 }
 
-static size_t mounts(const char *text)
+static size_t mounts(const char *pid, const char *text)
 {
     size_t n = 0;
-    char line[4096];
-    FILE *f = fopen("/proc/self/mountinfo", "r");
+    char line[4096], path[64];
+    snprintf(path, sizeof path, "/proc/%s/mountinfo", pid);
+    FILE *f = fopen(path, "r");
     while (f && fgets(line, sizeof line, f))
         if (strstr(line, text)) {
             fprintf(stderr, "  left: mount %s", line);
@@ -123,7 +124,7 @@ size_t look_leftovers(const struct world *w)
     size_t n = processes(w->state_dir, NULL, true);
     n += names_in("/run/netns", prefix);
     n += names_in(w->state_dir, "");
-    n += mounts(w->state_dir) + mounts(prefix);
+    n += mounts("self", w->state_dir) + mounts("self", prefix);
     wanted_cgroup = w->uuid;
     cgroups_found = 0;
     nftw("/sys/fs/cgroup", visit, 32, FTW_PHYS | FTW_MOUNT);
@@ -150,6 +151,16 @@ static void base_of(const struct world *w, unsigned index, char *ret, size_t cap
     mag_error e = {.struct_size = sizeof e};
     (void)mag_local_find(w->state_dir, w->uuid, dir, &e);
     snprintf(ret, cap, "%s/n%u", dir, index);
+}
+
+size_t look_pinned(const struct world *w, unsigned index)
+{
+    char base[128], pid[16];
+    struct mag_node_record r;
+    base_of(w, index, base, sizeof base);
+    mag_record_read(base, &r);
+    snprintf(pid, sizeof pid, "%d", (int)r.pid);
+    return r.pid ? mounts(pid, "/netns/mag-") : 99;
 }
 
 int kill_node(const struct world *w, unsigned index)

@@ -12,6 +12,8 @@ size_t look_daemons(const struct world *w);
 /* Everything of the cluster that is still on this machine, one per line on stderr; how many. Waits
  * up to two seconds for what the kernel tears down in the background. */
 size_t look_leftovers(const struct world *w);
+/* Mounts inside a node that keep something of the host or of another node alive. */
+size_t look_pinned(const struct world *w, unsigned index);
 /* kill -9 of a node's first process; -1 when there is none. */
 int kill_node(const struct world *w, unsigned index);
 /* Runs docker against the published api_address with TLS; its stdout (to be freed) or NULL. */
