@@ -253,6 +253,8 @@ void step_call(struct run *r, const struct engine_action *a)
     driver_ref_done(&d);
     if (atomic_load(&r->lost))
         answered(r, EV_FENCED, 0, NULL, NULL);
+    else if (!run_held(r)) /* it may have stopped for that alone: its answer tells nothing */
+        answered(r, EV_STORE_FAILED, 0, NULL, "the lease could not be prolonged");
     else if (x.fenced && !atomic_load(&r->superseded)) /* the lease, or only a newer request? */
         runner_look_again(r);
 }

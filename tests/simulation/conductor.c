@@ -145,6 +145,8 @@ static void run(struct sim *m, int ci, int ri)
             wake_run(m, ci, ri, m->now + wait);
         } else if (r->lost) {
             tell(m, ci, ri, EV_FENCED);
+        } else if (m->now >= r->held_until) {
+            tell(m, ci, ri, EV_STORE_FAILED);
         } else if (r->rc == ERR_FENCED) {
             look_again(m, ci, ri);
         } else {
