@@ -1,0 +1,242 @@
+"""Who may do what with tokens of a real Keystone: users of several projects and roles, wrong and
+revoked tokens, tokens of other scopes, application credentials, headers that lie.
+
+The lab beside the source tree runs Keystone; it is started when it does not run, and stopped again
+then. magnum-allinone gives database and drivers; a second magnum-api on them asks Keystone."""
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+
+import magnumtest as mt
+from magnumtest import check, check_equal, wait_for
+
+LAB = mt.SOURCE.parent / "shared" / "lab"
+KEYSTONE = "http://127.0.0.1:5000/v3"
+PASSWORD = "lab-secret"
+CACHE_S = 2
+S = {}
+
+
+# ---- Keystone ----
+
+def keystone(method, path, body=None, token=None, subject=None, want=(200, 201, 204)):
+    headers = {"Content-Type": "application/json"}
+    if token:
+        headers["X-Auth-Token"] = token
+    if subject:
+        headers["X-Subject-Token"] = subject
+    data = json.dumps(body).encode() if body is not None else None
+    rq = urllib.request.Request(KEYSTONE + path, data, headers, method=method)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(rq, timeout=60) as r:
+        check(r.status in want, f"{method} {path}: {r.status}")
+        text = r.read()
+        return r.headers.get("X-Subject-Token"), json.loads(text) if text else {}
+
+
+def login(user, scope=None):
+    identity = {"methods": ["password"], "password": {"user": {
+        "name": user, "domain": {"name": "Default"}, "password": PASSWORD}}}
+    auth = {"identity": identity}
+    if scope:
+        auth["scope"] = scope
+    token, body = keystone("POST", "/auth/tokens", {"auth": auth})
+    return token, body["token"]
+
+
+def of_project(name):
+    return {"project": {"name": name, "domain": {"name": "Default"}}}
+
+
+def lab_up():
+    return subprocess.run([LAB / "status"], capture_output=True).returncode == 0 and answers()
+
+
+def answers():
+    with contextlib.suppress(OSError, urllib.error.URLError):
+        return bool(keystone("GET", "/")[1])
+    return False
+
+
+def start_lab():
+    """True when it was not running before."""
+    if lab_up():
+        return False
+    env = dict(os.environ, LAB_EXTRA_PKGS="python3-pymemcache")  # its Keystone's cache wants it
+    for command in ("install", "start"):
+        r = subprocess.run([LAB / command, "identity"], capture_output=True, text=True, env=env)
+        check(r.returncode == 0, f"lab/{command}: {r.stdout[-2000:]}{r.stderr[-2000:]}")
+    return True
+
+
+# ---- Magnum ----
+
+@contextlib.contextmanager
+def api(stack):
+    """A magnum-api on the stack's database that asks Keystone."""
+    record = stack.state / "socket-dir"
+    sockets = record.read_text() if record.exists() else str(stack.state / "run")
+    options = {
+        "database.connection": f"host={sockets} user=magnum dbname=magnum",
+        "api.port": "0", "api.port_file": f"{S['dir']}/port", "auth.strategy": "keystone",
+        "auth.cache_seconds": CACHE_S, "keystone.auth_url": KEYSTONE,
+        "keystone.password": PASSWORD, "log.level": "warning",
+    }
+    command = [str(mt.BIN / "magnum-api")]
+    for k, v in options.items():
+        command += ["--set", f"{k}={v}"]
+    with open(f"{S['dir']}/api.log", "wb") as log:
+        p = subprocess.Popen(command, stdout=log, stderr=log, env=stack.full_env())
+    try:
+        def ready():
+            check(p.poll() is None, open(f"{S['dir']}/api.log").read())
+            return open(f"{S['dir']}/port").read().strip()
+        yield f"http://127.0.0.1:{wait_for('magnum-api to be ready', ready, 30)}"
+    finally:
+        p.terminate()
+        check_equal(p.wait(60), 0, "exit status of magnum-api")
+
+
+def ask(token, method, path, body=None, want=None, **headers):
+    if token is not None:
+        headers["X-Auth-Token"] = token
+    a = mt.request(S["url"], method, path, body, headers=headers)
+    check(want is None or a.status == want, f"{method} {path}: wanted {want}, got {a}")
+    return a
+
+
+def template_body(name):
+    return dict(name=name, coe="kubernetes", server_type="vm", image_id="simulated",
+                external_network_id="public", labels={"sim_steps": "1"})
+
+
+def refused_by(answer, rule):
+    detail = answer.json()["errors"][0]["detail"]
+    check_equal(detail, f"Policy doesn't allow {rule} to be performed.", "refusal")
+
+
+def without_a_good_token():
+    for token in (None, "", "nonsense", "a" * 5000, S["demo"][:-3] + "xyz"):
+        a = ask(token, "GET", "/v1/clusters", want=401)
+        check_equal(a.headers.get("www-authenticate"), f'Keystone uri="{KEYSTONE}"', "challenge")
+    ask(None, "GET", "/", want=200)
+    ask(None, "GET", "/v1", want=200)
+
+
+def members_work_in_their_project():
+    a = ask(S["demo"], "POST", "/v1/clustertemplates", template_body("td"), want=201).json()
+    check_equal(a["project_id"], S["demo_id"], "project of the template")
+    S["template"] = a["uuid"]
+    ask(S["demo"], "POST", "/v1/clusters", dict(name="cd", cluster_template_id=a["uuid"]), want=202)
+    names = [c["name"] for c in ask(S["demo"], "GET", "/v1/clusters", want=200).json()["clusters"]]
+    check_equal(names, ["cd"], "clusters of demo")
+    refused_by(ask(S["demo"], "GET", "/v1/quotas", want=403), "quota:get_all")
+    refused_by(ask(S["demo"], "GET", "/v1/mservices", want=403), "magnum-service:get_all")
+
+
+def readers_read():
+    ask(S["reader"], "GET", "/v1/clusters/cd", want=200)
+    ask(S["reader"], "GET", f"/v1/clustertemplates/{S['template']}", want=200)
+    refused_by(ask(S["reader"], "POST", "/v1/clustertemplates", template_body("tr"), want=403),
+               "clustertemplate:create")
+    refused_by(ask(S["reader"], "DELETE", "/v1/clusters/cd", want=403), "cluster:delete")
+
+
+def others_see_nothing():
+    ask(S["alt"], "GET", "/v1/clusters/cd", want=404)
+    ask(S["alt"], "GET", f"/v1/clustertemplates/{S['template']}", want=404)
+    check_equal(ask(S["alt"], "GET", "/v1/clusters", want=200).json()["clusters"], [], "clusters")
+    lies = {"X-Project-Id": S["demo_id"], "X-Roles": "admin", "X-User-Id": "admin",
+            "X-Identity-Status": "Confirmed", "X-Is-Admin-Project": "True"}
+    ask(S["alt"], "GET", "/v1/clusters/cd", want=404, **lies)
+    ask(S["alt"], "GET", "/v1/quotas", want=403, **lies)
+    ask(None, "GET", "/v1/clusters", want=401, **lies)
+
+
+def admins_may_more():
+    quota = dict(project_id=S["demo_id"], resource="Cluster", hard_limit=5)
+    ask(S["admin"], "POST", "/v1/quotas", quota, want=201)
+    listed = ask(S["admin"], "GET", "/v1/quotas?all_tenants=true", want=200).json()["quotas"]
+    check_equal([q["hard_limit"] for q in listed], [5], "quotas")
+    check_equal(ask(S["demo"], "GET", f"/v1/quotas/{S['demo_id']}/Cluster", want=200)
+                .json()["hard_limit"], 5, "quota that demo sees")
+    ask(S["admin"], "GET", "/v1/mservices", want=200)
+    ask(S["admin"], "GET", "/v1/clusters/cd", want=200)
+
+
+def tokens_of_other_scopes():
+    nobody, _ = login("nobody")
+    refused_by(ask(nobody, "GET", "/v1/clusters", want=403), "cluster:get_all")
+    system, _ = login("admin", {"system": {"all": True}})
+    refused_by(ask(system, "GET", "/v1/clusters", want=403), "cluster:get_all")
+    ask(system, "GET", "/v1/mservices", want=200)
+
+
+def application_credentials():
+    token, body = login("demo", of_project("demo"))
+    _, made = keystone("POST", f"/users/{body['user']['id']}/application_credentials",
+                       {"application_credential": {"name": os.urandom(6).hex(),
+                                                   "roles": [{"name": "reader"}]}}, token)
+    made = made["application_credential"]
+    by, _ = keystone("POST", "/auth/tokens", {"auth": {"identity": {
+        "methods": ["application_credential"],
+        "application_credential": {"id": made["id"], "secret": made["secret"]}}}})
+    ask(by, "GET", "/v1/clusters/cd", want=200)
+    refused_by(ask(by, "DELETE", "/v1/clusters/cd", want=403), "cluster:delete")
+    keystone("DELETE", f"/users/{body['user']['id']}/application_credentials/{made['id']}",
+             token=token)
+
+
+def revoked_tokens_end():
+    unused, _ = login("demo", of_project("demo"))
+    used, _ = login("demo", of_project("demo"))
+    ask(used, "GET", "/v1/clusters", want=200)
+    for token in (unused, used):
+        keystone("DELETE", "/auth/tokens", token=S["admin"], subject=token)
+    ask(unused, "GET", "/v1/clusters", want=401)
+    wait_for("a cached token to be forgotten",
+             lambda: ask(used, "GET", "/v1/clusters").status == 401, CACHE_S + 20, every=0.2)
+    ask(S["demo"], "GET", "/v1/clusters", want=200)  # another token of the same user
+
+
+def log_in():
+    for user, project in (("admin", "admin"), ("demo", "demo"), ("reader", "demo"), ("alt", "alt")):
+        S[user], body = login(user, of_project(project))
+        S[f"{project}_id"] = body["project"]["id"]
+
+
+def run():
+    """The exit status; the logs of a failure come from whoever sees an exception."""
+    try:
+        mt.main(__name__, [without_a_good_token, members_work_in_their_project, readers_read,
+                           others_see_nothing, admins_may_more, tokens_of_other_scopes,
+                           application_credentials, revoked_tokens_end])
+    except SystemExit as e:
+        return e.code
+    return 1
+
+
+def main():
+    if not LAB.is_dir():
+        print(f"identity: skipped: {LAB} is not here")
+        sys.exit(77)
+    status, started = 1, start_lab()
+    try:
+        with tempfile.TemporaryDirectory() as S["dir"], mt.Allinone() as stack:
+            log_in()
+            stack.start()
+            with api(stack) as S["url"]:
+                status = run()
+    finally:
+        if started:
+            subprocess.run([LAB / "stop"], capture_output=True)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
