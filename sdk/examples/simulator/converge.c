@@ -18,8 +18,8 @@ void sim_changes_done(struct sim_changes *c)
 }
 
 /* doc: taken, also on failure. */
-static int32_t add_change(struct sim_changes *c, int what, const struct sim_node *node, json_t *doc,
-                          mag_error *err)
+static int32_t add_change(struct sim_changes *c, enum sim_what what, const struct sim_node *node,
+                          json_t *doc, mag_error *err)
 {
     struct sim_change *v = realloc(c->v, (c->n + 1) * sizeof *v);
     if (!v) {

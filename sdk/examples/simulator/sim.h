@@ -78,7 +78,7 @@ json_t *sim_read_file(const char *dir, const char *name);
 
 /* ---- converge.c: from what is there to what is wanted ---- */
 struct sim_change {
-    enum { SIM_REMOVE, SIM_MAKE, SIM_CHANGE } what;
+    enum sim_what { SIM_REMOVE, SIM_MAKE, SIM_CHANGE } what;
     struct sim_node node; /* doc: the content wanted; owned */
 };
 struct sim_changes {
