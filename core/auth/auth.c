@@ -1,5 +1,5 @@
 /* See auth.h. Chooses the strategy and does what all of them share. */
-#include "auth/auth_internal.h"
+#include "auth/keystone_internal.h"
 #include "base/jsonx.h"
 #include "base/secret.h"
 #include "config/config.h"
@@ -28,7 +28,7 @@ void auth_context_done(struct auth_context *c)
     free(c->project_domain_id);
     free(c->scope_domain_id);
     free(c->trust_id);
-    json_decref(c->catalog);
+    identity_unref(c->identity);
     strv_free(&c->roles);
     if (c->token)
         secret_wipe(c->token, strlen(c->token));

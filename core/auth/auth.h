@@ -13,6 +13,7 @@
 
 struct config;
 struct auth;
+struct identity;
 
 struct auth_context {
     char *user_id, *user_name, *project_id, *project_name, *domain_id; /* owned, may be NULL */
@@ -24,8 +25,9 @@ struct auth_context {
     /* From here on set by the strategy keystone only. domain_id above and domain_name are the
      * user's; scope_domain_id is the domain that a domain-scoped token is for. */
     char *domain_name, *project_domain_id, *scope_domain_id, *trust_id;
-    bool system_scope; /* the token is for the whole system */
-    json_t *catalog;   /* shared, not to be changed: the token's service catalogue (an array) */
+    bool system_scope;         /* the token is for the whole system */
+    const json_t *catalog;     /* the token's service catalogue (an array) or NULL; borrowed from */
+    struct identity *identity; /* what Keystone said of the token, shared with others */
 };
 void auth_context_done(struct auth_context *c);
 

@@ -19,6 +19,7 @@ void identity_unref(struct identity *i)
     if (!i || atomic_fetch_sub(&i->refs, 1) != 1)
         return;
     auth_context_done(&i->who);
+    json_decref(i->catalog);
     free(i);
 }
 
@@ -66,7 +67,6 @@ static int read_who(const json_t *token, struct auth_context *who, struct err *e
     if (!auth_id_ok(who->user_id) || (project && !auth_id_ok(who->project_id)))
         return err_set(e, ERR_PROTOCOL, "Keystone's token has no usable user or project id");
     who->system_scope = jsonx_bool(json_object_get(token, "system"), "all", false);
-    who->catalog = json_incref(json_object_get(token, "catalog"));
     return read_roles(token, who, e);
 }
 
@@ -86,6 +86,7 @@ int identity_parse(const char *body, size_t len, struct identity **ret, struct e
         rc = err_set(e, ERR_PROTOCOL, "Keystone's token has no time when it ends");
     else
         rc = read_who(token, &i->who, e);
+    i->catalog = json_incref(json_object_get(token, "catalog"));
     if (rc < 0) {
         identity_unref(i);
         return rc;
@@ -94,7 +95,7 @@ int identity_parse(const char *body, size_t len, struct identity **ret, struct e
     return 0;
 }
 
-int identity_fill(const struct identity *i, struct auth_context *ret, struct err *e)
+int identity_fill(struct identity *i, struct auth_context *ret, struct err *e)
 {
     const struct auth_context *w = &i->who;
     const struct {
@@ -118,6 +119,7 @@ int identity_fill(const struct identity *i, struct auth_context *ret, struct err
         if (strv_add(&ret->roles, w->roles.v[n]) < 0)
             return err_nomem(e);
     ret->system_scope = w->system_scope;
-    ret->catalog = json_incref(w->catalog);
+    ret->identity = identity_ref(i);
+    ret->catalog = i->catalog;
     return 0;
 }

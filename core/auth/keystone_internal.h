@@ -14,14 +14,15 @@
 struct identity {
     _Atomic unsigned refs;
     struct auth_context who; /* without token and request ids */
+    json_t *catalog; /* not counted again: jansson's counts are no business of many threads */
     int64_t expires_us;
 };
 /* From the body of GET /v3/auth/tokens. ERR_PROTOCOL when it is no token. */
 int identity_parse(const char *body, size_t len, struct identity **ret, struct err *e) MUST_CHECK;
 struct identity *identity_ref(struct identity *i);
 void identity_unref(struct identity *i); /* NULL is fine */
-/* Copies into ret, which is empty. */
-int identity_fill(const struct identity *i, struct auth_context *ret, struct err *e) MUST_CHECK;
+/* Copies into ret, which is empty; the catalogue is shared. */
+int identity_fill(struct identity *i, struct auth_context *ret, struct err *e) MUST_CHECK;
 
 struct keystone_client;
 int keystone_client_new(const struct config *cfg, struct keystone_client **ret,
