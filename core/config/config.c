@@ -285,8 +285,6 @@ int config_check(const struct config *c, struct err *e)
          c->conductor_max_wait_ms, 1},
         {"conductor.backoff_ms", "conductor.backoff_max_ms", c->conductor_backoff_ms, 1,
          c->conductor_backoff_max_ms, 1},
-        {"conductor.heartbeat_ms", "conductor.lease_ms", c->conductor_heartbeat_ms, 2,
-         c->conductor_lease_ms, 1},
         {"conductor.heartbeat_ms", "conductor.service_down_time_s", c->conductor_heartbeat_ms, 2,
          c->conductor_service_down_time_s, 1000},
         {"conductor.heartbeat_ms", "rpc.peer_timeout_ms", c->conductor_heartbeat_ms, 2,

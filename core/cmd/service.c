@@ -1,0 +1,117 @@
+/* See service.h. */
+#include "cmd/service.h"
+
+#include "base/log.h"
+#include "base/str.h"
+
+#include <getopt.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+enum { STOPPED = 0, FAILED = 1, USAGE = 2 };
+
+static int set_option(struct config *cfg, const char *text, struct err *e)
+{
+    _cleanup_free_ char *name = str_dup(text);
+    char *eq = name ? strchr(name, '=') : NULL;
+    if (!name)
+        return err_nomem(e);
+    if (!eq)
+        return err_set(e, ERR_CONFIG, "--set %s: write it as SECTION.NAME=VALUE", text);
+    *eq = '\0';
+    return config_set(cfg, name, eq + 1, e);
+}
+
+static int configure(const struct service_program *p, const char *file, const struct strv *options,
+                     struct config **ret, struct err *e)
+{
+    enum log_level level = LOG_INFO;
+    int rc = config_load(file, ret, e);
+    for (size_t i = 0; rc == 0 && i < options->n; i++)
+        rc = set_option(*ret, options->v[i], e);
+    if (rc == 0 && options->n) /* what fits together in the file may not with the options */
+        rc = config_check(*ret, e);
+    if (rc < 0)
+        return rc;
+    if (!log_level_parse((*ret)->log_level, &level))
+        return err_set(e, ERR_CONFIG, "log.level: \"%s\" is not error, warning, info or debug",
+                       (*ret)->log_level);
+    log_setup(p->name, level, strcmp((*ret)->log_format, "json") == 0);
+    return 0;
+}
+
+static void serve(const struct service_program *p, const sigset_t *wanted)
+{
+    int caught = 0;
+    (void)sd_notify(0, "READY=1");
+    while (sigwait(wanted, &caught) == 0 && caught == SIGHUP)
+        p->reload(p->ctx);
+    (void)sd_notify(0, "STOPPING=1");
+    log_info("service.stopping", "got signal %d, finishing what is in flight", caught);
+}
+
+static int run(const struct service_program *p, const char *file, const struct strv *options)
+{
+    _cleanup_config_ struct config *cfg = NULL;
+    struct err e = ERR_INIT;
+    sigset_t wanted;
+    /* blocked before the first thread is made, so that only sigwait takes them */
+    sigemptyset(&wanted);
+    sigaddset(&wanted, SIGTERM);
+    sigaddset(&wanted, SIGINT);
+    sigaddset(&wanted, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &wanted, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    /* many threads that mostly wait: one heap each would cost more than sharing a few */
+    (void)mallopt(M_ARENA_MAX, 2);
+    int rc = configure(p, file, options, &cfg, &e);
+    if (rc == 0)
+        rc = p->start(p->ctx, cfg, &e);
+    if (rc == 0)
+        serve(p, &wanted);
+    else
+        fprintf(stderr, "%s: %s\n", p->name, e.msg);
+    p->stop(p->ctx);
+    return rc == 0 ? STOPPED : FAILED;
+}
+
+int service_main(int argc, char **argv, const struct service_program *p)
+{
+    static const struct option long_options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"set", required_argument, NULL, 's'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    const char *file = NULL;
+    _cleanup_strv_ struct strv options = STRV_INIT;
+    for (int c; (c = getopt_long(argc, argv, "c:h", long_options, NULL)) != -1;) {
+        switch (c) {
+        case 'c':
+            file = optarg;
+            break;
+        case 's':
+            if (strv_add(&options, optarg) < 0)
+                return FAILED;
+            break;
+        case 'V':
+            printf("%s %s\n", p->name, MAGNUM_VERSION);
+            return STOPPED;
+        case 'h':
+            fputs(p->help, stdout);
+            return STOPPED;
+        default:
+            return USAGE; /* getopt has said what is wrong */
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "%s: unexpected argument %s (see %s --help)\n", p->name, argv[optind],
+                p->name);
+        return USAGE;
+    }
+    return run(p, file, &options);
+}

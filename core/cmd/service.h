@@ -1,0 +1,22 @@
+/* What the service programs (magnum-api, magnum-conductor) have in common: options, configuration,
+ * logs, signals, readiness, a stop that finishes what is in flight. Exit status: 0 stopped by
+ * SIGTERM or SIGINT, 1 could not start (one line says why), 2 wrong usage.
+ * Neighbours: the two programs; config. */
+#ifndef MAGNUM_CMD_SERVICE_H
+#define MAGNUM_CMD_SERVICE_H
+
+#include "config/config.h"
+
+struct service_program {
+    const char *name; /* "magnum-api": of the program, in its logs and messages */
+    const char *help;
+    void *ctx;
+    /* Starts everything; when it fails, stop is called for what was started. */
+    int (*start)(void *ctx, const struct config *cfg, struct err *e);
+    void (*reload)(void *ctx); /* SIGHUP; runs on the main thread */
+    void (*stop)(void *ctx);
+};
+/* The whole of main(). */
+int service_main(int argc, char **argv, const struct service_program *p);
+
+#endif
