@@ -367,8 +367,7 @@ static bool waits(void *ctx, const struct http_request *rq)
     const struct api *a = ctx;
     bool reads = strcmp(rq->method, "GET") == 0 || strcmp(rq->method, "HEAD") == 0;
     return !reads || str_starts(rq->path, "/v1/certificates") ||
-           str_starts(rq->path, "/certificates") ||
-           auth_may_wait(a->auth, header_of, rq);
+           str_starts(rq->path, "/certificates") || auth_may_wait(a->auth, header_of, rq);
 }
 
 int api_start(const struct config *cfg, struct db *db, struct rpc_client *rpc, struct auth *auth,

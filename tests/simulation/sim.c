@@ -66,6 +66,8 @@ bool sim_next(struct sim *m, struct sim_event *ret)
 }
 
 static void write_line(struct sim *m, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
+static void write_line(struct sim *m, const char *fmt, va_list ap)
 {
     fprintf(m->trace, "%10.3f  ", (double)m->now / 1e6);
     vfprintf(m->trace, fmt, ap);

@@ -224,9 +224,9 @@ static void set_one_option(void)
     CU_ASSERT_EQUAL(config_set(c, "driver_config.x", "1", &e), ERR_CONFIG);
     CU_ASSERT_EQUAL(config_set(c, "api.prt", "1", &e), ERR_CONFIG);
     CU_ASSERT_STRING_EQUAL(e.msg, "unknown option api.prt; did you mean api.port?");
-    ASSERT_OK(config_set(c, "rpc.peer_timeout_ms", "600", &e), &e);
+    ASSERT_OK(config_set(c, "conductor.backoff_max_ms", "600", &e), &e);
     CU_ASSERT_EQUAL(config_check(c, &e), ERR_CONFIG);
-    ASSERT_OK(config_set(c, "conductor.heartbeat_ms", "300", &e), &e);
+    ASSERT_OK(config_set(c, "conductor.backoff_ms", "300", &e), &e);
     ASSERT_OK(config_check(c, &e), &e);
 }
 

@@ -87,8 +87,8 @@ enum cli_exit cmd_operation_cancel(struct cli *c, const struct cli_args *a)
 
 enum cli_exit cmd_driver_list(struct cli *c, const struct cli_args *a)
 {
-    static const char *const columns[] = {"id",      "name",  "version",          "kind", "vendor",
-                                          "enabled", "ready", "reason", NULL};
+    static const char *const columns[] = {"id",      "name",  "version", "kind", "vendor",
+                                          "enabled", "ready", "reason",  NULL};
     return cli_list(c, a, strdup("/v1/drivers"), "drivers", columns);
 }
 
