@@ -95,8 +95,8 @@ static void configuration(void)
     expect("magnum-status --config bad.yaml config check", 2,
            "bad.yaml:2: unknown option api.prot; did you mean api.port?");
     expect("magnum-status --config gone.yaml config check", 2, "cannot open gone.yaml");
-    expect("magnum-status --config sample.yaml --set conductor.lease_ms=600 config check", 2,
-           "conductor.lease_ms (600) must be at least twice conductor.heartbeat_ms (2000)");
+    expect("magnum-status --config sample.yaml --set conductor.backoff_max_ms=600 config check", 2,
+           "conductor.backoff_max_ms (600) must be at least conductor.backoff_ms (1000)");
     expect("magnum-status --config sample.yaml --set x config check", 2, "SECTION.NAME=VALUE");
     expect("magnum-status --config bad.yaml upgrade check", 255, "unknown option");
 }
