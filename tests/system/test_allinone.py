@@ -215,9 +215,25 @@ def works_without_root():
         check_equal(status, 0, "exit status")
 
 
+def works_from_where_it_is_installed():
+    with tempfile.TemporaryDirectory(prefix="mgt-") as prefix:
+        os.chmod(prefix, 0o755)
+        subprocess.run(["cmake", "--install", str(mt.BUILD), "--prefix", prefix], check=True,
+                       stdout=subprocess.DEVNULL)
+        with mt.Allinone() as a:
+            a.bin = pathlib.Path(prefix) / "bin"
+            a.start()
+            uuid = a.client.create("c", a.client.simulator("t"))
+            a.client.wait_status(uuid, "CREATE_COMPLETE", 60)
+            check_equal(a.stop(), 0, "exit status")
+        for page in ("man1/magnum.1", "man8/magnum-api.8"):
+            check((pathlib.Path(prefix) / "share/man" / page).exists(), f"{page} is installed")
+
+
 mt.main(__name__, [
     starts_stops_and_starts_again, the_socket_is_private, a_second_instance_is_refused,
     a_taken_port_is_named, bad_configuration_is_named,
     a_configuration_its_children_refuse_is_named, a_small_disk_is_found_before_anything_is_made,
     a_disk_that_fills_up_costs_a_503_not_the_service, each_child_is_started_again,
-    nothing_outlives_a_kill, a_deep_state_directory_works, works_without_root])
+    nothing_outlives_a_kill, a_deep_state_directory_works, works_without_root,
+    works_from_where_it_is_installed])
