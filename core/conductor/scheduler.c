@@ -9,13 +9,15 @@
 
 #include <string.h>
 
+enum { NOTHING_TAKEN_MS = 100 };
+
 static int64_t min64(int64_t a, int64_t b)
 {
     return a < b ? a : b;
 }
 
 /* ---- leasing ---- */
-/* Leases once. *ret_more: more may be due than was taken. */
+/* Leases once. *ret_next_ms: when to look again, -1 = nobody knows. */
 static int lease(struct conductor *c, size_t room, int64_t *ret_next_ms, struct err *e)
 {
     _cleanup_strv_ struct strv drivers = STRV_INIT;
@@ -28,6 +30,10 @@ static int lease(struct conductor *c, size_t room, int64_t *ret_next_ms, struct 
     for (size_t i = 0; rc == 0 && i < list.n; i++)
         if (!queue_add(&c->queue, c, &list.v[i], asked + lease_ms))
             log_warn("op.not_taken", "%s: out of memory, its lease will run out", list.v[i].id);
+    /* what is due but not for us (locked by another conductor, or of a driver we lack) must not
+     * make us look all the time */
+    if (rc == 0 && list.n == 0 && *ret_next_ms >= 0 && *ret_next_ms < NOTHING_TAKEN_MS)
+        *ret_next_ms = NOTHING_TAKEN_MS;
     operation_list_done(&list);
     return rc;
 }
@@ -51,7 +57,7 @@ void *scheduler_thread(void *conductor)
             log_warn("scheduler.lease", "%s; trying again", e.msg);
         down = rc != 0;
         if (rc == 0 && next_ms >= 0)
-            sleep_ms = min64(scan_ms, next_ms > 0 ? next_ms : 0);
+            sleep_ms = min64(scan_ms, next_ms);
     }
     return NULL;
 }

@@ -149,6 +149,7 @@ struct process start_conductor(const char *host, ...)
     add_option(argv, &n, "drivers.kill_grace_ms=300");
     add_option(argv, &n, "drivers.term_grace_ms=200");
     add_option(argv, &n, "driver_config." SIM ".state_dir=%s/state", dir);
+    add_option(argv, &n, "conductor.heartbeat_ms=300");
     add_option(argv, &n, "conductor.backoff_ms=50");
     add_option(argv, &n, "conductor.scan_interval_ms=200");
     va_start(ap, host);
@@ -164,7 +165,15 @@ struct process start_conductor(const char *host, ...)
     snprintf(query, sizeof query,
              "SELECT count(*) FROM magnum_service WHERE host = '%s' AND endpoint IS NOT NULL",
              host);
-    await_sql(query, "1");
+    for (int64_t until = clock_mono_ms() + PATIENCE_MS; strcmp(sql(query), "1") != 0;) {
+        bool ended = waitpid(p.pid, NULL, WNOHANG) != 0;
+        if (ended || clock_mono_ms() > until) {
+            _cleanup_free_ char *said = conductor_log(&p);
+            fprintf(stderr, "conductor %s did not come up: %s\n", host, said);
+            CU_FAIL_FATAL("no conductor");
+        }
+        (void)poll(NULL, 0, 10);
+    }
     return p;
 }
 
