@@ -95,7 +95,13 @@ static char *bio_text(BIO *b)
     long n = BIO_get_mem_data(b, &p);
     while (n > 0 && p[n - 1] == '\n')
         n--;
-    return n > 0 ? strndup(p, (size_t)n) : NULL;
+    /* not strndup: what the BIO holds has no NUL at its end */
+    char *text = n > 0 ? malloc((size_t)n + 1) : NULL;
+    if (text) {
+        memcpy(text, p, (size_t)n);
+        text[n] = '\0';
+    }
+    return text;
 }
 
 int x509_finish(X509 *cert, EVP_PKEY *issuer_key, char **ret_pem, struct err *e)

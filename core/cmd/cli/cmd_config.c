@@ -18,7 +18,13 @@ static char *bio_text(BIO *b)
 {
     char *p = NULL;
     long n = BIO_get_mem_data(b, &p);
-    return n > 0 ? strndup(p, (size_t)n) : NULL;
+    /* not strndup: what the BIO holds has no NUL at its end */
+    char *text = n > 0 ? malloc((size_t)n + 1) : NULL;
+    if (text) {
+        memcpy(text, p, (size_t)n);
+        text[n] = '\0';
+    }
+    return text;
 }
 
 int cli_make_csr(const char *cn, const char *o, char **ret_key, char **ret_csr, struct err *e)
