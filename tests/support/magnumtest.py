@@ -261,7 +261,15 @@ class Allinone:
                 self.process.kill()
                 self.process.wait()
                 raise Failed(f"magnum-allinone did not stop within {timeout} s: {self.text()}")
+            self.check_sanitizers()
         return self.process.returncode if self.process else None
+
+    def check_sanitizers(self):
+        """What a sanitizer said in a service's log; a driver's own lines carry driver.output."""
+        for log in (self.state / "log").glob("magnum-*.log"):
+            said = [line for line in log.read_text(errors="replace").splitlines()
+                    if "Sanitizer" in line and "driver.output" not in line]
+            check(not said, f"{log.name}: {said[:5]}")
 
     def kill(self):
         """kill -9, then waits until everything that must not outlive it is gone."""
@@ -297,18 +305,24 @@ class Allinone:
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, *_):
-        if kind:
+    def __exit__(self, kind, value, _):
+        well = kind is None or kind is SystemExit and not value.code
+        if not well:
             self.show_logs()
-        with contextlib.suppress(Failed):
+        try:
             self.stop()
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-        if getattr(self, "output", None):
-            self.output.close()
-        destroy_nodes(self)
-        if self.own_state:
-            remove_state(self.state)
+        except Failed:
+            if well:
+                raise
+        finally:
+            if self.process and self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+            if getattr(self, "output", None):
+                self.output.close()
+            destroy_nodes(self)
+            if self.own_state:
+                remove_state(self.state)
 
     def show_logs(self, lines=40):
         for log in sorted((self.state / "log").glob("*.log")):
