@@ -409,7 +409,7 @@ static int clear_leftovers(const struct private_pg *pg, int stop_fd, struct err 
 static int add_settings(struct child *c, const struct private_pg *pg)
 {
     static const char *const settings[] = {
-        "listen_addresses=", "port=" DATABASE_PORT, "unix_socket_permissions=0700",
+        "listen_addresses=", ("port=" DATABASE_PORT), "unix_socket_permissions=0700",
         "shared_buffers=32MB", "max_connections=200", "max_wal_size=256MB", "jit=off",
         "max_parallel_workers_per_gather=0", "log_line_prefix=%m [%p] ",
         /* libpq's own keepalives don't exist on a Unix socket; abandoned transactions must end */
