@@ -135,6 +135,7 @@ static void a_taken_port_is_told(void)
     char text[4096], option[32];
     int port = 0, err = -1;
     _cleanup_close_ int fd = listen_somewhere(&port);
+    CU_ASSERT(fd >= 0);
     snprintf(option, sizeof option, "api.port=%d", port);
     const char *const args[] = {"--set", database, "--set", option, NULL};
     pid_t pid = spawn("magnum-api", args, &err);
