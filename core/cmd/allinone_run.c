@@ -6,9 +6,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "certs/certs.h"
-#include "cmd/allinone_child.h"
-#include "cmd/allinone_postgres.h"
-#include "config/config.h"
+#include "cmd/allinone_internal.h"
 #include "db/db_migrate.h"
 #include "db/db_service.h"
 #include "drivers/manifest.h"
@@ -29,39 +27,7 @@
 enum {
     READY_TIMEOUT_MS = 30000,
     PORT_WAIT_MS = 2000, /* a killed API of an earlier start may still hold the port */
-    BACKOFF_FIRST_MS = 100,
-    BACKOFF_MOST_MS = 2000,
-    HEALTHY_AFTER_MS = 1000, /* then its end counts as the first one again */
-    STOP_EXTRA_MS = 5000,    /* on top of the children's own limits */
-    PG_STOP_MS = 30000,
 };
-
-struct allinone {
-    bool quiet;
-    struct config *cfg;
-    char *state_dir, *exe_dir, *plugin_dir, *url;
-    char *port_file;
-    int lock_fd, sig_fd;
-    struct strv env;         /* MAGNUM_SECTION_NAME=value for every child */
-    struct strv driver_sets; /* driver_config.<id>.<key>=value: the conductor's --set */
-    struct private_pg pg;
-    struct child conductor, api;
-    int64_t begin_ms;
-};
-
-static void say(const struct allinone *a, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void say(const struct allinone *a, const char *fmt, ...)
-{
-    if (a->quiet)
-        return;
-    va_list ap;
-    va_start(ap, fmt);
-    vprintf(fmt, ap);
-    va_end(ap);
-    putchar('\n');
-}
 
 static double seconds_since(int64_t begin_ms)
 {
@@ -237,12 +203,12 @@ static int start_database(struct allinone *a, struct err *e)
     if (rc != 0)
         return rc;
     if (made)
-        say(a, "Made a private PostgreSQL %d in %s (%.1f s)", a->pg.version, a->pg.data_dir,
-            seconds_since(begin));
+        allinone_say(a, "Made a private PostgreSQL %d in %s (%.1f s)", a->pg.version,
+                     a->pg.data_dir, seconds_since(begin));
     rc = private_pg_start(&a->pg, a->sig_fd, e);
     if (rc != 0)
         return rc;
-    say(a, "PostgreSQL %d runs", a->pg.version);
+    allinone_say(a, "PostgreSQL %d runs", a->pg.version);
     _cleanup_free_ char *conn = private_pg_connection(&a->pg);
     return conn ? set_option(a, "database.connection", conn, e) : err_nomem(e);
 }
@@ -254,7 +220,7 @@ static int migrate(const struct allinone *a, struct db *db, struct err *e)
     if (rc == 0)
         rc = db_migrate_version(db, &version, e);
     if (rc == 0 && applied)
-        say(a, "Database schema is at revision %d (%d applied)", version, applied);
+        allinone_say(a, "Database schema is at revision %d (%d applied)", version, applied);
     return rc;
 }
 
@@ -290,7 +256,8 @@ static int enable_bundled(struct allinone *a, struct db *db, struct err *e)
     for (size_t i = 0; rc == 0 && i < found.n; i++) {
         const struct plugin *p = &found.v[i];
         if (p->problem) {
-            say(a, "Driver %s can't be used: %s", p->id ? p->id : p->library_path, p->problem);
+            allinone_say(a, "Driver %s can't be used: %s", p->id ? p->id : p->library_path,
+                         p->problem);
             continue;
         }
         str_printf(&names, "%s%s", names.len ? ", " : "", p->name);
@@ -306,7 +273,7 @@ static int enable_bundled(struct allinone *a, struct db *db, struct err *e)
     if (rc == 0)
         rc = io_write_file(path, str_text(&record), record.len, 0644, e);
     if (rc == 0)
-        say(a, "Drivers: %s", str_text(&names));
+        allinone_say(a, "Drivers: %s", str_text(&names));
     return rc;
 }
 
@@ -318,9 +285,15 @@ static int prepare_child(const struct allinone *a, struct child *c, const char *
     c->log_path = str_fmt("%s/log/%s.log", a->state_dir, name);
     if (!c->log_path || child_arg(c, "%s/%s", a->exe_dir, name) != 0)
         return err_nomem(e);
-    for (size_t i = 0; i < a->env.n; i++)
-        if (strv_add(&c->env, a->env.v[i]) != 0)
+    for (size_t i = 0; i < a->env.n; i++) {
+        _cleanup_free_ char *variable = str_dup(a->env.v[i]);
+        char *eq = variable ? strchr(variable, '=') : NULL;
+        if (!eq)
             return err_nomem(e);
+        *eq = '\0';
+        if (child_setenv(c, variable, eq + 1) != 0) /* the last one counts */
+            return err_nomem(e);
+    }
     return 0;
 }
 
@@ -348,20 +321,37 @@ static int check_alive(const struct allinone *a, struct child *c, struct err *e)
                    str_blank(why) ? "see its log" : why);
 }
 
+static bool api_is_ready(const struct allinone *a)
+{
+    return access(a->port_file, F_OK) == 0;
+}
+
+static int not_ready(const struct child *c, struct err *e)
+{
+    return err_set(e, ERR_TIMEOUT, "%s was not ready within %d s; see %s", c->name,
+                   READY_TIMEOUT_MS / 1000, c->log_path);
+}
+
+/* The API starts when the conductor is there to be found, so that the first request's wake-up has
+ * somewhere to go. */
 static int wait_until_ready(struct allinone *a, struct db *db, int64_t since_us, struct err *e)
 {
+    struct pollfd stop = {.fd = a->sig_fd, .events = POLLIN};
     int64_t until = clock_mono_ms() + READY_TIMEOUT_MS;
-    bool conductor = false, api = false;
-    while (!conductor || !api) {
+    while (!conductor_is_live(db, since_us)) {
+        if (check_alive(a, &a->conductor, e) != 0)
+            return e->code;
+        if (clock_mono_ms() > until)
+            return not_ready(&a->conductor, e);
+        (void)poll(&stop, 1, 5);
+    }
+    if (child_start(&a->api, e) != 0)
+        return e->code;
+    while (!api_is_ready(a)) {
         if (check_alive(a, &a->conductor, e) != 0 || check_alive(a, &a->api, e) != 0)
             return e->code;
-        conductor = conductor || conductor_is_live(db, since_us);
-        api = access(a->port_file, F_OK) == 0;
         if (clock_mono_ms() > until)
-            return err_set(e, ERR_TIMEOUT, "%s was not ready within %d s; see %s",
-                           conductor ? "magnum-api" : "magnum-conductor", READY_TIMEOUT_MS / 1000,
-                           conductor ? a->api.log_path : a->conductor.log_path);
-        struct pollfd stop = {.fd = a->sig_fd, .events = POLLIN};
+            return not_ready(&a->api, e);
         (void)poll(&stop, 1, 5);
     }
     return 0;
@@ -415,14 +405,20 @@ static int write_env_file(const struct allinone *a, struct err *e)
     return io_write_file(path, t.s, t.len, 0644, e);
 }
 
-static int start_services(struct allinone *a, struct err *e)
+static int make_key(struct allinone *a, struct err *e)
 {
+    if (!str_blank(a->cfg->certificates_key_file))
+        return 0;
     _cleanup_free_ char *key = str_fmt("%s/certs.key", a->state_dir);
     if (!key)
         return err_nomem(e);
     int rc = certs_key_make(key, e);
-    if (rc == 0)
-        rc = set_option(a, "certificates.key_file", key, e);
+    return rc == 0 ? set_option(a, "certificates.key_file", key, e) : rc;
+}
+
+static int start_services(struct allinone *a, struct err *e)
+{
+    int rc = make_key(a, e);
     if (rc == 0)
         rc = set_option(a, "api.port_file", a->port_file, e);
     if (rc == 0 && unlink(a->port_file) < 0 && errno != ENOENT)
@@ -435,9 +431,7 @@ static int start_services(struct allinone *a, struct err *e)
             rc = err_nomem(e);
     if (rc == 0)
         rc = prepare_child(a, &a->api, "magnum-api", e);
-    if (rc == 0)
-        rc = child_start(&a->conductor, e);
-    return rc == 0 ? child_start(&a->api, e) : rc;
+    return rc == 0 ? child_start(&a->conductor, e) : rc;
 }
 
 static int start_all(struct allinone *a, struct err *e)
@@ -466,7 +460,8 @@ static int start_all(struct allinone *a, struct err *e)
 
 static void greet(const struct allinone *a)
 {
-    say(a,
+    allinone_say(
+        a,
         "Ready in %.1f s: %s\n"
         "\n"
         "In another shell:\n"
@@ -477,82 +472,6 @@ static void greet(const struct allinone *a)
         "\n"
         "Logs are in %s/log. Ctrl-C stops Magnum; clusters go on running.",
         seconds_since(a->begin_ms), a->url, a->state_dir, a->state_dir);
-}
-
-/* ---- supervision ---- */
-
-static void note_end(const struct allinone *a, struct child *c)
-{
-    int64_t now = clock_mono_ms();
-    if (now - c->started_ms > HEALTHY_AFTER_MS)
-        c->backoff_ms = 0;
-    c->backoff_ms = c->backoff_ms ? c->backoff_ms * 2 : BACKOFF_FIRST_MS;
-    if (c->backoff_ms > BACKOFF_MOST_MS)
-        c->backoff_ms = BACKOFF_MOST_MS;
-    c->restart_at_ms = now + c->backoff_ms;
-    char why[32];
-    child_status_text(c->status, why, sizeof why);
-    say(a, "%s ended (%s); starting it again in %.1f s", c->name, why,
-        (double)c->backoff_ms / 1000.0);
-}
-
-static void restart(struct allinone *a, struct child *c)
-{
-    struct err e = ERR_INIT;
-    int rc = c == &a->pg.server ? private_pg_start(&a->pg, a->sig_fd, &e) : child_start(c, &e);
-    if (rc == 0) {
-        say(a, "%s runs again", c->name);
-        return;
-    }
-    if (rc == ERR_CANCELLED)
-        return;
-    fprintf(stderr, "magnum-allinone: %s\n", e.msg);
-    c->started_ms = clock_mono_ms();
-    note_end(a, c);
-}
-
-/* Until a signal asks to stop: what ends is started again. */
-static void supervise(struct allinone *a)
-{
-    struct child *const all[] = {&a->pg.server, &a->conductor, &a->api};
-    for (;;) {
-        int64_t now = clock_mono_ms(), wait_ms = -1;
-        struct pollfd fds[ARRAY_LEN(all) + 1];
-        for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-            struct child *c = all[i];
-            if (c->pid == 0 && c->restart_at_ms <= now)
-                restart(a, c);
-            if (c->pid == 0) {
-                int64_t left = c->restart_at_ms > now ? c->restart_at_ms - now : 0;
-                wait_ms = wait_ms < 0 || left < wait_ms ? left : wait_ms;
-            }
-            fds[i] = (struct pollfd){.fd = c->pidfd, .events = POLLIN};
-        }
-        fds[ARRAY_LEN(all)] = (struct pollfd){.fd = a->sig_fd, .events = POLLIN};
-        (void)poll(fds, ARRAY_LEN(fds), (int)wait_ms);
-        if (fds[ARRAY_LEN(all)].revents)
-            return;
-        for (size_t i = 0; i < ARRAY_LEN(all); i++)
-            if (all[i]->pid != 0 && child_wait(all[i], -1, 0))
-                note_end(a, all[i]);
-    }
-}
-
-/* API first, so that nothing new is accepted; the database last. A second signal hurries. */
-static void stop_all(struct allinone *a)
-{
-    struct signalfd_siginfo info;
-    while (read(a->sig_fd, &info, sizeof info) > 0)
-        continue;
-    if (a->api.pid || a->conductor.pid || a->pg.server.pid)
-        say(a, "Stopping");
-    (void)child_stop(&a->api, SIGTERM, a->cfg->api_shutdown_timeout_s * 1000 + STOP_EXTRA_MS,
-                     a->sig_fd);
-    (void)child_stop(&a->conductor, SIGTERM,
-                     a->cfg->conductor_shutdown_timeout_s * 1000 + STOP_EXTRA_MS, a->sig_fd);
-    private_pg_stop(&a->pg, PG_STOP_MS, a->sig_fd);
-    if (a->port_file)
-        (void)unlink(a->port_file);
 }
 
 static void allinone_done(struct allinone *a)
@@ -597,14 +516,14 @@ int allinone_run(const struct allinone_options *o)
         rc = start_all(&a, &e);
     if (rc == 0) {
         greet(&a);
-        supervise(&a);
+        allinone_supervise(&a);
     }
     if (a.cfg && a.sig_fd >= 0)
-        stop_all(&a);
+        allinone_stop(&a);
     if (rc != 0 && rc != ERR_CANCELLED)
         fprintf(stderr, "magnum-allinone: %s\n", e.msg);
     else
-        say(&a, "Stopped");
+        allinone_say(&a, "Stopped");
     allinone_done(&a);
     return rc == 0 || rc == ERR_CANCELLED ? 0 : 1;
 }

@@ -217,21 +217,15 @@ def starts():
         begin = time.monotonic()
         stack.start()
         first = time.monotonic() - begin
-        env = dict(stack.full_env())
-        own = pathlib.Path(f"/proc/{stack.child('magnum-api')}/environ").read_bytes()
-        env.update(e.split("=", 1) for e in own.decode().split("\0") if e.startswith("MAGNUM_"))
         ready = stack.state / "bench.port"
-        env["MAGNUM_API_PORT_FILE"] = str(ready)
         begin = time.monotonic()
-        with subprocess.Popen([str(mt.BIN / "magnum-api")], env=env,
-                              stderr=subprocess.DEVNULL) as api:
+        with stack.beside("magnum-api", "bench.log", "api.port=0",
+                          f"api.port_file={ready}") as api:
             mt.wait_for("the API", ready.exists, every=0.002)
             report("magnum-api, start to ready", time.monotonic() - begin, "s", "< 0.2")
             api.terminate()
-        env["MAGNUM_CONDUCTOR_HOST"] = "bench"
         begin = time.monotonic()
-        with subprocess.Popen([str(mt.BIN / "magnum-conductor")], env=env,
-                              stderr=subprocess.DEVNULL) as conductor:
+        with stack.beside("magnum-conductor", "bench.log", "conductor.host=bench") as conductor:
             mt.wait_for("the conductor", lambda: any(
                 s["host"] == "bench" and s["state"] == "up" for s in
                 stack.client("GET", "/v1/mservices", want=200).json()["mservices"]), every=0.005)

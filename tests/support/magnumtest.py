@@ -279,6 +279,18 @@ class Allinone:
         wait_for("the children to end with magnum-allinone",
                  lambda: not any(alive(p) for p in mine), 30)
 
+    def beside(self, program, log, *options):
+        """Another process of `program` on the same database, configured like this one's own."""
+        own = self.child(program)
+        env = dict(e.split("=", 1) for e in
+                   pathlib.Path(f"/proc/{own}/environ").read_text().split("\0") if "=" in e)
+        words = pathlib.Path(f"/proc/{own}/cmdline").read_text().split("\0")[1:-1]
+        for o in options:
+            words += ["--set", o]
+        with open(self.state / "log" / log, "ab") as out:
+            return subprocess.Popen([str(self.bin / program), *words], env=env,
+                                    stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
     def sql(self, text):
         """Rows of a query, as lists of text, through psql on the private socket."""
         socket_dir = self.state / "run"
