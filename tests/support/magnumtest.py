@@ -202,6 +202,12 @@ def alive(pid):
     return bool(fields) and fields[0] != "Z"
 
 
+def clean_env(**more):
+    """This environment without what would configure Magnum, its clients or PostgreSQL."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("MAGNUM_", "OS_", "PG"))}
+    return dict(env, **more)
+
+
 class Allinone:
     """magnum-allinone on a state directory. `state` given: used and kept; else made and removed."""
 
@@ -218,9 +224,7 @@ class Allinone:
                 *self.options, *more]
 
     def full_env(self):
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("MAGNUM_", "OS_", "PG"))}
-        env.update(self.env)
-        return env
+        return clean_env(**self.env)
 
     def start(self, timeout=60.0):
         port_file, env_file = self.state / "api.port", self.state / "env.sh"

@@ -15,7 +15,7 @@ def run_to_end(state, *options, timeout=60):
     """(exit status, standard error) of a magnum-allinone that is expected to give up."""
     r = subprocess.run([str(mt.BIN / "magnum-allinone"), "--state-dir", str(state), *options],
                        capture_output=True, text=True, timeout=timeout * mt.SLOW,
-                       env=mt.Allinone(state).full_env())
+                       env=mt.clean_env())
     return r.returncode, r.stderr
 
 
@@ -198,8 +198,7 @@ def works_without_root():
         os.chown(top, 65534, 65534)
         state = pathlib.Path(top) / "state"
         out = open(pathlib.Path(top) / "out", "wb")
-        env = mt.Allinone(top).full_env()
-        env["HOME"] = top
+        env = mt.clean_env(HOME=top)
         p = subprocess.Popen(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
                               str(mt.BIN / "magnum-allinone"), "--state-dir", str(state), "--port",
                               "0"], stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env)
