@@ -6,7 +6,9 @@
  * status is checked against model/status.h inside the transaction and the answer is Magnum's text.
  * A delete supersedes all unfinished operations of the cluster, an update or scale the unfinished
  * updates and scales: they get superseded_by and cancel_requested; those not under a live lease end
- * CANCELLED at once, a leased one ends when its runner notices. Anything else queues behind what is
+ * CANCELLED at once, a leased one ends when its runner notices. A resize that names nodes to remove
+ * is not replaced by another resize, since its nodes would be forgotten: that one waits.
+ * Anything else queues behind what is
  * unfinished, so that no accepted request is lost; its spec is rebuilt when its elder ends. Either
  * way the new one is not leased before the older ones have ended (db_op_lease). cluster.generation
  * grows by one and is the operation's generation.
@@ -58,7 +60,12 @@ struct db_change {
  * replayed key gives the first operation back in *op. ERR_UNSUPPORTED with Magnum's text
  * (`Updating a cluster when status is "<S>" is not supported.` and its kin) when the status forbids
  * it: nothing is changed then. A delete while a delete is in progress gives the running operation
- * back in *op (no second one). Delete is accepted in every status. */
+ * back in *op (no second one); a forced one (op->force) makes it a forced one. Delete is accepted in
+ * every status. A forced delete ends even if its driver fails, hangs or is missing: where a plain
+ * one would fail or block it ends SUCCEEDED with code LeftBehind, the cluster is gone, and
+ * operation.report lists what the ledger still named ({"error": {code, reason} or null,
+ * "left_behind": [{kind, name, state, external_id}]}). A plain delete that succeeds with something
+ * left in the ledger gets the same report. */
 int db_accept_change(struct db *db, const char *cluster_uuid, struct operation *op,
                      const struct db_change *ch, struct db_idempotency *idem,
                      struct err *e) MUST_CHECK;
@@ -66,6 +73,17 @@ int db_accept_change(struct db *db, const char *cluster_uuid, struct operation *
 /* PATCH of the health pair alone: no operation. Refused like an update when the status forbids. */
 int db_accept_health(struct db *db, const char *cluster_uuid, const char *health_status,
                      const json_t *reason, struct err *e) MUST_CHECK;
+
+/* Tries an operation again. Only the id, request_id, user_id and deadline_at of *op are read; *op
+ * becomes the operation that is at work then.
+ * BLOCKED: the same one, due now, its counters of failures at zero (one that is being tried at this
+ * moment is left as it is). FAILED: a new one of the same kind, spec and nodegroup, with retry_of,
+ * when it is the newest of the cluster: what a refusal had put back is applied again, and the status
+ * goes the way of the transition table. ERR_CONFLICT for anything else: not FAILED or BLOCKED,
+ * superseded, or a newer operation was accepted since. ERR_NOT_FOUND without the operation or, for
+ * a FAILED one, its cluster. `actor` names who asked, for the event. */
+int db_accept_retry(struct db *db, struct operation *op, const char *actor,
+                    struct err *e) MUST_CHECK;
 
 /* Asks the runner to cancel; ERR_CONFLICT when it has ended already. */
 int db_accept_cancel(struct db *db, const char *operation_id, const char *actor,
