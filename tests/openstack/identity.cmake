@@ -1,3 +1,2 @@
-# Against a real Keystone of the lab beside the tree; exit status 77: there is no lab.
-magnum_add_system_test(identity RING openstack TIMEOUT 600 SERIAL)
-set_tests_properties(openstack/identity PROPERTIES SKIP_RETURN_CODE 77)
+# Tokens, roles and policy with a real Keystone.
+magnum_add_lab_test(identity RING openstack PROFILE identity TIMEOUT 600)

@@ -1,77 +1,20 @@
 """Who may do what with tokens of a real Keystone: users of several projects and roles, wrong and
 revoked tokens, tokens of other scopes, application credentials, headers that lie.
 
-The lab beside the source tree runs Keystone; it is started when it does not run, and stopped again
-then. magnum-allinone gives database and drivers; a second magnum-api on them asks Keystone."""
+magnum-allinone gives database and drivers; a second magnum-api on them asks the lab's Keystone."""
 import contextlib
-import json
 import os
 import subprocess
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 
+import lab
 import magnumtest as mt
+from lab import keystone, login, of_project
 from magnumtest import check, check_equal, wait_for
 
-LAB = mt.SOURCE.parent / "shared" / "lab"
-KEYSTONE = "http://127.0.0.1:5000/v3"
-PASSWORD = "lab-secret"
 CACHE_S = 2
 S = {}
-
-
-# ---- Keystone ----
-
-def keystone(method, path, body=None, token=None, subject=None, want=(200, 201, 204)):
-    headers = {"Content-Type": "application/json"}
-    if token:
-        headers["X-Auth-Token"] = token
-    if subject:
-        headers["X-Subject-Token"] = subject
-    data = json.dumps(body).encode() if body is not None else None
-    rq = urllib.request.Request(KEYSTONE + path, data, headers, method=method)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(rq, timeout=60) as r:
-        check(r.status in want, f"{method} {path}: {r.status}")
-        text = r.read()
-        return r.headers.get("X-Subject-Token"), json.loads(text) if text else {}
-
-
-def login(user, scope=None):
-    identity = {"methods": ["password"], "password": {"user": {
-        "name": user, "domain": {"name": "Default"}, "password": PASSWORD}}}
-    auth = {"identity": identity}
-    if scope:
-        auth["scope"] = scope
-    token, body = keystone("POST", "/auth/tokens", {"auth": auth})
-    return token, body["token"]
-
-
-def of_project(name):
-    return {"project": {"name": name, "domain": {"name": "Default"}}}
-
-
-def lab_up():
-    return subprocess.run([LAB / "status"], capture_output=True).returncode == 0 and answers()
-
-
-def answers():
-    with contextlib.suppress(OSError, urllib.error.URLError):
-        return bool(keystone("GET", "/")[1])
-    return False
-
-
-def start_lab():
-    """True when it was not running before."""
-    if lab_up():
-        return False
-    env = dict(os.environ, LAB_EXTRA_PKGS="python3-pymemcache")  # its Keystone's cache wants it
-    for command in ("install", "start"):
-        r = subprocess.run([LAB / command, "identity"], capture_output=True, text=True, env=env)
-        check(r.returncode == 0, f"lab/{command}: {r.stdout[-2000:]}{r.stderr[-2000:]}")
-    return True
 
 
 # ---- Magnum ----
@@ -83,9 +26,8 @@ def api(stack):
     sockets = record.read_text() if record.exists() else str(stack.state / "run")
     options = {
         "database.connection": f"host={sockets} user=magnum dbname=magnum",
-        "api.port": "0", "api.port_file": f"{S['dir']}/port", "auth.strategy": "keystone",
-        "auth.cache_seconds": CACHE_S, "keystone.auth_url": KEYSTONE,
-        "keystone.password": PASSWORD, "log.level": "warning",
+        "api.port": "0", "api.port_file": f"{S['dir']}/port", "log.level": "warning",
+        "auth.cache_seconds": CACHE_S, **S["lab"].magnum_options(),
     }
     command = [str(mt.BIN / "magnum-api")]
     for k, v in options.items():
@@ -123,7 +65,7 @@ def refused_by(answer, rule):
 def without_a_good_token():
     for token in (None, "", "nonsense", "a" * 5000, S["demo"][:-3] + "xyz"):
         a = ask(token, "GET", "/v1/clusters", want=401)
-        check_equal(a.headers.get("www-authenticate"), f'Keystone uri="{KEYSTONE}"', "challenge")
+        check_equal(a.headers.get("www-authenticate"), f'Keystone uri="{lab.AUTH_URL}"', "challenge")
     ask(None, "GET", "/", want=200)
     ask(None, "GET", "/v1", want=200)
 
@@ -172,7 +114,7 @@ def admins_may_more():
 def tokens_of_other_scopes():
     nobody, _ = login("nobody")
     refused_by(ask(nobody, "GET", "/v1/clusters", want=403), "cluster:get_all")
-    system, _ = login("admin", {"system": {"all": True}})
+    system, _ = login("admin", lab.SYSTEM)
     refused_by(ask(system, "GET", "/v1/clusters", want=403), "cluster:get_all")
     ask(system, "GET", "/v1/mservices", want=200)
 
@@ -222,19 +164,12 @@ def run():
 
 
 def main():
-    if not LAB.is_dir():
-        print(f"identity: skipped: {LAB} is not here")
-        sys.exit(77)
-    status, started = 1, start_lab()
-    try:
-        with tempfile.TemporaryDirectory() as S["dir"], mt.Allinone() as stack:
-            log_in()
-            stack.start()
-            with api(stack) as S["url"]:
-                status = run()
-    finally:
-        if started:
-            subprocess.run([LAB / "stop"], capture_output=True)
+    with lab.up("identity") as S["lab"], tempfile.TemporaryDirectory() as S["dir"], \
+            mt.Allinone() as stack:
+        log_in()
+        stack.start()
+        with api(stack) as S["url"]:
+            status = run()
     sys.exit(status)
 
 

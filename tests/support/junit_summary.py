@@ -4,7 +4,7 @@ its last line, "<passed> <failed> <skipped>" for tests/run to read.
 
 A test program prints its own count ("suite: N passed, M failed"); that count is used, so that the
 sum is one of test cases and not of programs. A program that failed without saying so (a crash, a
-time limit) counts as one failure more.
+time limit) counts as one failure more. The fixtures of the lab (lab/...) count only when they fail.
 """
 import re
 import sys
@@ -38,6 +38,8 @@ def main(files):
     for name in files:
         for case in ET.parse(name).getroot().iter("testcase"):
             counts = of_case(case)
+            if case.get("name").startswith("lab/") and not counts[1]:
+                continue
             if counts[1]:
                 print(f"FAILED {case.get('name')}")
             total = [a + b for a, b in zip(total, counts)]
