@@ -21,10 +21,12 @@ enum {
     CODE_NOT_FOUND = 404,
 };
 
+static const char TOKENS[] = "/auth/tokens";
+
 struct keystone_client {
     const struct config *cfg;
     struct http_client *http;
-    char *url; /* .../v3/auth/tokens */
+    char *root; /* .../v3 */
     char *ca, *cert, *key;
     pthread_mutex_t lock; /* the rest */
     char *token;          /* secret */
@@ -49,20 +51,20 @@ void keystone_client_free(struct keystone_client *c)
     pthread_mutex_destroy(&c->lock);
     drop_text(&c->token);
     drop_text(&c->key);
-    free(c->url);
+    free(c->root);
     free(c->ca);
     free(c->cert);
     free(c);
 }
 
 /* With and without /v3 and slashes at the end. */
-static char *tokens_url(const char *base)
+static char *root_url(const char *base)
 {
     size_t n = strlen(base);
     while (n && base[n - 1] == '/')
         n--;
     bool v3 = n > 3 && strncmp(base + n - 3, "/v3", 3) == 0;
-    return str_fmt("%.*s%s/auth/tokens", (int)n, base, v3 ? "" : "/v3");
+    return str_fmt("%.*s%s", (int)n, base, v3 ? "" : "/v3");
 }
 
 static int read_pem(const char *option, const char *path, char **ret, struct err *e)
@@ -81,8 +83,8 @@ int keystone_client_new(const struct config *cfg, struct keystone_client **ret, 
         return err_nomem(e);
     pthread_mutex_init(&c->lock, NULL);
     c->cfg = cfg;
-    c->url = tokens_url(cfg->keystone_auth_url);
-    int rc = c->url ? http_client_new(&c->http, e) : err_nomem(e);
+    c->root = root_url(cfg->keystone_auth_url);
+    int rc = c->root ? http_client_new(&c->http, e) : err_nomem(e);
     if (rc == 0)
         rc = read_pem("keystone.cafile", cfg->keystone_cafile, &c->ca, e);
     if (rc == 0)
@@ -97,13 +99,16 @@ int keystone_client_new(const struct config *cfg, struct keystone_client **ret, 
     return 0;
 }
 
-/* Any failure to get an answer means that Keystone can't be asked now. */
-static int exchange(struct keystone_client *c, const char *method, const char *const *headers,
-                    const char *body, struct http_answer *ret, struct err *e)
+int keystone_client_exchange(struct keystone_client *c, const char *method, const char *path,
+                             const char *const *headers, const char *body, struct http_answer *ret,
+                             struct err *e)
 {
     const struct config *cfg = c->cfg;
+    _cleanup_free_ char *url = str_fmt("%s%s", c->root, path);
+    if (!url)
+        return err_nomem(e);
     struct http_call call = {.method = method,
-                             .url = c->url,
+                             .url = url,
                              .headers = headers,
                              .body = body,
                              .body_len = body ? strlen(body) : 0,
@@ -137,7 +142,7 @@ static char *login_body(const struct config *cfg)
     return j ? json_dumps(j, JSON_COMPACT) : NULL;
 }
 
-static char *subject_token(const struct http_answer *a)
+char *keystone_subject_token(const struct http_answer *a)
 {
     static const char name[] = "x-subject-token: ";
     for (const char *line = a->headers; line && *line;) {
@@ -159,7 +164,7 @@ static int keep(struct keystone_client *c, const struct http_answer *a, struct e
     if (a->status != CODE_CREATED)
         return bad_answer("the service user's login", a->status, e);
     int rc = identity_parse(a->body, a->len, &self, e);
-    char *token = rc == 0 ? subject_token(a) : NULL;
+    char *token = rc == 0 ? keystone_subject_token(a) : NULL;
     if (rc == 0 && !token)
         rc = err_set(e, ERR_PROTOCOL, "Keystone's answer to a login has no X-Subject-Token");
     if (rc == 0) {
@@ -188,7 +193,8 @@ static int renew(struct keystone_client *c, struct err *e)
     }
     struct http_answer a = {0};
     char *body = login_body(c->cfg);
-    int rc = body ? exchange(c, "POST", headers, body, &a, e) : err_nomem(e);
+    int rc =
+        body ? keystone_client_exchange(c, "POST", TOKENS, headers, body, &a, e) : err_nomem(e);
     drop_text(&body);
     if (rc == 0)
         rc = keep(c, &a, e);
@@ -230,7 +236,8 @@ static int ask(struct keystone_client *c, const char *service, const char *token
     _cleanup_free_ char *mine = str_fmt("X-Auth-Token: %s", service);
     _cleanup_free_ char *theirs = str_fmt("X-Subject-Token: %s", token);
     const char *const headers[] = {mine, theirs, "Accept: application/json", NULL};
-    int rc = mine && theirs ? exchange(c, "GET", headers, NULL, ret, e) : err_nomem(e);
+    int rc = mine && theirs ? keystone_client_exchange(c, "GET", TOKENS, headers, NULL, ret, e)
+                            : err_nomem(e);
     if (mine)
         secret_wipe(mine, strlen(mine));
     if (theirs)

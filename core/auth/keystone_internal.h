@@ -2,6 +2,7 @@
  *   keystone.c           the strategy: header, cache, context
  *   keystone_client.c    requests to Keystone with the service user's token
  *   keystone_identity.c  what a token's document says
+ *   login.c              Keystone for the conductor: logins and requests (login.h)
  *   token_cache.c        answers of a moment ago; one question for many who ask at once */
 #ifndef MAGNUM_AUTH_KEYSTONE_INTERNAL_H
 #define MAGNUM_AUTH_KEYSTONE_INTERNAL_H
@@ -25,9 +26,17 @@ void identity_unref(struct identity *i); /* NULL is fine */
 int identity_fill(struct identity *i, struct auth_context *ret, struct err *e) MUST_CHECK;
 
 struct keystone_client;
+struct http_answer;
 int keystone_client_new(const struct config *cfg, struct keystone_client **ret,
                         struct err *e) MUST_CHECK;
 void keystone_client_free(struct keystone_client *c);
+/* One request; path begins after /v3. Any failure to get an answer is ERR_UNAVAILABLE: Keystone
+ * can't be asked now. */
+int keystone_client_exchange(struct keystone_client *c, const char *method, const char *path,
+                             const char *const *headers, const char *body, struct http_answer *ret,
+                             struct err *e) MUST_CHECK;
+/* The token that an answer to a login brings; secret, the caller wipes and frees it. NULL: none. */
+char *keystone_subject_token(const struct http_answer *a);
 /* ERR_UNAUTHORIZED: Keystone does not know the token; ERR_UNAVAILABLE: it can't be asked. */
 int keystone_client_validate(struct keystone_client *c, const char *token, struct identity **ret,
                              struct err *e) MUST_CHECK;
