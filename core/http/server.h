@@ -23,6 +23,7 @@ struct http_request {
     size_t body_len;
     bool has_body;      /* a Content-Length > 0 or chunked body was announced */
     bool from_loopback; /* loopback address or unix socket */
+    int64_t parked_ms;  /* clock_mono_ms() when this request was first parked; 0 = it was not */
     void *impl;
 };
 /* First value of a header, NULL when absent; case-insensitive. */
@@ -53,6 +54,17 @@ typedef void (*http_reject_fn)(void *ctx, const struct http_request *req, const 
 
 int http_server_start(const struct config *cfg, http_handler handler, http_reject_fn reject,
                       void *ctx, struct http_server **ret, struct err *e) MUST_CHECK;
+
+/* Putting a request aside without a thread: the handler calls http_request_park, gives the ticket
+ * to whoever will know more, and returns; what it put into the answer is dropped. After a ring
+ * (which may come first, or more than once) it is called again with the same request, and may park
+ * again. A client that goes away rings too. NULL: out of memory. */
+struct http_ticket;
+struct http_ticket *http_request_park(const struct http_request *r);
+/* It is answered after all: what was put into the answer counts. The ticket stays the caller's. */
+void http_request_unpark(const struct http_request *r);
+void http_ticket_ring(struct http_ticket *t); /* any thread */
+void http_ticket_done(struct http_ticket *t); /* gives the reference back */
 
 /* Says whether a complete request will wait for somebody (a conductor, a durable commit). Such
  * requests run on threads of their own (api.wait_threads), so that those that only read are never

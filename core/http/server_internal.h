@@ -4,6 +4,7 @@
  *   server_request.c  from libmicrohttpd's calls to one handler call and its answer
  *   server_watch.c    the list of connections and their deadlines
  *   server_work.c     threads for requests that wait for somebody
+ *   server_park.c     requests that wait for news, without a thread
  * A connection belongs to one thread of the pool; only `mark` is shared with the watcher. */
 #ifndef MAGNUM_HTTP_SERVER_INTERNAL_H
 #define MAGNUM_HTTP_SERVER_INTERNAL_H
@@ -47,6 +48,11 @@ struct conn {
     struct conn *next_job;
     struct http_response answer;
     bool answered;
+
+    /* server_park.c */
+    _Atomic(struct http_ticket *) ticket; /* made when first needed, kept as long as this */
+    bool parked;                          /* by the handler that ran last */
+    bool again;                           /* resumed from there: the handler is asked again */
 };
 
 struct http_server {
@@ -80,8 +86,8 @@ void request_completed(void *cls, struct MHD_Connection *mhd, void **req,
                        enum MHD_RequestTerminationCode why);
 /* Writes a refusal straight to the socket: the client stalls, libmicrohttpd will not answer. */
 void request_refuse_raw(struct conn *c, int code, const char *text);
-/* Fills c->answer by the handler or the reject function. */
-void request_run(struct conn *c);
+/* Fills c->answer by the handler or the reject function. False: the handler has parked it. */
+bool request_run(struct conn *c);
 
 /* server_watch.c */
 void watch_connection(void *cls, struct MHD_Connection *mhd, void **socket_ctx,
@@ -91,6 +97,15 @@ int watch_start(struct http_server *s, struct err *e) MUST_CHECK;
 void watch_end(struct http_server *s);
 /* Shuts every connection and waits until the pool has closed them. */
 void watch_close_all(struct http_server *s);
+
+/* server_park.c */
+/* After a handler that parked: true when the request sleeps now (and c may be somebody else's
+ * already), false when it was rung meanwhile. suspend: the connection is not suspended yet. */
+bool park_sleep(struct conn *c, bool suspend);
+bool park_asleep(struct http_ticket *t);
+/* The connection is closed. */
+void park_close(struct conn *c);
+struct http_ticket *park_ref(struct http_ticket *t);
 
 /* server_work.c */
 int work_start(struct http_server *s, unsigned threads, struct err *e) MUST_CHECK;

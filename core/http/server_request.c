@@ -166,14 +166,17 @@ static bool answer_ok(const struct conn *c)
     return !c->answer.body.oom && c->answer.status >= 200 && c->answer.status <= 599;
 }
 
-void request_run(struct conn *c)
+bool request_run(struct conn *c)
 {
     if (c->reject)
         run_reject(c, c->reject, c->reject_text);
     else
         c->server->handler(c->server->ctx, &c->pub, &c->answer);
+    if (c->parked)
+        return false;
     if (!answer_ok(c))
         run_reject(c, c->answer.body.oom ? ERR_NOMEM : ERR_INTERNAL, "no answer could be built");
+    return true;
 }
 
 static struct MHD_Response *make_response(struct conn *c)
@@ -239,7 +242,9 @@ void request_refuse_raw(struct conn *c, int code, const char *text)
 
 static enum MHD_Result answer_now(struct conn *c)
 {
-    request_run(c);
+    while (!request_run(c))
+        if (park_sleep(c, true))
+            return MHD_YES;
     return send_answer(c);
 }
 
@@ -277,16 +282,22 @@ static enum MHD_Result take_body(struct conn *c, const char *data, size_t *size)
     return MHD_YES;
 }
 
-static enum MHD_Result whole_request(struct conn *c)
+static enum MHD_Result handle_request(struct conn *c)
 {
     struct http_server *s = c->server;
+    c->again = false;
+    if (c->reject || !s->waits || !s->waits(s->ctx, &c->pub))
+        return answer_now(c);
+    return work_add(s, c) ? MHD_YES : MHD_NO;
+}
+
+static enum MHD_Result whole_request(struct conn *c)
+{
     if (!watch_phase(c, PHASE_READING, PHASE_HANDLING, 0))
         return MHD_NO;
     c->pub.body = str_text(&c->body);
     c->pub.body_len = c->body.len;
-    if (c->reject || !s->waits || !s->waits(s->ctx, &c->pub))
-        return answer_now(c);
-    return work_add(s, c) ? MHD_YES : MHD_NO;
+    return handle_request(c);
 }
 
 enum MHD_Result request_access(void *cls, struct MHD_Connection *mhd, const char *url,
@@ -305,7 +316,9 @@ enum MHD_Result request_access(void *cls, struct MHD_Connection *mhd, const char
     }
     if (*upload_size)
         return take_body(c, upload, upload_size);
-    return c->answered ? send_answer(c) : whole_request(c);
+    if (c->answered)
+        return send_answer(c);
+    return c->again ? handle_request(c) : whole_request(c);
 }
 
 static void count_down(struct http_server *s)
@@ -329,7 +342,7 @@ void request_completed(void *cls, struct MHD_Connection *mhd, void **req,
         log_debug("http.aborted", "connection ended within %s (%d)", str_text(&c->raw), (int)why);
     c->reject = 0;
     c->received = 0;
-    c->answered = false;
+    c->answered = c->again = c->parked = false;
     if (c->body.cap > KEEP_BODY)
         str_free(&c->body);
     str_clear(&c->body);

@@ -10,7 +10,13 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-enum { LOOKS_PER_TIMEOUT = 8, LOOK_MIN_MS = 20, LOOK_MAX_MS = 1000, CLOSE_WAIT_MS = 2000 };
+enum {
+    LOOKS_PER_TIMEOUT = 8,
+    LOOK_MIN_MS = 20,
+    LOOK_MAX_MS = 1000,
+    CLOSE_WAIT_MS = 2000,
+    GONE_MAX = 64
+};
 
 static uint64_t make_mark(enum phase p, int64_t wait_ms)
 {
@@ -71,6 +77,7 @@ static void closed(struct http_server *s, struct conn *c)
     if (!s->conns)
         pthread_cond_broadcast(&s->idle);
     pthread_mutex_unlock(&s->lock);
+    park_close(c);
     str_free(&c->raw);
     str_free(&c->body);
     http_response_done(&c->answer);
@@ -116,9 +123,33 @@ static void look_at(struct conn *c, int64_t now)
     (void)shutdown(c->fd, SHUT_RDWR);
 }
 
+/* Whose client has gone while the request waits for news: it is woken, and finds nobody to answer.
+ * Rung without the lock, since libmicrohttpd has locks of its own. */
+static size_t find_gone(struct conn *c, struct http_ticket *gone[GONE_MAX], size_t n)
+{
+    struct http_ticket *t = atomic_load(&c->ticket);
+    char byte;
+    if (n < GONE_MAX && t && park_asleep(t) && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+        gone[n++] = park_ref(t);
+    return n;
+}
+
+static void ring_gone(struct http_server *s, struct http_ticket *gone[GONE_MAX], size_t n)
+{
+    if (n == 0)
+        return;
+    pthread_mutex_unlock(&s->lock);
+    for (size_t i = 0; i < n; i++) {
+        http_ticket_ring(gone[i]);
+        http_ticket_done(gone[i]);
+    }
+    pthread_mutex_lock(&s->lock);
+}
+
 static void *watch_main(void *arg)
 {
     struct http_server *s = arg;
+    struct http_ticket *gone[GONE_MAX];
     int64_t look_ms = s->timeout_ms / LOOKS_PER_TIMEOUT;
     if (look_ms < LOOK_MIN_MS)
         look_ms = LOOK_MIN_MS;
@@ -131,8 +162,12 @@ static void *watch_main(void *arg)
             continue;
         }
         int64_t now = clock_mono_ms();
-        for (struct conn *c = s->conns; c; c = c->next)
+        size_t n = 0;
+        for (struct conn *c = s->conns; c; c = c->next) {
             look_at(c, now);
+            n = find_gone(c, gone, n);
+        }
+        ring_gone(s, gone, n);
         int64_t until = now + look_ms;
         struct timespec ts = {until / 1000, until % 1000 * 1000000};
         while (!s->watch_stop && pthread_cond_timedwait(&s->wake, &s->lock, &ts) != ETIMEDOUT)

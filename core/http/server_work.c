@@ -34,7 +34,11 @@ static void *work_main(void *arg)
 {
     struct work *w = arg;
     for (struct conn *c = next_job(w); c; c = next_job(w)) {
-        request_run(c);
+        bool done = request_run(c);
+        while (!done && !park_sleep(c, false))
+            done = request_run(c);
+        if (!done)
+            continue; /* parked: whoever rings resumes it */
         c->answered = true;
         MHD_resume_connection(c->mhd);
     }

@@ -13,6 +13,7 @@ static void peer_done(struct rpc_peer *p)
     free(p->instance);
     free(p->endpoint);
     free(p->public_key);
+    free(p->news);
     *p = (struct rpc_peer){.instance = NULL};
 }
 
@@ -21,8 +22,9 @@ static int peer_copy(struct rpc_peer *to, const char *instance, const char *endp
 {
     *to = (struct rpc_peer){.instance = strdup(instance ? instance : ""),
                             .endpoint = strdup(endpoint ? endpoint : ""),
-                            .public_key = strdup(public_key ? public_key : "")};
-    if (to->instance && to->endpoint && to->public_key)
+                            .public_key = strdup(public_key ? public_key : ""),
+                            .news = strdup("")};
+    if (to->instance && to->endpoint && to->public_key && to->news)
         return 0;
     peer_done(to);
     return ERR_NOMEM;
@@ -38,6 +40,16 @@ struct rpc_peer *rpc_peer_list_add(struct rpc_peer_list *l, const char *instance
     if (peer_copy(&l->v[l->n], instance, endpoint, public_key) < 0)
         return NULL;
     return &l->v[l->n++];
+}
+
+int rpc_peer_news(struct rpc_peer *p, const char *endpoint)
+{
+    char *copy = strdup(endpoint ? endpoint : "");
+    if (!copy)
+        return ERR_NOMEM;
+    free(p->news);
+    p->news = copy;
+    return 0;
 }
 
 void rpc_peer_list_done(struct rpc_peer_list *l)

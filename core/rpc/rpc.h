@@ -46,6 +46,7 @@ void rpc_server_stop(struct rpc_server **s, int64_t drain_ms);
 /* ---- client (API) ---- */
 struct rpc_peer {
     char *instance, *endpoint, *public_key; /* owned */
+    char *news; /* owned; where it publishes (rpc_peer_news), "" = nowhere */
 };
 struct rpc_peer_list {
     struct rpc_peer *v;
@@ -53,6 +54,8 @@ struct rpc_peer_list {
 };
 struct rpc_peer *rpc_peer_list_add(struct rpc_peer_list *l, const char *instance,
                                    const char *endpoint, const char *public_key);
+/* Where this peer publishes its news. ERR_NOMEM. */
+int rpc_peer_news(struct rpc_peer *p, const char *endpoint) MUST_CHECK;
 void rpc_peer_list_done(struct rpc_peer_list *l);
 /* Called about once a second from the client's own thread. */
 typedef int (*rpc_peers_fn)(void *ctx, struct rpc_peer_list *ret, struct err *e);
@@ -71,6 +74,30 @@ void rpc_client_notify(struct rpc_client *c, const char *method, const json_t *p
  * Caller owns *result. */
 int rpc_client_call(struct rpc_client *c, const char *method, const json_t *params,
                     int64_t timeout_ms, json_t **result, struct err *e) MUST_CHECK;
+
+/* ---- news (conductor to API; also notifications to the outside) ---- */
+struct rpc_publisher;
+/* Binds a PUB socket; CURVE as for the server. advertise: its host is what subscribers are told
+ * ("" = what is bound). */
+int rpc_publisher_start(const struct config *cfg, const char *bind, const char *advertise,
+                        struct rpc_publisher **ret, struct err *e) MUST_CHECK;
+/* Where a conductor's news are bound: rpc.news_bind, else beside rpc.bind. Caller frees. */
+char *rpc_news_bind(const struct config *cfg);
+const char *rpc_publisher_endpoint(const struct rpc_publisher *p);
+/* Two frames, topic and text (NULL = empty). Never blocks, may be lost. Any thread; p NULL: nobody
+ * hears it. */
+void rpc_publish(struct rpc_publisher *p, const char *topic, const char *text);
+void rpc_publisher_stop(struct rpc_publisher **p);
+
+/* Hears the topics watched from all peers that publish. news: on the listener's own thread. */
+typedef void (*rpc_news_fn)(void *ctx, const char *topic);
+struct rpc_listener;
+int rpc_listener_start(const struct config *cfg, rpc_peers_fn peers, void *peers_ctx,
+                       rpc_news_fn news, void *ctx, struct rpc_listener **ret,
+                       struct err *e) MUST_CHECK;
+/* Counted per topic. Any thread. */
+void rpc_listener_watch(struct rpc_listener *l, const char *topic, bool on);
+void rpc_listener_stop(struct rpc_listener **l);
 
 /* Methods (params -> result):
  *  notify op.due     {"operation"}                       look at it now
