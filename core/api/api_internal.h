@@ -24,6 +24,7 @@
 
 struct catalog;
 struct driver_cache;
+struct follow;
 struct driver_row;
 
 struct api {
@@ -36,6 +37,7 @@ struct api {
     struct api_versions versions;
     struct catalog *catalog;
     struct driver_cache *drivers;
+    struct follow *follow;
 };
 
 /* ---- query arguments (query.c) ---- */
@@ -48,6 +50,8 @@ struct query {
     bool broken; /* not UTF-8, too many, or no memory */
 };
 void query_read(struct query *q, const struct http_request *rq);
+/* One decoded argument: what query_read calls for each. query: a struct query. */
+void query_add(void *query, const char *name, const char *value);
 void query_done(struct query *q);
 /* `Unknown argument: "<name>"` unless every name is in the comma list (NULL: none are). */
 int query_check(const struct query *q, const char *allowed, struct err *e) MUST_CHECK;
@@ -75,6 +79,12 @@ struct api_call {
 static inline bool api_zed(const struct api_call *c)
 {
     return c->api->versions.zed;
+}
+
+/* Bays and baymodels: clusters and templates under the names they had until 1.10. */
+static inline bool api_old_names(const struct api_call *c)
+{
+    return str_starts(c->route->pattern, "bay");
 }
 
 /* ---- answers ---- */
@@ -128,6 +138,9 @@ int operation_prepare(const struct api_call *c, enum op_kind kind, const struct 
 int operation_accept(struct api_call *c, const struct cluster *cl, enum op_kind kind, bool rollback,
                      const struct db_change *ch, struct idempotency *idem,
                      struct err *e) MUST_CHECK;
+/* The operation of the path, visible to an admin everywhere, and the right to it (operations.c). */
+int operation_get(struct api_call *c, const char *rule, const char *all_rule, struct operation *op,
+                  struct err *e) MUST_CHECK;
 void operation_wake(struct api_call *c, const char *method, const char *operation_id);
 /* A synchronous call; its errors are shown to the caller whatever their status. */
 int conductor_call(struct api_call *c, const char *method, const json_t *params, json_t **ret,
@@ -178,6 +191,8 @@ HANDLER(api_operation_list);
 HANDLER(api_operation_show);
 HANDLER(api_operation_events);
 HANDLER(api_operation_cancel);
+HANDLER(api_operation_retry);
+HANDLER(api_cluster_events);
 HANDLER(api_cluster_operations);
 HANDLER(api_driver_list);
 HANDLER(api_driver_show);

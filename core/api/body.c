@@ -110,21 +110,24 @@ static int check(struct api_call *c, struct err *e)
     return rc;
 }
 
-int body_read(struct api_call *c, struct err *e)
+int body_parse(struct api_call *c, struct err *e)
 {
     struct err why = ERR_INIT;
-    if (c->rq->body_len == 0 && c->route->body == BODY_NONE)
-        return 0;
-    if (c->rq->body_len == 0)
-        return err_set(e, ERR_INVALID, "Missing argument: \"%s\"", argument(c->route));
-    int rc = check_type(c, e);
-    if (rc < 0)
-        return rc;
-    rc = jsonx_parse(c->rq->body, c->rq->body_len, (unsigned)c->api->cfg->api_max_json_depth,
-                     &c->body, &why);
+    int rc = jsonx_parse(c->rq->body, c->rq->body_len, (unsigned)c->api->cfg->api_max_json_depth,
+                         &c->body, &why);
     if (rc == ERR_NOMEM)
         return err_nomem(e);
     if (rc < 0)
         return err_set(e, ERR_INVALID, "Request is not in valid JSON format");
     return check(c, e);
+}
+
+int body_read(struct api_call *c, struct err *e)
+{
+    if (c->rq->body_len == 0 && c->route->body == BODY_NONE)
+        return 0;
+    if (c->rq->body_len == 0)
+        return err_set(e, ERR_INVALID, "Missing argument: \"%s\"", argument(c->route));
+    int rc = check_type(c, e);
+    return rc < 0 ? rc : body_parse(c, e);
 }

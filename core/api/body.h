@@ -7,5 +7,7 @@
 
 /* Fills c->body. ERR_INVALID or ERR_MEDIA_TYPE with Magnum's text. */
 int body_read(struct api_call *c, struct err *e) MUST_CHECK;
+/* The part behind the media type: bytes to a checked document. */
+int body_parse(struct api_call *c, struct err *e) MUST_CHECK;
 
 #endif

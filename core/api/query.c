@@ -19,9 +19,9 @@ static void add(struct query *q, char *name, char *value)
 }
 
 /* "a=1;b=2" are two arguments, too. */
-static void collect(void *ctx, const char *name, const char *value)
+void query_add(void *query, const char *name, const char *value)
 {
-    struct query *q = ctx;
+    struct query *q = query;
     const char *semi = strchr(value, ';');
     if (!*name && !*value) /* "?&&" */
         return;
@@ -42,7 +42,7 @@ static void collect(void *ctx, const char *name, const char *value)
 void query_read(struct query *q, const struct http_request *rq)
 {
     *q = (struct query){.n = 0};
-    http_request_query(rq, collect, q);
+    http_request_query(rq, query_add, q);
 }
 
 void query_done(struct query *q)
