@@ -55,6 +55,11 @@ static const struct row_column columns_x509keypair[] = {
 #include "model/x509keypair.def"
 };
 #undef ENTITY
+#define ENTITY certificate
+static const struct row_column columns_certificate[] = {
+#include "model/certificate.def"
+};
+#undef ENTITY
 #define ENTITY quota
 static const struct row_column columns_quota[] = {
 #include "model/quota.def"
@@ -75,12 +80,14 @@ const struct row_entity row_operation_event = DESCRIBE(operation_event);
 const struct row_entity row_ledger_entry = DESCRIBE(ledger_entry);
 const struct row_entity row_mservice = DESCRIBE(mservice);
 const struct row_entity row_x509keypair = DESCRIBE(x509keypair);
+const struct row_entity row_certificate = DESCRIBE(certificate);
 const struct row_entity row_quota = DESCRIBE(quota);
 const struct row_entity row_driver_row = DESCRIBE(driver_row);
 
 static const struct row_entity *const entities[] = {
-    &row_cluster,      &row_template, &row_nodegroup,   &row_operation, &row_operation_event,
-    &row_ledger_entry, &row_mservice, &row_x509keypair, &row_quota,     &row_driver_row,
+    &row_cluster,         &row_template,     &row_nodegroup,  &row_operation,
+    &row_operation_event, &row_ledger_entry, &row_mservice,   &row_x509keypair,
+    &row_certificate,     &row_quota,        &row_driver_row,
 };
 
 const struct row_column *row_find(const struct row_entity *t, const char *column)

@@ -104,6 +104,10 @@ void x509keypair_init(struct x509keypair *p)
 {
 #include "model/x509keypair.def"
 }
+void certificate_init(struct certificate *p)
+{
+#include "model/certificate.def"
+}
 void quota_init(struct quota *p)
 {
 #include "model/quota.def"
@@ -162,6 +166,11 @@ void x509keypair_done(struct x509keypair *p)
 #include "model/x509keypair.def"
     x509keypair_init(p);
 }
+void certificate_done(struct certificate *p)
+{
+#include "model/certificate.def"
+    certificate_init(p);
+}
 void quota_done(struct quota *p)
 {
 #include "model/quota.def"
@@ -187,6 +196,7 @@ LIST_FUNCTIONS(operation_event)
 LIST_FUNCTIONS(ledger_entry)
 LIST_FUNCTIONS(mservice)
 LIST_FUNCTIONS(x509keypair)
+LIST_FUNCTIONS(certificate)
 LIST_FUNCTIONS(quota)
 LIST_FUNCTIONS(federation)
 LIST_FUNCTIONS(driver_row)

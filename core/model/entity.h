@@ -56,6 +56,9 @@ struct mservice { /* magnum_service */
 struct x509keypair {
 #include "model/x509keypair.def"
 };
+struct certificate { /* one bundle in some store */
+#include "model/certificate.def"
+};
 struct quota {
 #include "model/quota.def"
 };
@@ -86,6 +89,7 @@ MODEL_DECLARE(operation_event)
 MODEL_DECLARE(ledger_entry)
 MODEL_DECLARE(mservice)
 MODEL_DECLARE(x509keypair)
+MODEL_DECLARE(certificate)
 MODEL_DECLARE(quota)
 MODEL_DECLARE(federation)
 MODEL_DECLARE(driver_row)
