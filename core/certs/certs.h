@@ -17,6 +17,9 @@ struct cert_policy {      /* borrowed, as a rule from the configuration */
     int64_t days;
     bool allow_ca;
     const struct strv *allowed_extensions, *allowed_key_usage;
+    /* Of a signed CSR: "server", "client" in place of what it asks for; NULL = what it asks for. */
+    const struct strv *usages;
+    struct key_pool *keys; /* keys made ahead; NULL = made when needed */
 };
 struct cert_pair {
     char *cert_pem; /* owned */
@@ -42,6 +45,56 @@ int certs_issue(const struct cert_pair *ca, const struct cert_request *rq,
  * and `Extension '...' not allowed`. A private key among the input is refused and never logged. */
 int certs_sign_csr(const struct cert_pair *ca, const char *csr_pem, const struct cert_policy *p,
                    char **ret_pem, struct err *e) MUST_CHECK;
+
+/* The same in two halves, for a CA whose key is elsewhere (mag.cert.sign/1): a draft is a
+ * certificate with everything but its signature. */
+struct cert_draft;
+void cert_draft_free(struct cert_draft **d);
+int cert_draft_of_csr(const char *ca_pem, const char *csr_pem, const struct cert_policy *p,
+                      struct cert_draft **ret, struct err *e) MUST_CHECK;
+/* Makes the key, too. */
+int cert_draft_of_request(const char *ca_pem, const struct cert_request *rq,
+                          const struct cert_policy *p, struct cert_draft **ret,
+                          struct err *e) MUST_CHECK;
+/* What the signer gets: a CSR (PEM) with subject and public key, and the profile {serial: hex,
+ * not_before, not_after: "YYYYMMDDHHMMSSZ", extensions: [{oid, critical, value: base64 of the
+ * DER}]}. Caller frees both. */
+int cert_draft_ask(const struct cert_draft *d, char **ret_csr, json_t **ret_profile,
+                   struct err *e) MUST_CHECK;
+/* Is this the draft, signed by that CA, and nothing else? ERR_PROTOCOL when not. */
+int cert_draft_check(const struct cert_draft *d, const char *ca_pem, const char *signed_pem,
+                     struct err *e) MUST_CHECK;
+/* The key of a draft of a request, as PKCS#8. */
+int cert_draft_key(const struct cert_draft *d, struct secret *ret, struct err *e) MUST_CHECK;
+
+/* ---- what a certificate says ---- */
+struct cert_info {
+    char *subject;                 /* owned: RFC 2253 */
+    char fingerprint[65];          /* SHA-256, hex */
+    int64_t not_before, not_after; /* microseconds UTC */
+    bool ca;
+};
+void cert_info_done(struct cert_info *i);
+/* Of the first certificate in the text. */
+int certs_info(const char *pem, struct cert_info *ret, struct err *e) MUST_CHECK;
+/* Signed by that CA, now valid, and the CA may do that. ERR_INVALID with OpenSSL's reason. */
+int certs_verify(const char *ca_pem, const char *cert_pem, struct err *e) MUST_CHECK;
+/* From what a store gave back: the key (may be NULL) is decrypted when it has a passphrase,
+ * written as plain PKCS#8, and must belong to the certificate. Limited in size. ERR_INVALID. */
+int certs_pair_open(const char *cert_pem, const char *key_pem, const char *passphrase,
+                    struct cert_pair *ret, struct err *e) MUST_CHECK;
+/* The same certificate and the same key (when both have one)? */
+bool cert_pair_equal(const struct cert_pair *a, const struct cert_pair *b);
+
+/* ---- keys made ahead ---- */
+/* A thread of low priority keeps up to `size` keys of one type ready; size 0 = none. Keys of other
+ * types are made on the spot. */
+struct key_pool;
+int key_pool_new(const char *key_type, size_t size, struct key_pool **ret,
+                 struct err *e) MUST_CHECK;
+void key_pool_free(struct key_pool **p);
+/* How many are ready; for tests and metrics. */
+size_t key_pool_ready(struct key_pool *p);
 
 /* Sealing: text form "v1:<base64 of nonce|ciphertext|tag>", bound to `context` (e.g. the row's
  * uuid) as associated data. key: 32 bytes. */

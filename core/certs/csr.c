@@ -18,16 +18,18 @@ enum {
 static const struct {
     unsigned bit;
     const char *name; /* as in certificates.allowed_key_usage */
+    const char *alias;
 } usages[] = {
-    {KU_DIGITAL_SIGNATURE, "Digital Signature"},
-    {KU_NON_REPUDIATION, "Non Repudiation"},
-    {KU_KEY_ENCIPHERMENT, "Key Encipherment"},
-    {KU_DATA_ENCIPHERMENT, "Data Encipherment"},
-    {KU_KEY_AGREEMENT, "Key Agreement"},
-    {KU_KEY_CERT_SIGN, "Certificate Sign"},
-    {KU_CRL_SIGN, "CRL Sign"},
-    {KU_ENCIPHER_ONLY, "Encipher Only"},
-    {KU_DECIPHER_ONLY, "Decipher Only"},
+    {KU_DIGITAL_SIGNATURE, "Digital Signature", NULL},
+    {KU_NON_REPUDIATION, "Non Repudiation",
+     "Content Commitment"}, /* X.509's older and newer name */
+    {KU_KEY_ENCIPHERMENT, "Key Encipherment", NULL},
+    {KU_DATA_ENCIPHERMENT, "Data Encipherment", NULL},
+    {KU_KEY_AGREEMENT, "Key Agreement", NULL},
+    {KU_KEY_CERT_SIGN, "Certificate Sign", NULL},
+    {KU_CRL_SIGN, "CRL Sign", NULL},
+    {KU_ENCIPHER_ONLY, "Encipher Only", NULL},
+    {KU_DECIPHER_ONLY, "Decipher Only", NULL},
 };
 
 static int invalid(struct err *e, const char *csr_pem)
@@ -120,6 +122,33 @@ static int check_key(X509_REQ *req, const char *csr_pem, EVP_PKEY **ret, struct 
     return 0;
 }
 
+static bool is_shown(const unsigned char *s, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (s[i] < 0x20 || s[i] == 0x7f)
+            return false;
+    return true;
+}
+
+/* The subject is copied unchanged and read by others: what is no text, or hides something behind a
+ * NUL or a control character, is refused. */
+static int check_subject(X509_REQ *req, struct err *e)
+{
+    const X509_NAME *name = X509_REQ_get_subject_name(req);
+    bool ok = true;
+    for (int i = 0; ok && i < X509_NAME_entry_count(name); i++) {
+        unsigned char *text = NULL;
+        int n = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, i)));
+        ok = n >= 0 && is_shown(text, n);
+        OPENSSL_free(text);
+    }
+    ERR_clear_error();
+    return ok ? 0
+              : err_set(e, ERR_INVALID,
+                        "Received invalid csr: its subject is not text in UTF-8, or has control "
+                        "characters.");
+}
+
 static const char *ext_name(const X509_EXTENSION *x, char buf[80])
 {
     ASN1_OBJECT *o = X509_EXTENSION_get_object((X509_EXTENSION *)(uintptr_t)x);
@@ -151,7 +180,9 @@ static int add_key_usage(X509 *cert, X509_EXTENSION *x, const struct cert_policy
         if (!ASN1_BIT_STRING_get_bit(bits, index))
             continue;
         bool ca = usages[i].bit == KU_KEY_CERT_SIGN || usages[i].bit == KU_CRL_SIGN;
-        bool ok = ca ? p->allow_ca : strv_has(p->allowed_key_usage, usages[i].name);
+        bool ok = ca ? p->allow_ca
+                     : strv_has(p->allowed_key_usage, usages[i].name) ||
+                           (usages[i].alias && strv_has(p->allowed_key_usage, usages[i].alias));
         if (ok)
             ASN1_BIT_STRING_set_bit(kept, index, 1);
         else if (critical)
@@ -204,7 +235,9 @@ static int copy_extensions(X509 *cert, X509_REQ *req, const struct cert_policy *
         X509_EXTENSION *x = sk_X509_EXTENSION_value(list, i);
         int nid = OBJ_obj2nid(X509_EXTENSION_get_object(x));
         const char *name = ext_name(x, buf);
-        if (!strv_has(p->allowed_extensions, name)) {
+        if (p->usages && nid == NID_ext_key_usage) {
+            continue; /* the caller says what it is for */
+        } else if (!strv_has(p->allowed_extensions, name)) {
             if (X509_EXTENSION_get_critical(x))
                 rc = not_allowed(name, e);
         } else if (X509_get_ext_by_NID(cert, nid, -1) >= 0) {
@@ -223,26 +256,61 @@ static int copy_extensions(X509 *cert, X509_REQ *req, const struct cert_policy *
     return rc;
 }
 
+/* What the caller wants the certificate to be for, whatever its maker wrote. */
+static int force_usages(X509 *cert, const struct strv *wanted, struct err *e)
+{
+    bool server = strv_has(wanted, "server"), client = strv_has(wanted, "client");
+    const char *eku = server && client ? "serverAuth,clientAuth"
+                      : server         ? "serverAuth"
+                                       : "clientAuth";
+    if (!server && !client)
+        return err_set(e, ERR_INVALID, "usages are \"server\" and \"client\"");
+    int rc = x509_extend(cert, NID_ext_key_usage, eku, e);
+    if (rc == 0 && X509_get_ext_by_NID(cert, NID_key_usage, -1) < 0)
+        rc = x509_extend(cert, NID_key_usage, "critical,digitalSignature,keyEncipherment", e);
+    if (rc == 0 && X509_get_ext_by_NID(cert, NID_basic_constraints, -1) < 0)
+        rc = x509_extend(cert, NID_basic_constraints, "critical,CA:FALSE", e);
+    return rc;
+}
+
+int x509_draft_csr(const char *csr_pem, const struct cert_policy *p, X509 **ret, X509_REQ **ret_req,
+                   struct err *e)
+{
+    _cleanup_x509_req_ X509_REQ *req = NULL;
+    _cleanup_x509_ X509 *cert = NULL;
+    EVP_PKEY *key = NULL; /* owned by req */
+    int rc = parse(csr_pem, &req, e);
+    if (rc == 0)
+        rc = check_key(req, csr_pem, &key, e);
+    if (rc == 0)
+        rc = check_subject(req, e);
+    if (rc == 0)
+        rc = x509_begin(key, p->days, &cert, e);
+    if (rc == 0 && !X509_set_subject_name(cert, X509_REQ_get_subject_name(req)))
+        rc = x509_fail(e, "cannot set the subject");
+    if (rc == 0)
+        rc = copy_extensions(cert, req, p, e);
+    if (rc == 0 && p->usages)
+        rc = force_usages(cert, p->usages, e);
+    if (rc == 0)
+        rc = x509_add_ski(cert, e);
+    if (rc == 0) {
+        *ret = TAKE_PTR(cert);
+        *ret_req = TAKE_PTR(req);
+    }
+    return rc;
+}
+
 int certs_sign_csr(const struct cert_pair *ca, const char *csr_pem, const struct cert_policy *p,
                    char **ret_pem, struct err *e)
 {
     _cleanup_x509_req_ X509_REQ *req = NULL;
     _cleanup_x509_ X509 *ca_cert = NULL, *cert = NULL;
     _cleanup_pkey_ EVP_PKEY *ca_key = NULL;
-    EVP_PKEY *key = NULL; /* owned by req */
-    int rc = parse(csr_pem, &req, e);
-    if (rc == 0)
-        rc = check_key(req, csr_pem, &key, e);
+    int rc = x509_draft_csr(csr_pem, p, &cert, &req, e);
     if (rc == 0)
         rc = x509_load_pair(ca, &ca_cert, &ca_key, e);
-    if (rc == 0)
-        rc = x509_begin(key, p->days, &cert, e);
-    if (rc == 0 && (!X509_set_subject_name(cert, X509_REQ_get_subject_name(req)) ||
-                    !X509_set_issuer_name(cert, X509_get_subject_name(ca_cert))))
+    if (rc == 0 && !X509_set_issuer_name(cert, X509_get_subject_name(ca_cert)))
         rc = x509_fail(e, "cannot set the names");
-    if (rc == 0)
-        rc = copy_extensions(cert, req, p, e);
-    if (rc == 0)
-        rc = x509_add_ski(cert, e);
     return rc == 0 ? x509_finish(cert, ca_key, ret_pem, e) : rc;
 }

@@ -27,7 +27,7 @@ void cert_pair_done(struct cert_pair *p)
     secret_free(&p->key_pem);
 }
 
-static int make_key(const char *type, EVP_PKEY **ret, struct err *e)
+int x509_make_key(const char *type, EVP_PKEY **ret, struct err *e)
 {
     EVP_PKEY *k = NULL;
     if (strcmp(type, "ec-p256") == 0)
@@ -45,6 +45,12 @@ static int make_key(const char *type, EVP_PKEY **ret, struct err *e)
                        type);
     *ret = k;
     return k ? 0 : x509_fail(e, "cannot make a key");
+}
+
+int x509_new_key(const struct cert_policy *p, EVP_PKEY **ret, struct err *e)
+{
+    *ret = p->keys ? key_pool_take(p->keys, p->key_type) : NULL;
+    return *ret ? 0 : x509_make_key(p->key_type, ret, e);
 }
 
 static int set_serial(X509 *cert)
@@ -89,7 +95,7 @@ int x509_add_ski(X509 *cert, struct err *e)
     return x509_extend(cert, NID_subject_key_identifier, "hash", e);
 }
 
-static char *bio_text(BIO *b)
+char *x509_bio_text(BIO *b)
 {
     char *p = NULL;
     long n = BIO_get_mem_data(b, &p);
@@ -104,19 +110,44 @@ static char *bio_text(BIO *b)
     return text;
 }
 
-int x509_finish(X509 *cert, EVP_PKEY *issuer_key, char **ret_pem, struct err *e)
+int x509_to_pem(X509 *cert, char **ret_pem, struct err *e)
 {
     _cleanup_bio_ BIO *out = BIO_new(BIO_s_mem());
-    if (!out || X509_sign(cert, issuer_key, EVP_sha256()) <= 0 || !PEM_write_bio_X509(out, cert))
-        return x509_fail(e, "cannot sign a certificate");
-    char *pem = bio_text(out);
+    if (!out || !PEM_write_bio_X509(out, cert))
+        return x509_fail(e, "cannot write a certificate");
+    char *pem = x509_bio_text(out);
     if (!pem)
         return err_nomem(e);
     *ret_pem = pem;
     return 0;
 }
 
-static int key_to_pem(EVP_PKEY *key, struct secret *ret, struct err *e)
+/* Ed25519 and Ed448 hash by themselves. */
+static const EVP_MD *digest_of(EVP_PKEY *key)
+{
+    return EVP_PKEY_is_a(key, "ED25519") || EVP_PKEY_is_a(key, "ED448") ? NULL : EVP_sha256();
+}
+
+int x509_finish(X509 *cert, EVP_PKEY *issuer_key, char **ret_pem, struct err *e)
+{
+    if (X509_sign(cert, issuer_key, digest_of(issuer_key)) <= 0)
+        return x509_fail(e, "cannot sign a certificate");
+    return x509_to_pem(cert, ret_pem, e);
+}
+
+int x509_from_pem(const char *pem, X509 **ret, struct err *e)
+{
+    _cleanup_bio_ BIO *in = BIO_new_mem_buf(pem, -1);
+    X509 *cert = in ? PEM_read_bio_X509(in, NULL, NULL, NULL) : NULL;
+    if (!cert) {
+        ERR_clear_error();
+        return err_set(e, ERR_INVALID, "there is no certificate in the text");
+    }
+    *ret = cert;
+    return 0;
+}
+
+int x509_key_to_pem(EVP_PKEY *key, struct secret *ret, struct err *e)
 {
     _cleanup_bio_ BIO *out = BIO_new(BIO_s_secmem());
     if (!out || !PEM_write_bio_PKCS8PrivateKey(out, key, NULL, NULL, 0, NULL, NULL))
@@ -171,7 +202,7 @@ int certs_ca_make(const char *cn, const struct cert_policy *p, struct cert_pair 
     _cleanup_pkey_ EVP_PKEY *key = NULL;
     _cleanup_x509_ X509 *cert = NULL;
     struct cert_pair made = {NULL, SECRET_INIT};
-    int rc = make_key(p->key_type, &key, e);
+    int rc = x509_new_key(p, &key, e);
     if (rc == 0)
         rc = x509_begin(key, p->days, &cert, e);
     if (rc == 0)
@@ -187,7 +218,7 @@ int certs_ca_make(const char *cn, const struct cert_policy *p, struct cert_pair 
     if (rc == 0)
         rc = x509_finish(cert, key, &made.cert_pem, e);
     if (rc == 0)
-        rc = key_to_pem(key, &made.key_pem, e);
+        rc = x509_key_to_pem(key, &made.key_pem, e);
     if (rc == 0)
         *ret = made;
     else
@@ -239,6 +270,25 @@ static int add_leaf_extensions(X509 *cert, const struct cert_request *rq, struct
     return rc == 0 ? x509_add_ski(cert, e) : rc;
 }
 
+int x509_draft_request(const struct cert_request *rq, const struct cert_policy *p, X509 **ret,
+                       EVP_PKEY **ret_key, struct err *e)
+{
+    _cleanup_x509_ X509 *cert = NULL;
+    _cleanup_pkey_ EVP_PKEY *key = NULL;
+    int rc = x509_new_key(p, &key, e);
+    if (rc == 0)
+        rc = x509_begin(key, rq->days > 0 ? rq->days : p->days, &cert, e);
+    if (rc == 0)
+        rc = set_subject(cert, rq->cn, rq->o, e);
+    if (rc == 0)
+        rc = add_leaf_extensions(cert, rq, e);
+    if (rc == 0) {
+        *ret = TAKE_PTR(cert);
+        *ret_key = TAKE_PTR(key);
+    }
+    return rc;
+}
+
 int certs_issue(const struct cert_pair *ca, const struct cert_request *rq,
                 const struct cert_policy *p, struct cert_pair *ret, struct err *e)
 {
@@ -247,19 +297,13 @@ int certs_issue(const struct cert_pair *ca, const struct cert_request *rq,
     struct cert_pair made = {NULL, SECRET_INIT};
     int rc = x509_load_pair(ca, &ca_cert, &ca_key, e);
     if (rc == 0)
-        rc = make_key(p->key_type, &key, e);
-    if (rc == 0)
-        rc = x509_begin(key, rq->days > 0 ? rq->days : p->days, &cert, e);
-    if (rc == 0)
-        rc = set_subject(cert, rq->cn, rq->o, e);
+        rc = x509_draft_request(rq, p, &cert, &key, e);
     if (rc == 0 && !X509_set_issuer_name(cert, X509_get_subject_name(ca_cert)))
         rc = x509_fail(e, "cannot set the issuer");
     if (rc == 0)
-        rc = add_leaf_extensions(cert, rq, e);
-    if (rc == 0)
         rc = x509_finish(cert, ca_key, &made.cert_pem, e);
     if (rc == 0)
-        rc = key_to_pem(key, &made.key_pem, e);
+        rc = x509_key_to_pem(key, &made.key_pem, e);
     if (rc == 0)
         *ret = made;
     else
