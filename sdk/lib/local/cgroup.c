@@ -164,6 +164,38 @@ int32_t mag_cgroup_enter(const char *path, uint64_t memory_mb, mag_error *err)
     return MAG_OK;
 }
 
+/* A new cpuset is empty; what its parent has is copied down, level by level. */
+static int fill_cpuset(const struct hierarchy *h, const char *path)
+{
+    static const char *const files[] = {"cpuset.cpus", "cpuset.mems"};
+    char part[FULL_MAX], parent[FULL_MAX], from[FULL_MAX], to[FULL_MAX];
+    for (const char *p = path; *p;) {
+        (void)snprintf(parent, sizeof parent, "%.*s", (int)(p - path), path);
+        p += 1 + strcspn(p + 1, "/");
+        (void)snprintf(part, sizeof part, "%.*s", (int)(p - path), path);
+        for (size_t i = 0; i < MAG_LEN(files); i++) {
+            _mag_free_ char *text = NULL, *own = NULL;
+            join(to, h->at, part, files[i]);
+            join(from, h->at, parent, files[i]);
+            if (mag_read_file(to, 4096, &own, NULL) == MAG_OK && own[0] && own[0] != '\n')
+                continue;
+            if (mag_read_file(from, 4096, &text, NULL) != MAG_OK || write_text(to, text) < 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
+int32_t mag_cgroup_prepare(const char *path, mag_error *err)
+{
+    struct hierarchy v[HIERARCHIES_MAX];
+    size_t n = find_hierarchies(v);
+    for (size_t i = 0; i < n; i++)
+        if (make_path(&v[i], path) < 0 || (v[i].cpuset && fill_cpuset(&v[i], path) < 0))
+            return mag_fail_errno(err, errno, "Can't make the cgroup %s%s", v[i].at, path);
+    return MAG_OK;
+}
+
 static int remove_below(const char *path)
 {
     DIR *d = opendir(path);

@@ -14,6 +14,9 @@ bool mag_cgroup_has_memory(void);
 /* Makes PATH/daemon in every hierarchy and moves the calling process there, so that it is neither
  * limited nor killed with the caller's group. memory_mb 0: no limit of its own. */
 int32_t mag_cgroup_enter(const char *path, uint64_t memory_mb, mag_error *err);
+/* Makes PATH itself in every hierarchy, also where daemons are not moved to (cpuset, which it fills
+ * as its parent is): for daemons that want to make their own groups below it. */
+int32_t mag_cgroup_prepare(const char *path, mag_error *err);
 /* Removes PATH and all below in every hierarchy, then "/magnum" if nothing else is in it. Absent
  * is fine. MAG_AGAIN: some process is still in it. */
 int32_t mag_cgroup_remove(const char *path, mag_error *err);

@@ -1,0 +1,250 @@
+/* What a driver does with the nodes of a Kubernetes cluster. See kube.h. */
+#include "lib/kube.h"
+
+#include "lib/cleanup.h"
+#include "lib/fail.h"
+#include "lib/http.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { NAME_CAP = 256 };
+
+const char *mag_kube_name(const json_t *object)
+{
+    return mag_json_text(object, "metadata.name", "");
+}
+
+const json_t *mag_kube_named(const json_t *items, const char *name)
+{
+    size_t i;
+    json_t *j;
+    json_array_foreach(items, i, j)
+    {
+        if (strcmp(mag_kube_name(j), name) == 0)
+            return j;
+    }
+    return NULL;
+}
+
+const char *mag_kube_node_ready(const json_t *node, const char **reason, const char **message,
+                                const char **since)
+{
+    size_t i;
+    json_t *c;
+    const char *status = "";
+    const json_t *found = NULL;
+    json_array_foreach(mag_json_at(node, "status.conditions"), i, c)
+    {
+        if (strcmp(mag_json_text(c, "type", ""), "Ready") == 0)
+            found = c;
+    }
+    status = mag_json_text(found, "status", "");
+    if (reason)
+        *reason = mag_json_text(found, "reason", "");
+    if (message)
+        *message = mag_json_text(found, "message", "");
+    if (since)
+        *since = mag_json_text(found, "lastTransitionTime", "");
+    return status;
+}
+
+static int32_t node_path(char *out, size_t cap, const char *name, mag_error *err)
+{
+    char quoted[NAME_CAP];
+    if (mag_http_quote(quoted, sizeof quoted, name) &&
+        snprintf(out, cap, "/api/v1/nodes/%s", quoted) < (int)cap)
+        return MAG_OK;
+    return mag_fail(err, MAG_E_INVALID, 0, "BadName", NULL, "'%.60s' is no name of a node", name);
+}
+
+/* Labels that differ from what the node has; NULL = nothing to do. */
+static json_t *label_changes(const json_t *node, const json_t *wanted)
+{
+    const char *key;
+    json_t *v, *changes = json_object();
+    const json_t *have = mag_json_at(node, "metadata.labels");
+    json_object_foreach((json_t *)(uintptr_t)wanted, key, v)
+    {
+        const json_t *now = json_object_get(have, key);
+        if (json_is_null(v) ? now != NULL : !now || !json_equal(now, v))
+            (void)json_object_set(changes, key, v);
+    }
+    if (json_object_size(changes))
+        return changes;
+    json_decref(changes);
+    return NULL;
+}
+
+static bool same_taint(const json_t *a, const json_t *b)
+{
+    return strcmp(mag_json_text(a, "key", ""), mag_json_text(b, "key", "")) == 0 &&
+           strcmp(mag_json_text(a, "effect", ""), mag_json_text(b, "effect", "")) == 0;
+}
+
+static bool listed(const json_t *taints, const json_t *one)
+{
+    size_t i;
+    json_t *t;
+    json_array_foreach(taints, i, t)
+    {
+        if (same_taint(t, one))
+            return true;
+    }
+    return false;
+}
+
+static bool has_text(const json_t *list, const char *text)
+{
+    size_t i;
+    json_t *j;
+    json_array_foreach(list, i, j)
+    {
+        if (json_is_string(j) && strcmp(json_string_value(j), text) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The node's whole new list; NULL = it has it already. */
+static json_t *taint_changes(const json_t *node, const struct mag_kube_wanted *w)
+{
+    size_t i;
+    json_t *t, *list = json_array();
+    bool changed = false;
+    const json_t *have = mag_json_at(node, "spec.taints");
+    json_array_foreach(have, i, t)
+    {
+        bool former = has_text(w->former_taints, mag_json_text(t, "key", ""));
+        bool stays = !listed(w->taints, t) && !former;
+        if (stays)
+            (void)json_array_append(list, t);
+        else
+            changed |= !listed(w->taints, t);
+    }
+    json_array_foreach(w->taints, i, t)
+    {
+        size_t k;
+        json_t *h;
+        bool there = false;
+        json_array_foreach(have, k, h)
+        {
+            there |= same_taint(h, t) &&
+                     strcmp(mag_json_text(h, "value", ""), mag_json_text(t, "value", "")) == 0;
+        }
+        changed |= !there;
+        (void)json_array_append(list, t);
+    }
+    if (changed)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
+int32_t mag_kube_node_set(const struct mag_kube *k, const json_t *node,
+                          const struct mag_kube_wanted *w, mag_error *err)
+{
+    char path[NAME_CAP + 32];
+    _mag_json_ json_t *labels = label_changes(node, w->labels);
+    _mag_json_ json_t *taints = w->taints || w->former_taints ? taint_changes(node, w) : NULL;
+    bool off = mag_json_bool(node, "spec.unschedulable", false);
+    bool turn = w->unschedulable >= 0 && off != (w->unschedulable == 1);
+    if (!labels && !taints && !turn)
+        return MAG_OK;
+    _mag_json_ json_t *patch = json_object(), *spec = json_object();
+    if (taints) /* the version makes a list that changed meanwhile a conflict, not a loss */
+        (void)json_object_set_new(patch, "metadata",
+                                  json_pack("{s:s}", "resourceVersion",
+                                            mag_json_text(node, "metadata.resourceVersion", "")));
+    if (labels) {
+        if (!json_object_get(patch, "metadata"))
+            (void)json_object_set_new(patch, "metadata", json_object());
+        (void)json_object_set(json_object_get(patch, "metadata"), "labels", labels);
+    }
+    if (taints)
+        (void)json_object_set(spec, "taints", taints);
+    if (turn)
+        (void)json_object_set_new(spec, "unschedulable",
+                                  w->unschedulable ? json_true() : json_null());
+    if (json_object_size(spec))
+        (void)json_object_set(patch, "spec", spec);
+    int32_t rc = node_path(path, sizeof path, mag_kube_name(node), err);
+    return rc == MAG_OK ? mag_kube_call(k, "PATCH", path, MAG_KUBE_MERGE, patch, NULL, NULL, err)
+                        : rc;
+}
+
+/* Pods that no drain moves: copies of a node's static pods, and those a daemon set wants there. */
+static bool belongs_to_node(const json_t *pod)
+{
+    size_t i;
+    json_t *o;
+    const json_t *notes = mag_json_at(pod, "metadata.annotations");
+    if (json_object_get(notes, "kubernetes.io/config.mirror"))
+        return true;
+    json_array_foreach(mag_json_at(pod, "metadata.ownerReferences"), i, o)
+    {
+        const char *kind = mag_json_text(o, "kind", "");
+        if (strcmp(kind, "DaemonSet") == 0 || strcmp(kind, "Node") == 0)
+            return true;
+    }
+    return false;
+}
+
+/* 200/201: it goes; 404: it is gone; 429: a budget forbids it for now. */
+static int32_t send_away(const struct mag_kube *k, const json_t *pod, bool hurry, bool *ret_blocked,
+                         mag_error *err)
+{
+    char path[NAME_CAP * 3], ns[NAME_CAP], name[NAME_CAP];
+    const char *space = mag_json_text(pod, "metadata.namespace", "default");
+    uint32_t status = 0;
+    if (!mag_http_quote(ns, sizeof ns, space) ||
+        !mag_http_quote(name, sizeof name, mag_kube_name(pod)))
+        return MAG_OK;
+    (void)snprintf(path, sizeof path, "/api/v1/namespaces/%s/pods/%s%s", ns, name,
+                   hurry ? "" : "/eviction");
+    _mag_json_ json_t *body = hurry ? json_pack("{s:s, s:s, s:i}", "kind", "DeleteOptions",
+                                                "apiVersion", "v1", "gracePeriodSeconds", 0)
+                                    : json_pack("{s:s, s:s, s:{s:s, s:s}}", "kind", "Eviction",
+                                                "apiVersion", "policy/v1beta1", "metadata", "name",
+                                                mag_kube_name(pod), "namespace", space);
+    int32_t rc = mag_kube_call(k, hurry ? "DELETE" : "POST", path, NULL, body, NULL, &status, err);
+    if (!hurry && (status == 400 || status == 422)) { /* 1.22 and later speak policy/v1 alone */
+        (void)json_object_set_new(body, "apiVersion", json_string("policy/v1"));
+        rc = mag_kube_call(k, "POST", path, NULL, body, NULL, &status, err);
+    }
+    *ret_blocked = status == 429;
+    return status == 404 || status == 429 ? MAG_OK : rc;
+}
+
+int32_t mag_kube_drain(const struct mag_kube *k, const char *node, bool hurry, size_t *ret_left,
+                       char *blocked, size_t cap, mag_error *err)
+{
+    char quoted[NAME_CAP], path[NAME_CAP + 64];
+    _mag_json_ json_t *pods = NULL;
+    *ret_left = 0;
+    if (blocked)
+        blocked[0] = '\0';
+    if (!mag_http_quote(quoted, sizeof quoted, node))
+        return mag_fail(err, MAG_E_INVALID, 0, "BadName", NULL, "'%.60s' is no name of a node",
+                        node);
+    (void)snprintf(path, sizeof path, "/api/v1/pods?fieldSelector=spec.nodeName%%3D%s", quoted);
+    int32_t rc = mag_kube_list(k, path, 0, &pods, NULL, err);
+    size_t i;
+    json_t *pod;
+    json_array_foreach(pods, i, pod)
+    {
+        bool wait = false;
+        if (rc != MAG_OK)
+            break;
+        if (belongs_to_node(pod))
+            continue;
+        ++*ret_left;
+        bool going = mag_json_text(pod, "metadata.deletionTimestamp", NULL) != NULL;
+        if (!going || hurry)
+            rc = send_away(k, pod, hurry, &wait, err);
+        if (wait && blocked && !blocked[0])
+            (void)snprintf(blocked, cap, "%s/%s", mag_json_text(pod, "metadata.namespace", ""),
+                           mag_kube_name(pod));
+    }
+    return rc;
+}
