@@ -143,7 +143,17 @@ static void route(struct api_call *c, const char *const *seg, size_t n, const st
     struct err e = ERR_INIT;
     int rc = 0;
     route_find(api_routes, api_routes_n, c->rq->method, seg, n, &m);
-    if (m.outcome == ROUTE_NOT_FOUND || (api_zed(c) && strcmp(seg[0], "credentials") == 0)) {
+    if (m.outcome == ROUTE_NOT_FOUND || absent(c, seg[0])) {
+/* Resources that the release played does not have. HEAD of any path is refused as a method. */
+static bool absent(const struct api_call *c, const char *resource)
+{
+    if (strcmp(c->rq->method, "HEAD") == 0)
+        return false;
+    if (api_zed(c))
+        return strcmp(resource, "credentials") == 0;
+    return strcmp(resource, "bays") == 0 || strcmp(resource, "baymodels") == 0;
+}
+
         route_error(c, 404, "");
         return;
     }

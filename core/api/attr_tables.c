@@ -157,6 +157,71 @@ static const struct attr template[] = {
     TIMES,
 };
 
+static const struct attr bay[] = {
+    {OF("uuid", ATTR_UUID)},
+    {CLUSTER_NAME},
+    {TEXT("baymodel_id"), .flags = ATTR_MANDATORY},
+    {INT("node_count", 1, NO), .dflt = "1"},
+    {INT("master_count", 1, NO), .dflt = "1"},
+    {INT("docker_volume_size", 1, NO)},
+    {OF("labels", ATTR_LABELS)},
+    {NAME("master_flavor_id")},
+    {NAME("flavor_id")},
+    {INT("bay_create_timeout", 0, NO), .dflt = "60"},
+    {READONLY("links")},
+    {READONLY("stack_id")},
+    {OF("status", ATTR_ENUM), .choices = statuses},
+    {TEXT("status_reason")},
+    {TEXT("discovery_url")},
+    {READONLY("api_address")},
+    {READONLY("coe_version")},
+    {READONLY("container_version")},
+    {READONLY("node_addresses")},
+    {READONLY("master_addresses")},
+    {OF("bay_faults", ATTR_TEXT_DICT)},
+    {NAME("fixed_network")},
+    {NAME("fixed_subnet")},
+    {BOOL("floating_ip_enabled"), .dflt = "true"},
+    {BOOL("master_lb_enabled")},
+    TIMES,
+};
+
+static const struct attr baymodel[] = {
+    {OF("uuid", ATTR_UUID)},
+    {NAME("name")},
+    {OF("coe", ATTR_ENUM), .choices = coes, .choices_zed = coes_zed},
+    {NAME("image_id"), .flags = ATTR_MANDATORY},
+    {NAME("flavor_id")},
+    {NAME("master_flavor_id")},
+    {OF("dns_nameserver", ATTR_IPV4)},
+    {NAME("keypair_id"), .flags = ATTR_MANDATORY},
+    {NAME("external_network_id")},
+    {NAME("fixed_network")},
+    {NAME("fixed_subnet")},
+    {NAME("network_driver")},
+    {INT("apiserver_port", 1024, 65535)},
+    {INT("docker_volume_size", 1, NO)},
+    {NAME("cluster_distro")},
+    {READONLY("links")},
+    {NAME("http_proxy")},
+    {NAME("https_proxy")},
+    {NAME("no_proxy")},
+    {NAME("volume_driver")},
+    {BOOL("registry_enabled"), .dflt = "false"},
+    {OF("labels", ATTR_TEXT_DICT)},
+    {BOOL("tls_disabled"), .dflt = "false"},
+    {BOOL("public"), .dflt = "false"},
+    {OF("server_type", ATTR_ENUM), .choices = server_types, .choices_zed = server_types_zed,
+     .dflt = "\"vm\""},
+    {NAME("insecure_registry")},
+    {NAME("docker_storage_driver")},
+    {BOOL("master_lb_enabled"), .dflt = "false"},
+    {BOOL("floating_ip_enabled"), .dflt = "true"},
+    {BOOL("hidden"), .dflt = "false"},
+    {STRING("tags", 0, 255)},
+    TIMES,
+};
+
 static const struct attr nodegroup[] = {
     {INT("id", NO, NO)},
     {OF("uuid", ATTR_UUID)},
@@ -245,6 +310,8 @@ TABLE(attrs_template, "cluster_template", "ClusterTemplate", template);
 TABLE(attrs_nodegroup, "nodegroup", "NodeGroup", nodegroup);
 TABLE(attrs_resize, "cluster_resize_req", "ClusterResizeRequest", resize);
 TABLE(attrs_upgrade, "cluster_upgrade_req", "ClusterUpgradeRequest", upgrade);
+TABLE(attrs_bay, "bay", "Bay", bay);
+TABLE(attrs_baymodel, "baymodel", "BayModel", baymodel);
 TABLE(attrs_certificate, "certificate", "Certificate", certificate);
 TABLE(attrs_quota, "quota", "Quota", quota);
 TABLE(attrs_quota_update, "quotapatch", "Quota", quota);

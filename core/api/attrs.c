@@ -289,6 +289,16 @@ static int check_dns(const struct check *c, const json_t *v, json_t **ret)
     return 0;
 }
 
+static int check_ipv4(const struct check *c, const json_t *v, json_t **ret)
+{
+    struct in_addr in;
+    const char *s = json_string_value(v);
+    if (!s || inet_pton(AF_INET, s, &in) != 1)
+        return invalid(c, v, "Value should be IPv4 format");
+    *ret = json_incref((json_t *)v);
+    return 0;
+}
+
 static int check_value(const struct check *c, const json_t *v, json_t **ret)
 {
     switch (c->a->type) {
@@ -315,6 +325,8 @@ static int check_value(const struct check *c, const json_t *v, json_t **ret)
         return check_uuid(c, v, ret);
     case ATTR_DNS:
         return check_dns(c, v, ret);
+    case ATTR_IPV4:
+        return check_ipv4(c, v, ret);
     case ATTR_TEXT_OR_INT:
         if (!json_is_string(v) && !json_is_integer(v) && !json_is_boolean(v))
             return wrong_type(c, v, "str, int");

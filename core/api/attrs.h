@@ -25,6 +25,7 @@ enum attr_type {
     ATTR_TEXT_LIST,   /* list of text */
     ATTR_UUID,        /* uuid-like text, normalised */
     ATTR_DNS,         /* comma list of IPv4 addresses */
+    ATTR_IPV4,        /* one IPv4 address */
     ATTR_TEXT_OR_INT, /* the value of a patch operation */
     ATTR_TIME,        /* read-only ones: printed the way Python prints a time */
     ATTR_ANY,
@@ -76,7 +77,7 @@ int attrs_delta(const struct attr_table *t, bool zed, const json_t *before, cons
 int attrs_invalid(struct err *e, const char *field, const json_t *value, const char *why);
 
 extern const struct attr_table attrs_cluster, attrs_template, attrs_nodegroup, attrs_resize,
-    attrs_upgrade, attrs_certificate, attrs_quota, attrs_quota_update, attrs_federation,
-    attrs_patch_operation;
+    attrs_upgrade, attrs_bay, attrs_baymodel, attrs_certificate, attrs_quota, attrs_quota_update,
+    attrs_federation, attrs_patch_operation;
 
 #endif

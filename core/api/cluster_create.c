@@ -1,7 +1,8 @@
 /* POST /v1/clusters (api.md 6.2, 6.3): the checks in Magnum's order, then one accepting
- * transaction. See api_internal.h. */
+ * transaction. /v1/bays does the same for less (api.md 16). See api_internal.h. */
 #include "api/api_internal.h"
 #include "api/catalog.h"
+#include "api/clusters.h"
 #include "api/driver_cache.h"
 #include "api/driver_select.h"
 #include "api/labels.h"
@@ -53,7 +54,7 @@ static int find_template(struct api_call *c, struct create *k, struct err *e)
     int rc = ident ? db_template_get(c->api->db, &scope, ident, true, &k->t, e)
                    : err_set(e, ERR_NOT_FOUND, "ClusterTemplate None could not be found.");
     /* until 1.9 a wrong reference in the body is the body's fault */
-    if (rc == ERR_NOT_FOUND && c->minor < 10)
+    if (rc == ERR_NOT_FOUND && (c->minor < 10 || api_old_names(c)))
         rc = e->code = ERR_INVALID;
     return rc;
 }
@@ -142,7 +143,7 @@ static int inherit(struct api_call *c, struct create *k, struct err *e)
     char uuid[UUID_TEXT], name[64];
     bool oom = false;
     uuid_make(uuid);
-    text_make_name("cluster", name, sizeof name);
+    text_make_name(api_old_names(c) ? "bay" : "cluster", name, sizeof name);
     cl->uuid = copy(uuid, &oom);
     cl->name = own_or(b, "name", name, &oom);
     cl->project_id = copy(c->who.project_id, &oom);
@@ -227,9 +228,13 @@ static int accept(struct api_call *c, struct create *k, struct err *e)
         rc = make_group(k, false, jsonx_int(c->body, "node_count", 1), &k->groups[1], e);
     if (rc == 0)
         rc = operation_prepare(c, OP_CREATE, &k->cl, k->cl.create_timeout, &k->op, e);
+    if (c->plan)
+        k->idem.db = (struct db_idempotency){.dry_run = true};
     if (rc == 0)
         rc = db_accept_create(c->api->db, &k->cl, &k->t, k->groups, 2, &k->op, NULL,
                               c->api->cfg->quotas_max_clusters_per_project, &k->idem.db, e);
+    if (rc == 0 && c->plan)
+        return plan_note(c, &k->op, e);
     if (rc == 0 && !k->idem.db.replayed)
         operation_wake(c, "op.due", k->op.id);
     return rc;
@@ -243,7 +248,7 @@ static int create(struct api_call *c, struct create *k, struct err *e)
     if (rc == 0)
         rc = check_sizes(c, k, e);
     if (rc == 0)
-        rc = enforce_self(c, "cluster:create", e);
+        rc = enforce_self(c, api_old_names(c) ? "bay:create" : "cluster:create", e);
     if (rc == 0)
         rc = check_quota(c, k, e);
     if (rc == 0 && k->t.hidden && !c->who.is_admin && !api_zed(c))
@@ -259,9 +264,20 @@ static int create(struct api_call *c, struct create *k, struct err *e)
     return rc;
 }
 
+static int created(struct api_call *c, const char *uuid, struct err *e)
+{
+    char location[400];
+    snprintf(location, sizeof location, "%s/v1/bays/%s", c->base, uuid);
+    if (api_old_names(c) && c->minor == 1 && http_response_header(c->rp, "Location", location) < 0)
+        return err_nomem(e);
+    return cluster_changed(c, 201, uuid, e);
+}
+
 int api_cluster_create(struct api_call *c, struct err *e)
 {
     struct create k;
+    if (api_old_names(c) && cluster_rename(c->body, true) < 0)
+        return err_nomem(e);
     create_init(&k);
     int rc = idempotency_read(c, &k.idem, e);
     if (rc == 0)
@@ -269,7 +285,7 @@ int api_cluster_create(struct api_call *c, struct err *e)
     if (rc == 0)
         rc = idempotency_mark(c, &k.idem, e);
     if (rc == 0)
-        rc = answer_uuid(c, 202, k.idem.db.replayed ? k.idem.db.resource : k.cl.uuid, e);
+        rc = created(c, k.idem.db.replayed ? k.idem.db.resource : k.cl.uuid, e);
     create_done(&k);
     return rc;
 }

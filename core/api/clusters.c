@@ -1,5 +1,7 @@
-/* /v1/clusters: list, show, patch, delete (api.md 6). Creating is in cluster_create.c, the actions
- * in cluster_actions.c. See api_internal.h. */
+/* /v1/clusters: list, show, patch, delete (api.md 6), and /v1/bays, their name until 1.10 (api.md
+ * 16): the same rows under fewer attributes, two of which are called otherwise. Creating is in
+ * cluster_create.c, the actions in cluster_actions.c. See api_internal.h. */
+#include "api/clusters.h"
 #include "api/api_internal.h"
 #include "api/rules.h"
 #include "api/text.h"
@@ -9,24 +11,59 @@
 
 #include <string.h>
 
-static int list(struct api_call *c, const char *rule, const char *path, enum view v, struct err *e)
+/* What depends on the name that the path uses. */
+struct naming {
+    const char *collection, *policy;
+    const struct attr_table *attrs;
+    const struct patch_rules *patch;
+    void (*view)(const struct api_call *c, const struct cluster *cl, enum view v);
+    bool everywhere; /* an admin may reach other projects' */
+};
+
+static const struct naming *naming(const struct api_call *c)
+{
+    static const struct naming names[] = {
+        {"clusters", "cluster", &attrs_cluster, &patch_cluster, view_cluster, true},
+        {"bays", "bay", &attrs_bay, &patch_bay, view_bay, false},
+    };
+    return &names[api_old_names(c)];
+}
+
+enum { RULE_MAX = 64 };
+static const char *rule_of(const struct api_call *c, const char *verb, char buf[RULE_MAX])
+{
+    snprintf(buf, RULE_MAX, "%s:%s", naming(c)->policy, verb);
+    return buf;
+}
+
+static int scope_of(struct api_call *c, const char *verb, struct db_scope *ret, struct err *e)
+{
+    char rule[RULE_MAX];
+    *ret = scope_own(c);
+    if (!naming(c)->everywhere)
+        return 0;
+    snprintf(rule, sizeof rule, "%s:%s_all_projects", naming(c)->policy, verb);
+    return scope_all(c, rule, ret, e);
+}
+
+static int list(struct api_call *c, const char *verb, const char *rest, enum view v, struct err *e)
 {
     struct cluster_list l = {NULL, 0};
     struct db_scope scope;
     struct page p;
-    char all[64];
-    snprintf(all, sizeof all, "%s_all_projects", rule);
-    int rc = enforce_self(c, rule, e);
+    char rule[RULE_MAX], path[RULE_MAX];
+    snprintf(path, sizeof path, "%s%s", naming(c)->collection, rest);
+    int rc = enforce_self(c, rule_of(c, verb, rule), e);
     if (rc == 0)
-        rc = scope_all(c, all, &scope, e);
+        rc = scope_of(c, verb, &scope, e);
     if (rc == 0)
         rc = page_read(c, false, &p, e);
     if (rc == 0)
         rc = db_cluster_list(c->api->db, &scope, &p.db, &l, e);
     if (rc == 0) {
-        str_append(&c->rp->body, "{\"clusters\":[");
+        str_printf(&c->rp->body, "{\"%s\":[", naming(c)->collection);
         for (size_t i = 0; i < l.n; i++)
-            view_cluster(c, &l.v[i], v);
+            naming(c)->view(c, &l.v[i], v);
         page_close(c, &p, path, l.n, l.n ? l.v[l.n - 1].uuid : "");
         rc = answer(c, 200, e);
     }
@@ -36,24 +73,26 @@ static int list(struct api_call *c, const char *rule, const char *path, enum vie
 
 int api_cluster_list(struct api_call *c, struct err *e)
 {
-    return list(c, "cluster:get_all", "clusters", VIEW_SUMMARY, e);
+    return list(c, "get_all", "", VIEW_SUMMARY, e);
 }
 
 int api_cluster_detail(struct api_call *c, struct err *e)
 {
-    return list(c, "cluster:detail", "clusters/detail", VIEW_FULL, e);
+    return list(c, "detail", "/detail", VIEW_FULL, e);
 }
 
-/* The cluster of the path, visible to an admin everywhere, and the right to it. */
-static int get(struct api_call *c, const char *all_rule, const char *rule, struct cluster *cl,
+/* The cluster of the path, visible to an admin everywhere, and the right to it. all_verb differs
+ * from verb in one case: reading is "get" and "get_one_all_projects". */
+static int get(struct api_call *c, const char *all_verb, const char *verb, struct cluster *cl,
                struct err *e)
 {
     struct db_scope scope;
-    int rc = scope_all(c, all_rule, &scope, e);
+    char rule[RULE_MAX];
+    int rc = scope_of(c, all_verb, &scope, e);
     if (rc == 0)
         rc = db_cluster_get(c->api->db, &scope, c->arg[0], cl, e);
     if (rc == 0)
-        rc = enforce(c, rule, cl->project_id, cl->user_id, e);
+        rc = enforce(c, rule_of(c, verb, rule), cl->project_id, cl->user_id, e);
     return rc;
 }
 
@@ -61,9 +100,9 @@ int api_cluster_show(struct api_call *c, struct err *e)
 {
     struct cluster cl;
     cluster_init(&cl);
-    int rc = get(c, "cluster:get_one_all_projects", "cluster:get", &cl, e);
+    int rc = get(c, "get_one", "get", &cl, e);
     if (rc == 0) {
-        view_cluster(c, &cl, VIEW_SHOW);
+        naming(c)->view(c, &cl, VIEW_SHOW);
         rc = answer(c, 200, e);
     }
     cluster_done(&cl);
@@ -75,11 +114,27 @@ int api_cluster_delete(struct api_call *c, struct err *e)
     struct db_change ch = DB_CHANGE_INIT;
     struct cluster cl;
     cluster_init(&cl);
-    int rc = get(c, "cluster:delete_all_projects", "cluster:delete", &cl, e);
+    int rc = get(c, "delete", "delete", &cl, e);
     if (rc == 0)
         rc = operation_accept(c, &cl, OP_DELETE, false, &ch, NULL, e);
     if (rc == 0)
         rc = answer_nothing(c);
+    cluster_done(&cl);
+    return rc;
+}
+
+int cluster_changed(struct api_call *c, int status, const char *uuid, struct err *e)
+{
+    struct db_scope everywhere = {.all_projects = true};
+    struct cluster cl;
+    if (!api_old_names(c) || c->minor > 1)
+        return answer_uuid(c, 202, uuid, e);
+    cluster_init(&cl);
+    int rc = db_cluster_get(c->api->db, &everywhere, uuid, &cl, e);
+    if (rc == 0) {
+        view_bay(c, &cl, VIEW_FULL);
+        rc = answer(c, status, e);
+    }
     cluster_done(&cl);
     return rc;
 }
@@ -93,6 +148,19 @@ struct change {
     json_t *delta;
 };
 
+int cluster_rename(json_t *o, bool to_new)
+{
+    static const char *const names[][2] = {{"baymodel_id", "cluster_template_id"},
+                                           {"bay_create_timeout", "create_timeout"}};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const char *from = names[i][!to_new], *to = names[i][to_new];
+        json_t *v = json_object_get(o, from);
+        if (v && (json_object_set(o, to, v) < 0 || json_object_del(o, from) < 0))
+            return ERR_NOMEM;
+    }
+    return 0;
+}
+
 static int apply(struct api_call *c, struct change *ch, struct err *e)
 {
     _cleanup_json_ json_t *columns = cluster_json(&ch->cl), *before = NULL, *after = NULL;
@@ -100,15 +168,18 @@ static int apply(struct api_call *c, struct change *ch, struct err *e)
     int64_t workers =
         ch->worker.node_count == MODEL_UNSET ? ch->cl.node_count : ch->worker.node_count;
     if (json_object_set_new(columns, "node_count", json_integer(workers)) < 0 ||
-        json_object_set_new(columns, "master_count", json_integer(ch->cl.master_count)) < 0)
+        json_object_set_new(columns, "master_count", json_integer(ch->cl.master_count)) < 0 ||
+        (api_old_names(c) && cluster_rename(columns, false) < 0))
         return err_nomem(e);
-    before = attrs_document(&attrs_cluster, api_zed(c), columns);
+    before = attrs_document(naming(c)->attrs, api_zed(c), columns);
     if (!before)
         return err_nomem(e);
-    int rc = patch_apply(before, c->body, &patch_cluster, &after, e);
-    if (rc < 0)
-        return rc;
-    return attrs_delta(&attrs_cluster, api_zed(c), before, after, &ch->delta, e);
+    int rc = patch_apply(before, c->body, naming(c)->patch, &after, e);
+    if (rc == 0)
+        rc = attrs_delta(naming(c)->attrs, api_zed(c), before, after, &ch->delta, e);
+    if (rc == 0 && api_old_names(c) && cluster_rename(ch->delta, true) < 0)
+        rc = err_nomem(e);
+    return rc;
 }
 
 static int refuse_others(const json_t *delta, struct err *e)
@@ -162,7 +233,7 @@ static int accept_health(struct api_call *c, const struct change *ch, struct err
 {
     const json_t *status = json_object_get(ch->delta, "health_status");
     const json_t *reason = json_object_get(ch->delta, "health_status_reason");
-    if (!status && !reason)
+    if ((!status && !reason) || c->plan)
         return 0;
     if (!reason)
         reason = ch->cl.health_status_reason;
@@ -192,8 +263,8 @@ static int accept_count(struct api_call *c, const struct change *ch, bool rollba
 
 static int change(struct api_call *c, struct change *ch, bool rollback, struct err *e)
 {
-    int rc = get(c, "cluster:update_all_projects", "cluster:update", &ch->cl, e);
-    if (rc == 0)
+    int rc = get(c, "update", "update", &ch->cl, e);
+    if (rc == 0 && !api_old_names(c))
         rc = enforce_self(c, "cluster:update_health_status", e);
     if (rc == 0 && (c->minor < 10 || patch_touches(c->body, "/node_count")))
         rc = db_nodegroup_get(c->api->db, ch->cl.uuid, NULL, &ch->worker, e);
@@ -224,7 +295,7 @@ int api_cluster_patch(struct api_call *c, struct err *e)
     if (rc == 0)
         rc = change(c, &ch, rollback, e);
     if (rc == 0)
-        rc = answer_uuid(c, 202, ch.cl.uuid, e);
+        rc = cluster_changed(c, 200, ch.cl.uuid, e);
     json_decref(ch.delta);
     nodegroup_done(&ch.worker);
     cluster_done(&ch.cl);

@@ -1,4 +1,5 @@
-/* /v1/clustertemplates (api.md 9). See api_internal.h for what the handlers share; the semantic
+/* /v1/clustertemplates (api.md 9), and /v1/baymodels, their name until 1.10 (api.md 16): the same
+ * rows with two attributes less. See api_internal.h for what the handlers share; the semantic
  * checks are in rules.c. */
 #include "api/api_internal.h"
 #include "api/catalog.h"
@@ -13,22 +14,56 @@
 
 #include <string.h>
 
-static int list(struct api_call *c, const char *rule, const char *path, struct err *e)
+/* What depends on the name that the path uses. */
+struct naming {
+    const char *collection, *policy, *suffix;
+    const struct attr_table *attrs;
+    const struct patch_rules *patch;
+    bool everywhere; /* an admin may reach other projects' */
+};
+
+static const struct naming *naming(const struct api_call *c)
+{
+    static const struct naming names[] = {
+        {"clustertemplates", "clustertemplate", "template", &attrs_template, &patch_template, true},
+        {"baymodels", "baymodel", "model", &attrs_baymodel, &patch_baymodel, false},
+    };
+    return &names[api_old_names(c)];
+}
+
+enum { RULE_MAX = 64 };
+static const char *rule_of(const struct api_call *c, const char *verb, char buf[RULE_MAX])
+{
+    snprintf(buf, RULE_MAX, "%s:%s", naming(c)->policy, verb);
+    return buf;
+}
+
+static int scope_of(struct api_call *c, const char *verb, struct db_scope *ret, struct err *e)
+{
+    char rule[RULE_MAX];
+    *ret = scope_own(c);
+    if (!naming(c)->everywhere)
+        return 0;
+    snprintf(rule, sizeof rule, "%s:%s_all_projects", naming(c)->policy, verb);
+    return scope_all(c, rule, ret, e);
+}
+
+static int list(struct api_call *c, const char *verb, const char *rest, struct err *e)
 {
     struct template_list l = {NULL, 0};
     struct db_scope scope;
     struct page p;
-    char all[64];
-    snprintf(all, sizeof all, "%s_all_projects", rule);
-    int rc = enforce_self(c, rule, e);
+    char rule[RULE_MAX], path[RULE_MAX];
+    snprintf(path, sizeof path, "%s%s", naming(c)->collection, rest);
+    int rc = enforce_self(c, rule_of(c, verb, rule), e);
     if (rc == 0)
-        rc = scope_all(c, all, &scope, e);
+        rc = scope_of(c, verb, &scope, e);
     if (rc == 0)
         rc = page_read(c, false, &p, e);
     if (rc == 0)
         rc = db_template_list(c->api->db, &scope, &p.db, &l, e);
     if (rc == 0) {
-        str_append(&c->rp->body, "{\"clustertemplates\":[");
+        str_printf(&c->rp->body, "{\"%s\":[", naming(c)->collection);
         for (size_t i = 0; i < l.n; i++)
             view_template(c, &l.v[i], "{}");
         page_close(c, &p, path, l.n, l.n ? l.v[l.n - 1].uuid : "");
@@ -40,19 +75,19 @@ static int list(struct api_call *c, const char *rule, const char *path, struct e
 
 int api_template_list(struct api_call *c, struct err *e)
 {
-    return list(c, "clustertemplate:get_all", "clustertemplates", e);
+    return list(c, "get_all", "", e);
 }
 
 int api_template_detail(struct api_call *c, struct err *e)
 {
-    return list(c, "clustertemplate:detail", "clustertemplates/detail", e);
+    return list(c, "detail", "/detail", e);
 }
 
-/* The template of the path, in the caller's scope or, with a rule, in an admin's. */
-static int get(struct api_call *c, const char *all_rule, struct template *t, struct err *e)
+/* The template of the path, in the caller's scope or, with a verb, in an admin's. */
+static int get(struct api_call *c, const char *verb, struct template *t, struct err *e)
 {
     struct db_scope scope = scope_own(c);
-    int rc = all_rule ? scope_all(c, all_rule, &scope, e) : 0;
+    int rc = verb ? scope_of(c, verb, &scope, e) : 0;
     scope.admin |= api_zed(c); /* 15.0.1 hides public templates from lists only */
     if (rc < 0)
         return rc;
@@ -62,10 +97,11 @@ static int get(struct api_call *c, const char *all_rule, struct template *t, str
 int api_template_show(struct api_call *c, struct err *e)
 {
     struct template t;
+    char rule[RULE_MAX];
     template_init(&t);
-    int rc = get(c, "clustertemplate:get_one_all_projects", &t, e);
+    int rc = get(c, "get_one", &t, e);
     if (rc == 0 && !t.public)
-        rc = enforce(c, "clustertemplate:get", t.project_id, t.user_id, e);
+        rc = enforce(c, rule_of(c, "get", rule), t.project_id, t.user_id, e);
     if (rc == 0 && t.hidden && !api_zed(c) && !c->who.is_admin &&
         !str_eq(t.project_id, c->who.project_id))
         rc = err_set(e, ERR_NOT_FOUND, "ClusterTemplate %s could not be found.", c->arg[0]);
@@ -128,12 +164,12 @@ static int filled(const struct template *t, const json_t *values, struct err *e)
 }
 
 /* A template without a name, or whose name was removed, gets one. */
-static int name_template(struct template *t, struct err *e)
+static int name_template(const struct api_call *c, struct template *t, struct err *e)
 {
     char name[64];
     if (t->name)
         return 0;
-    text_make_name("template", name, sizeof name);
+    text_make_name(naming(c)->suffix, name, sizeof name);
     t->name = str_dup(name);
     return t->name ? 0 : err_nomem(e);
 }
@@ -218,7 +254,8 @@ static int root_volume(struct api_call *c, const struct template *t, struct err 
 static int publish(struct api_call *c, struct err *e)
 {
     struct err unused = ERR_INIT;
-    int rc = enforce_self(c, "clustertemplate:publish", &unused);
+    char rule[RULE_MAX];
+    int rc = enforce_self(c, rule_of(c, "publish", rule), &unused);
     if (rc == ERR_FORBIDDEN)
         return err_set(e, ERR_FORBIDDEN,
                        "Not authorized to set public or hidden flag for cluster template.");
@@ -243,11 +280,12 @@ static int complete(struct api_call *c, struct template *t, struct err *e)
     }
     t->project_id = copy(c->who.project_id, &oom);
     t->user_id = copy(c->who.user_id, &oom);
-    return oom ? err_nomem(e) : name_template(t, e);
+    return oom ? err_nomem(e) : name_template(c, t, e);
 }
 
 static int check_create(struct api_call *c, struct template *t, struct err *e)
 {
+    char rule[RULE_MAX];
     if (!t->coe)
         return err_set(e, ERR_INVALID, "Requested COE type %s is not supported.",
                        json_object_get(c->body, "coe") ? "None" : "Unset");
@@ -261,7 +299,7 @@ static int check_create(struct api_call *c, struct template *t, struct err *e)
     if (rc == 0)
         rc = api_zed(c) ? support_zed(c, t, e) : support_head(c, t, e);
     if (rc == 0)
-        rc = enforce_self(c, "clustertemplate:create", e);
+        rc = enforce_self(c, rule_of(c, "create", rule), e);
     if (rc == 0)
         rc = resources(c, t, e);
     if (rc == 0 && (t->public || t->hidden))
@@ -275,7 +313,7 @@ static int created(struct api_call *c, const struct template *t, struct err *e)
 {
     char location[400];
     bool bare = api_zed(c) && !json_is_object(json_object_get(c->body, "labels"));
-    snprintf(location, sizeof location, "%s/v1/clustertemplates/%s", c->base, t->uuid);
+    snprintf(location, sizeof location, "%s/v1/%s/%s", c->base, naming(c)->collection, t->uuid);
     if (http_response_header(c->rp, "Location", location) < 0)
         return err_nomem(e);
     if (bare && labels_empty(t->labels)) { /* 15.0.1 shows what was sent */
@@ -363,27 +401,28 @@ static int check_patch(struct api_call *c, struct template *t, const json_t *del
 static int patch(struct api_call *c, struct template *t, json_t **ret_delta, struct err *e)
 {
     _cleanup_json_ json_t *columns = template_json(t), *before = NULL, *after = NULL;
-    before = attrs_document(&attrs_template, api_zed(c), columns);
+    before = attrs_document(naming(c)->attrs, api_zed(c), columns);
     if (!before)
         return err_nomem(e);
-    int rc = patch_apply(before, c->body, &patch_template, &after, e);
+    int rc = patch_apply(before, c->body, naming(c)->patch, &after, e);
     if (rc == 0)
-        rc = attrs_delta(&attrs_template, api_zed(c), before, after, ret_delta, e);
+        rc = attrs_delta(naming(c)->attrs, api_zed(c), before, after, ret_delta, e);
     if (rc < 0)
         return rc;
     fill(t, *ret_delta);
     rc = filled(t, *ret_delta, e);
-    return rc == 0 ? name_template(t, e) : rc;
+    return rc == 0 ? name_template(c, t, e) : rc;
 }
 
 int api_template_patch(struct api_call *c, struct err *e)
 {
     _cleanup_json_ json_t *delta = NULL;
     struct template t;
+    char rule[RULE_MAX];
     template_init(&t);
     int rc = get(c, NULL, &t, e);
     if (rc == 0)
-        rc = enforce(c, "clustertemplate:update", t.project_id, t.user_id, e);
+        rc = enforce(c, rule_of(c, "update", rule), t.project_id, t.user_id, e);
     if (rc == 0)
         rc = patch(c, &t, &delta, e);
     if (rc == 0)
@@ -405,10 +444,11 @@ int api_template_patch(struct api_call *c, struct err *e)
 int api_template_delete(struct api_call *c, struct err *e)
 {
     struct template t;
+    char rule[RULE_MAX];
     template_init(&t);
-    int rc = get(c, "clustertemplate:delete_all_projects", &t, e);
+    int rc = get(c, "delete", &t, e);
     if (rc == 0)
-        rc = enforce(c, "clustertemplate:delete", t.project_id, t.user_id, e);
+        rc = enforce(c, rule_of(c, "delete", rule), t.project_id, t.user_id, e);
     if (rc == 0)
         rc = db_template_delete(c->api->db, t.uuid, e);
     if (rc == 0)

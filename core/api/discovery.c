@@ -36,14 +36,14 @@ void discovery_v1(struct api_call *c)
 {
     static const char *const names[] = {"clustertemplates", "clusters",  "quotas",
                                         "certificates",     "mservices", "stats",
-                                        "federations"};
+                                        "federations",      "baymodels", "bays"};
     struct str *o = &c->rp->body;
     str_append(o, "{\"id\":\"v1\",\"media_types\":[{\"base\":\"application/json\",\"type\":"
                   "\"application/vnd.openstack.magnum.v1+json\"}],\"links\":[");
     href(o, c, "/v1", "/", "self");
     str_append(o, ",{\"href\":\"http://docs.openstack.org/developer/magnum/dev/api-spec-v1.html\","
                   "\"rel\":\"describedby\",\"type\":\"text/html\"}]");
-    size_t n = ARRAY_LEN(names);
+    size_t n = ARRAY_LEN(names) - (api_zed(c) ? 0 : 2);
     for (size_t i = 0; i < n + 2; i++) {
         char rest[64];
         const char *name = i < n ? names[i] : i == n ? "nodegroups" : "credentials";

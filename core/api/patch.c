@@ -32,6 +32,19 @@ static const char *const template_mandatory[] = {"/image_id",
                                                  "/cluster_distro",
                                                  "/hidden",
                                                  NULL};
+static const char *const bay_mandatory[] = {"/baymodel_id", NULL};
+static const char *const baymodel_mandatory[] = {"/image_id",
+                                                 "/keypair_id",
+                                                 "/external_network_id",
+                                                 "/coe",
+                                                 "/tls_disabled",
+                                                 "/public",
+                                                 "/registry_enabled",
+                                                 "/server_type",
+                                                 "/cluster_distro",
+                                                 "/network_driver",
+                                                 "/hidden",
+                                                 NULL};
 static const char *const label_literals[] = {"labels", NULL};
 static const char *const nodegroup_internal[] = {
     COMMON,        "/name",          "/cluster_id", "/docker_volume_size",
@@ -45,6 +58,9 @@ static const char *const none[] = {NULL};
 const struct patch_rules patch_cluster = {cluster_internal, cluster_internal_zed, cluster_mandatory,
                                           cluster_literals};
 const struct patch_rules patch_template = {common_internal, NULL, template_mandatory,
+                                           label_literals};
+const struct patch_rules patch_bay = {cluster_internal_zed, NULL, bay_mandatory, cluster_literals};
+const struct patch_rules patch_baymodel = {common_internal, NULL, baymodel_mandatory,
                                            label_literals};
 const struct patch_rules patch_nodegroup = {nodegroup_internal, NULL, none, nodegroup_literals};
 const struct patch_rules patch_federation = {common_internal, NULL, none, federation_literals};

@@ -25,6 +25,7 @@ int patch_apply(const json_t *doc, const json_t *patch, const struct patch_rules
 /* Does an operation name this attribute ("/node_count")? */
 bool patch_touches(const json_t *patch, const char *path);
 
-extern const struct patch_rules patch_cluster, patch_template, patch_nodegroup, patch_federation;
+extern const struct patch_rules patch_cluster, patch_template, patch_nodegroup, patch_federation,
+    patch_bay, patch_baymodel;
 
 #endif

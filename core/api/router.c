@@ -13,6 +13,8 @@ static const struct {
     {"clusters/*/operations", "GET"},
     {"clusters", "DELETE, GET, PATCH, POST"},
     {"clustertemplates", "DELETE, GET, PATCH, POST"},
+    {"bays", "DELETE, GET, PATCH, POST"},
+    {"baymodels", "DELETE, GET, PATCH, POST"},
     {"certificates", "GET, PATCH, POST"},
     {"credentials", "PATCH"},
     {"quotas", "DELETE, GET, PATCH, POST"},

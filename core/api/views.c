@@ -81,9 +81,51 @@ void view_cluster(const struct api_call *c, const struct cluster *cl, enum view 
     str_append_c(o, '}');
 }
 
+void view_bay(const struct api_call *c, const struct cluster *cl, enum view v)
+{
+    struct str *o = &c->rp->body;
+    jw_next(o);
+    str_append_c(o, '{');
+    jw_str(o, "uuid", cl->uuid);
+    jw_str(o, "name", cl->name);
+    jw_str(o, "baymodel_id", cl->cluster_template_id);
+    jw_int(o, "node_count", cl->node_count);
+    jw_int(o, "master_count", cl->master_count);
+    jw_int(o, "docker_volume_size", cl->docker_volume_size);
+    jw_json(o, "labels", cl->labels, "{}");
+    jw_str(o, "master_flavor_id", cl->master_flavor_id);
+    jw_str(o, "flavor_id", cl->flavor_id);
+    jw_int(o, "bay_create_timeout", cl->create_timeout);
+    jw_links(o, c, "bays", cl->uuid);
+    jw_str(o, "stack_id", cl->stack_id);
+    jw_str(o, "status", cl->status);
+    if (v == VIEW_SUMMARY) {
+        jw_bool(o, "floating_ip_enabled", cl->floating_ip_enabled);
+        str_append_c(o, '}');
+        return;
+    }
+    jw_str(o, "status_reason", cl->status_reason);
+    jw_str(o, "discovery_url", cl->discovery_url);
+    jw_str(o, "api_address", cl->api_address);
+    jw_str(o, "coe_version", cl->coe_version);
+    jw_str(o, "container_version", cl->container_version);
+    jw_json(o, "node_addresses", cl->node_addresses, "[]");
+    jw_json(o, "master_addresses", cl->master_addresses, "[]");
+    if (v == VIEW_SHOW && status_failed(cl->status))
+        jw_json(o, "bay_faults", cl->faults, "{}");
+    jw_str(o, "fixed_network", cl->fixed_network);
+    jw_str(o, "fixed_subnet", cl->fixed_subnet);
+    jw_bool(o, "floating_ip_enabled", cl->floating_ip_enabled);
+    jw_bool(o, "master_lb_enabled", cl->master_lb_enabled);
+    stored_time(c, "created_at", cl->created_at);
+    stored_time(c, "updated_at", cl->updated_at);
+    str_append_c(o, '}');
+}
+
 void view_template(const struct api_call *c, const struct template *t, const char *no_labels)
 {
     struct str *o = &c->rp->body;
+    bool old = api_old_names(c);
     jw_next(o);
     str_append_c(o, '{');
     jw_str(o, "uuid", t->uuid);
@@ -101,7 +143,7 @@ void view_template(const struct api_call *c, const struct template *t, const cha
     jw_int(o, "apiserver_port", t->apiserver_port);
     jw_int(o, "docker_volume_size", t->docker_volume_size);
     jw_str(o, "cluster_distro", t->cluster_distro);
-    jw_links(o, c, "clustertemplates", t->uuid);
+    jw_links(o, c, old ? "baymodels" : "clustertemplates", t->uuid);
     jw_str(o, "http_proxy", t->http_proxy);
     jw_str(o, "https_proxy", t->https_proxy);
     jw_str(o, "no_proxy", t->no_proxy);
@@ -115,8 +157,10 @@ void view_template(const struct api_call *c, const struct template *t, const cha
     jw_str(o, "docker_storage_driver", t->docker_storage_driver);
     jw_bool(o, "master_lb_enabled", t->master_lb_enabled);
     jw_bool(o, "floating_ip_enabled", t->floating_ip_enabled);
-    jw_str(o, "project_id", t->project_id);
-    jw_str(o, "user_id", t->user_id);
+    if (!old) {
+        jw_str(o, "project_id", t->project_id);
+        jw_str(o, "user_id", t->user_id);
+    }
     jw_bool(o, "hidden", t->hidden);
     jw_str(o, "tags", t->tags);
     if (!api_zed(c))
@@ -223,6 +267,9 @@ void view_operation(const struct api_call *c, const struct operation *op)
     jw_bool(o, "cancel_requested", op->cancel_requested);
     jw_str(o, "superseded_by", op->superseded_by);
     jw_bool(o, "rollback", op->rollback);
+    jw_bool(o, "force", op->force);
+    jw_str(o, "retry_of", op->retry_of);
+    jw_json(o, "report", op->report, "null");
     jw_str(o, "request_id", op->request_id);
     jw_links(o, c, "operations", op->id);
     jw_time(o, "created_at", op->created_at);
