@@ -23,7 +23,10 @@ static void setup(void)
                    ',') < 0 ||
         strv_split(&usages, "Digital Signature,Key Encipherment,Non Repudiation", ',') < 0)
         abort();
-    policy = (struct cert_policy){"ec-p256", 1825, false, &extensions, &usages};
+    policy = (struct cert_policy){.key_type = "ec-p256",
+                                  .days = 1825,
+                                  .allowed_extensions = &extensions,
+                                  .allowed_key_usage = &usages};
     if (certs_ca_make("fuzz", &policy, &ca, &e) < 0 || !(key = EVP_EC_gen("P-256")))
         abort();
 }

@@ -13,7 +13,10 @@ static char dir[] = "/tmp/magnum-certs-XXXXXX";
 
 static int setup(void)
 {
-    policy = (struct cert_policy){"ec-p256", 1825, false, &extensions, &key_usage};
+    policy = (struct cert_policy){.key_type = "ec-p256",
+                                  .days = 1825,
+                                  .allowed_extensions = &extensions,
+                                  .allowed_key_usage = &key_usage};
     return !mkdtemp(dir) ||
            strv_split(&extensions,
                       "keyUsage,extendedKeyUsage,subjectAltName,basicConstraints,"
