@@ -7,6 +7,7 @@
 #include "api/catalog.h"
 #include "api/driver_cache.h"
 #include "api/errors.h"
+#include "api/follow.h"
 #include "api/text.h"
 #include "base/clock.h"
 #include "base/io.h"
@@ -114,10 +115,18 @@ static int serve(struct api_call *c, struct err *e)
         return rc;
     if (!c->route->handler)
         return refuse(c, e);
-    rc = body_read(c, e);
-    if (rc < 0)
+    rc = query_bool(&c->query, "plan", &c->plan, e);
+    if (rc == 0)
+        rc = body_read(c, e);
+    size_t headers = c->rp->n_headers;
+    if (rc == 0)
+        rc = c->route->handler(c, e);
+    if (rc < 0 || !c->plan)
         return rc;
-    return c->route->handler(c, e);
+    str_clear(&c->rp->body); /* the same way up to here, another answer */
+    while (c->rp->n_headers > headers)
+        free(c->rp->headers[--c->rp->n_headers].value);
+    return plan_answer(c, e);
 }
 
 static void finish(struct api_call *c, int rc, const struct err *e)
@@ -135,15 +144,6 @@ static void finish(struct api_call *c, int rc, const struct err *e)
     error_from(c->rp, e, c->show_5xx, c->who.request_id);
 }
 
-/* A request to /v1 whose path is known to have no microversion problem of its own. */
-static void route(struct api_call *c, const char *const *seg, size_t n, const struct api_version *v,
-                  bool slash)
-{
-    struct route_match m;
-    struct err e = ERR_INIT;
-    int rc = 0;
-    route_find(api_routes, api_routes_n, c->rq->method, seg, n, &m);
-    if (m.outcome == ROUTE_NOT_FOUND || absent(c, seg[0])) {
 /* Resources that the release played does not have. HEAD of any path is refused as a method. */
 static bool absent(const struct api_call *c, const char *resource)
 {
@@ -154,6 +154,15 @@ static bool absent(const struct api_call *c, const char *resource)
     return strcmp(resource, "bays") == 0 || strcmp(resource, "baymodels") == 0;
 }
 
+/* A request to /v1 whose path is known to have no microversion problem of its own. */
+static void route(struct api_call *c, const char *const *seg, size_t n, const struct api_version *v,
+                  bool slash)
+{
+    struct route_match m;
+    struct err e = ERR_INIT;
+    int rc = 0;
+    route_find(api_routes, api_routes_n, c->rq->method, seg, n, &m);
+    if (m.outcome == ROUTE_NOT_FOUND || absent(c, seg[0])) {
         route_error(c, 404, "");
         return;
     }
@@ -329,6 +338,7 @@ void api_handle(struct api *a, const struct http_request *raw, struct http_respo
     log_context_set(NULL);
     query_done(&c.query);
     json_decref(c.body);
+    json_decref(c.planned);
     auth_context_done(&c.who);
 }
 
@@ -355,6 +365,7 @@ static void api_free(struct api **a)
 {
     if (!*a)
         return;
+    follow_free(&(*a)->follow);
     catalog_free(&(*a)->catalog);
     driver_cache_free(&(*a)->drivers);
     free(*a);
@@ -397,12 +408,15 @@ int api_start(const struct config *cfg, struct db *db, struct rpc_client *rpc, s
     if (rc == 0)
         rc = driver_cache_new(cfg, db, &a->drivers, e);
     if (rc == 0)
+        rc = follow_start(cfg, db, rpc != NULL, &a->follow, e);
+    if (rc == 0)
         rc = http_server_start_waits(cfg, handle, reject, waits, a, &a->http, e);
     if (rc == 0) {
         atomic_store(&a->port, http_server_port(a->http));
         rc = write_port(a, e);
     }
     if (rc < 0) {
+        follow_close(a->follow);
         http_server_stop(&a->http);
         api_free(&a);
         return rc;
@@ -420,6 +434,7 @@ void api_stop(struct api **a)
 {
     if (!*a)
         return;
+    follow_close((*a)->follow); /* whoever waits for news is answered now */
     http_server_stop(&(*a)->http);
     api_free(a);
 }

@@ -73,6 +73,8 @@ struct api_call {
     struct query query;
     json_t *body;   /* the parsed document; for BODY_OBJECT after the check of its attributes */
     char base[320]; /* of links: "http://host:port", no slash at the end */
+    bool plan;      /* ?plan=true: say what would be done, do nothing */
+    json_t *planned; /* the operation that would have been accepted (plan.c); owned */
     bool show_5xx;  /* the text of a server error is meant for the caller */
 };
 
@@ -148,6 +150,12 @@ int conductor_call(struct api_call *c, const char *method, const json_t *params,
 
 /* Copies with one check at the end: `bool oom = false; x = copy(s, &oom); ... if (oom)`. */
 char *copy(const char *s, bool *oom);
+
+/* ---- dry runs (plan.c) ---- */
+/* Keeps what operation_accept or the create would have stored. */
+int plan_note(struct api_call *c, const struct operation *op, struct err *e) MUST_CHECK;
+/* The answer instead of the handler's own. */
+int plan_answer(struct api_call *c, struct err *e) MUST_CHECK;
 
 /* ---- handlers ---- */
 #define HANDLER(name) int name(struct api_call *c, struct err *e)

@@ -1,6 +1,7 @@
 /* What every handler needs: answers, scopes, rights, accepted operations, calls to a conductor.
  * See api_internal.h. */
 #include "api/api_internal.h"
+#include "api/follow.h"
 #include "api/text.h"
 #include "base/clock.h"
 #include "base/uuid.h"
@@ -110,7 +111,10 @@ int operation_prepare(const struct api_call *c, enum op_kind kind, const struct 
 
 void operation_wake(struct api_call *c, const char *method, const char *operation_id)
 {
-    if (!c->api->rpc || !operation_id)
+    if (!operation_id)
+        return;
+    follow_operation(c->api->follow, operation_id);
+    if (!c->api->rpc)
         return;
     _cleanup_json_ json_t *params = json_pack("{s:s}", "operation", operation_id);
     if (params) /* without memory the conductors' own look at due times finds it */
@@ -128,15 +132,25 @@ int operation_accept(struct api_call *c, const struct cluster *cl, enum op_kind 
     operation_init(&op);
     int rc = operation_prepare(c, kind, cl, timeout, &op, e);
     op.rollback = rollback;
+    if (rc == 0 && kind == OP_DELETE)
+        rc = query_bool(&c->query, "force", &op.force, e);
+    if (rc == 0 && op.force)
+        rc = enforce(c, "cluster:force_delete", cl->project_id, cl->user_id, e);
     if (rc == 0 && ch->nodegroup) {
         bool oom = false;
         op.nodegroup_id = copy(ch->nodegroup, &oom);
         rc = oom ? err_nomem(e) : 0;
     }
-    if (rc == 0)
+    if (rc == 0 && c->plan) {
+        none.db.dry_run = true;
+        rc = db_accept_change(c->api->db, cl->uuid, &op, ch, &none.db, e);
+        if (rc == 0)
+            rc = plan_note(c, &op, e);
+    } else if (rc == 0) {
         rc = db_accept_change(c->api->db, cl->uuid, &op, ch, idem ? &idem->db : &none.db, e);
-    if (rc == 0)
-        operation_wake(c, "op.due", op.id);
+        if (rc == 0)
+            operation_wake(c, "op.due", op.id);
+    }
     operation_done(&op);
     return rc;
 }

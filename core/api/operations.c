@@ -1,9 +1,9 @@
-/* Operations: what was accepted, how far it is, what happened on the way. Ours, beside the v1 API
- * of Magnum: /v1/operations[/{id}[/events|/cancel]], /v1/clusters/{id}/operations. The rights are
- * those of the cluster. See api_internal.h. */
+/* Operations: what was accepted and how far it is. Ours, beside the v1 API of Magnum:
+ * /v1/operations[/{id}[/cancel|/retry]], /v1/clusters/{id}/operations; events.c has what happened
+ * on the way. See api_internal.h. */
 #include "api/api_internal.h"
 #include "api/views.h"
-#include "base/parse.h"
+#include "base/clock.h"
 #include "base/uuid.h"
 #include "db/db_cluster.h"
 #include "db/db_operation.h"
@@ -78,8 +78,8 @@ int api_cluster_operations(struct api_call *c, struct err *e)
     return rc;
 }
 
-static int get(struct api_call *c, const char *rule, const char *all_rule, struct operation *op,
-               struct err *e)
+int operation_get(struct api_call *c, const char *rule, const char *all_rule, struct operation *op,
+                  struct err *e)
 {
     struct db_scope scope;
     int rc = scope_all(c, all_rule, &scope, e);
@@ -94,7 +94,7 @@ int api_operation_show(struct api_call *c, struct err *e)
 {
     struct operation op;
     operation_init(&op);
-    int rc = get(c, "operation:get", "operation:get_one_all_projects", &op, e);
+    int rc = operation_get(c, "operation:get", "operation:get_one_all_projects", &op, e);
     if (rc == 0) {
         view_operation(c, &op);
         rc = answer(c, 200, e);
@@ -103,38 +103,11 @@ int api_operation_show(struct api_call *c, struct err *e)
     return rc;
 }
 
-int api_operation_events(struct api_call *c, struct err *e)
-{
-    struct operation_event_list l = {NULL, 0};
-    struct operation op;
-    int64_t after = 0, most = c->api->cfg->api_max_limit, limit = most;
-    operation_init(&op);
-    int rc = query_int(&c->query, "after", 0, &after, e);
-    if (rc == 0)
-        rc = query_int(&c->query, "limit", most, &limit, e);
-    if (rc == 0 && limit <= 0)
-        rc = err_set(e, ERR_INVALID, "Limit must be positive");
-    if (rc == 0)
-        rc = get(c, "operation:get", "operation:get_one_all_projects", &op, e);
-    if (rc == 0)
-        rc = db_operation_events(c->api->db, op.id, after, limit < most ? limit : most, &l, e);
-    if (rc == 0) {
-        str_append(&c->rp->body, "{\"events\":[");
-        for (size_t i = 0; i < l.n; i++)
-            view_operation_event(c, &l.v[i]);
-        str_append(&c->rp->body, "]}");
-        rc = answer(c, 200, e);
-    }
-    operation_event_list_done(&l);
-    operation_done(&op);
-    return rc;
-}
-
 int api_operation_cancel(struct api_call *c, struct err *e)
 {
     struct operation op;
     operation_init(&op);
-    int rc = get(c, "operation:cancel", "operation:cancel_all_projects", &op, e);
+    int rc = operation_get(c, "operation:cancel", "operation:cancel_all_projects", &op, e);
     if (rc == 0)
         rc = db_accept_cancel(c->api->db, op.id, c->who.user_id ? c->who.user_id : "user", e);
     if (rc == 0) {
@@ -142,6 +115,35 @@ int api_operation_cancel(struct api_call *c, struct err *e)
         str_append_c(&c->rp->body, '{');
         jw_str(&c->rp->body, "id", op.id);
         str_append_c(&c->rp->body, '}');
+        rc = answer(c, 202, e);
+    }
+    operation_done(&op);
+    return rc;
+}
+
+/* A blocked operation goes on at once; a failed one is repeated by a new operation, which is then
+ * the one that is answered. */
+int api_operation_retry(struct api_call *c, struct err *e)
+{
+    const char *actor = c->who.user_id ? c->who.user_id : "user";
+    const struct config *cfg = c->api->cfg;
+    struct operation op;
+    operation_init(&op);
+    int rc = operation_get(c, "operation:retry", "operation:retry_all_projects", &op, e);
+    if (rc == 0) {
+        bool deletes = str_eq(op.kind, op_kind_name(OP_DELETE)), oom = false;
+        int64_t minutes =
+            deletes ? cfg->conductor_delete_timeout_min : cfg->conductor_default_timeout_min;
+        op.deadline_at = clock_wall_us() + minutes * 60 * 1000000;
+        free(op.request_id);
+        op.request_id = copy(c->who.request_id, &oom);
+        free(op.user_id);
+        op.user_id = copy(c->who.user_id, &oom);
+        rc = oom ? err_nomem(e) : db_accept_retry(c->api->db, &op, actor, e);
+    }
+    if (rc == 0) {
+        operation_wake(c, "op.due", op.id);
+        view_operation(c, &op);
         rc = answer(c, 202, e);
     }
     operation_done(&op);

@@ -118,6 +118,9 @@ const struct policy_default policy_defaults[] = {
     {"operation:get_all", READ, ZED_DENY, NULL, true},
     {"operation:cancel", WRITE, ZED_DENY, NULL, true},
     {"operation:cancel_all_projects", ADMIN, ZED_ADMIN, NULL, false},
+    {"operation:retry", WRITE, ZED_DENY, NULL, true},
+    {"operation:retry_all_projects", ADMIN, ZED_ADMIN, NULL, false},
+    {"cluster:force_delete", WRITE, ZED_DENY, NULL, true},
     {"operation:get_one_all_projects", ADMIN, ZED_ADMIN, NULL, false},
     {"operation:get_all_all_projects", ADMIN, ZED_ADMIN, NULL, false},
 };

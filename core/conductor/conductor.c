@@ -50,6 +50,7 @@ static int beat(struct conductor *c, struct err *e)
     if (atomic_load(&c->announced)) { /* nobody calls before the drivers are known */
         s.endpoint = str_dup(rpc_server_endpoint(c->rpc));
         s.public_key = str_blank(key) ? NULL : str_dup(key);
+        s.news_endpoint = str_dup(rpc_publisher_endpoint(c->news));
     }
     s.version = str_dup(MAGNUM_VERSION);
     bool whole = s.host && s.binary && s.instance && s.version;
@@ -162,6 +163,8 @@ static int init(struct conductor *c, struct err *e)
         return err_set(e, ERR_CONFIG, "conductor.host is not set and the host has no name");
     int rc = cert_policy_load(c, e);
     if (rc == 0)
+        rc = trusts_new(c, e);
+    if (rc == 0)
         rc = http_client_new(&c->http, e);
     return rc ? rc : queue_init(&c->queue, (size_t)c->cfg->conductor_held, workers / 2 + 1, e);
 }
@@ -173,6 +176,8 @@ static int start(struct conductor *c, struct err *e)
         rc = drivers_new(c, e);
     if (rc == 0)
         rc = rpc_server_start(c->cfg, rpc_method, c, &c->rpc, e);
+    if (rc == 0)
+        rc = notify_start(c, e);
     if (rc == 0)
         rc = beat(c, e); /* what is published belongs to a conductor that is known */
     if (rc == 0)
@@ -272,9 +277,11 @@ void conductor_stop(struct conductor **conductor)
     if (c->n_roles && db_op_release_all(c->db, c->instance, &e))
         log_warn("conductor.stop", "%s, ignoring: leases run out by themselves", e.msg);
     drivers_free(c);
+    notify_stop(c);
     if (c->queue.table)
         queue_done(&c->queue);
     http_client_free(&c->http);
+    trusts_free(c);
     secret_free(&c->seal_key);
     for (size_t i = 0; i < ARRAY_LEN(SLEEPERS(c)); i++)
         sleeper_done(SLEEPERS(c)[i]);

@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 
 struct driver_set;
+struct rpc_publisher;
 struct rpc_server;
 
 /* ---- one leased operation ---- */
@@ -52,7 +53,7 @@ struct run {
     struct coe_result result; /* of the last call: ev's texts point into it, or into text */
     char text[ERR_MSG_MAX];
     /* any thread */
-    atomic_bool lost, cancel, superseded;
+    atomic_bool lost, cancel, superseded, forced;
     _Atomic int64_t held_until_ms; /* monotonic: as far as this process knows */
 };
 
@@ -105,8 +106,11 @@ struct conductor {
     struct cert_policy cert_policy;
     struct http_client *http;
     struct rpc_server *rpc;
+    struct rpc_publisher *news, *notices; /* notices: NULL when nobody wants them */
     struct queue queue;
     struct drivers *drivers;
+    struct trusts *trusts; /* NULL: there is no Keystone */
+    bool makes_trusts;
     struct sleeper scheduler, renewer, heartbeat, health, rescan;
     pthread_t roles[ROLES], *workers;
     size_t n_roles, n_workers;
@@ -187,6 +191,55 @@ int call_cluster(struct call_ctx *ctx, const struct cluster **ret, struct err *e
 int broker_http(void *call_ctx, const struct http_call_spec *rq, struct http_reply *rp,
                 struct err *e) MUST_CHECK;
 
+/* ---- trust.c, trust_tokens.c: Keystone's trusts, and tokens for calls of other services ---- */
+int trusts_new(struct conductor *c, struct err *e) MUST_CHECK; /* sets c->trusts, makes_trusts */
+void trusts_free(struct conductor *c);
+int trust_stage(struct run *r, struct err *e) MUST_CHECK;
+int trust_remove_stage(struct run *r, struct err *e) MUST_CHECK;
+int trust_renew_stage(struct run *r, struct err *e) MUST_CHECK; /* another password */
+/* What the accepting API stores beside the operation. */
+int trust_seal_token(struct conductor *c, const char *operation_id, const char *token, char **ret,
+                     struct err *e) MUST_CHECK;
+struct ticket { /* owned */
+    char *token;     /* secret */
+    char *url;       /* of the service, without a slash at its end */
+    char *domain_id; /* of a domain-scoped token, else NULL */
+};
+void ticket_done(struct ticket *t); /* wipes */
+struct trust_site {                 /* for whom; borrowed */
+    const char *cluster_id;
+    const struct run *run; /* NULL = no operation */
+    bool service_token;    /* the service's own token will do when there is no other */
+};
+/* A token to call a service of the catalogue with, for a cluster: of its trust, else of who asked
+ * for this operation, else (if allowed) of the service user. stale: the one that the service has
+ * just refused, or NULL. ERR_UNAUTHORIZED: nobody's; ERR_NOT_FOUND: no such service;
+ * ERR_UNSUPPORTED: there is no Keystone. */
+int trust_ticket(struct conductor *c, const struct trust_site *s, const char *service,
+                 const char *stale, struct ticket *ret, struct err *e) MUST_CHECK;
+/* mag_host.secret_read. */
+int trust_secret(void *call_ctx, const char *handle, struct err *e, char **ret,
+                 size_t *len) MUST_CHECK;
+
+/* ---- rotate.c: two CAs at a time ---- */
+/* Core stages of rotate_ca; a positive result is a wait in ms, e's text says for what. */
+int rotate_new_stage(struct run *r, struct err *e) MUST_CHECK;
+int rotate_switch_stage(struct run *r, struct err *e) MUST_CHECK;
+int rotate_grace_stage(struct run *r, struct err *e) MUST_CHECK;
+int rotate_drop_stage(struct run *r, struct err *e) MUST_CHECK;
+/* After the end of a rotation that was not switched: its CA goes away. Failures are logged. */
+void rotate_ended(struct run *r);
+/* What clients of the cluster shall trust: its CA, and during the grace time the former one too.
+ * type as in certs_load. Caller frees. */
+int rotate_trusted(struct conductor *c, const struct cluster *cl, const char *type, char **ret_pem,
+                   struct err *e) MUST_CHECK;
+/* The same for nodes and for the conductor's own calls: every CA that some part of the cluster may
+ * show at the moment; the one that signs comes first. run: the operation that asks, or NULL.
+ * *ret_signer: the reference of the one that signs. Caller frees both. */
+int rotate_trusted_by_nodes(struct conductor *c, const struct cluster *cl, const struct run *run,
+                            const char *type, char **ret_pem, char **ret_signer,
+                            struct err *e) MUST_CHECK;
+
 /* ---- cert_stage.c, cert_service.c ---- */
 int certs_stage(struct run *r, struct err *e) MUST_CHECK;
 int cert_policy_load(struct conductor *c, struct err *e) MUST_CHECK;
@@ -218,6 +271,21 @@ int drivers_use(struct conductor *c, const char *id, enum op_kind kind, struct d
                 const char **remedy, struct err *e) MUST_CHECK;
 void driver_ref_done(struct driver_ref *r);
 void drivers_stop(struct conductor *c, int64_t grace_ms);
+
+/* ---- notify.c ---- */
+int notify_start(struct conductor *c, struct err *e) MUST_CHECK;
+void notify_stop(struct conductor *c);
+/* Something was stored for this operation; cluster_id may be NULL. */
+void news_tell(struct conductor *c, const char *operation_id, const char *cluster_id);
+/* After a stored action that had notes. */
+void notify_stored(const struct run *r, const struct engine_action *a);
+/* Around the end of an operation. */
+struct notice {
+    const char *action; /* NULL: nothing is told */
+    struct cluster cluster;
+};
+void notice_begin(const struct run *r, struct notice *n);
+void notice_end(const struct run *r, const struct engine_action *a, bool written, struct notice *n);
 
 /* ---- health.c ---- */
 void *health_thread(void *conductor);

@@ -123,14 +123,13 @@ static int call_driver(struct conductor *c, struct coe_call *call, enum op_kind 
     return rc;
 }
 
-/* A driver without validate accepts everything; so does one that can't be asked in time, because
- * the operation itself will tell. */
-static int driver_validate(struct conductor *c, const json_t *params, int64_t deadline,
-                           json_t **result, struct err *e)
+/* A spec that is not stored anywhere, with the kind it is for: for validate and plan. */
+static int judge(struct conductor *c, const json_t *params, struct coe_call *call, json_t **result,
+                 struct err *e)
 {
-    const char *id = NULL, *kind_name = NULL;
+    const char *kind_name = NULL;
     enum op_kind kind = OP_CREATE;
-    int rc = text_param(params, "driver_id", &id, e);
+    int rc = text_param(params, "driver_id", &call->driver_id, e);
     if (rc == 0)
         rc = text_param(params, "kind", &kind_name, e);
     if (rc == 0 && !op_kind_parse(kind_name, &kind))
@@ -147,16 +146,33 @@ static int driver_validate(struct conductor *c, const json_t *params, int64_t de
     if (json_object_set_new(p, "kind", json_string(kind_name)))
         return err_nomem(e);
     const json_t *cluster = json_object_get(spec, "cluster");
-    struct coe_call call = {.driver_id = id,
-                            .interface = "mag.coe.lifecycle/1",
+    call->cluster_id = jsonx_str(cluster, "uuid");
+    call->project_id = jsonx_str(cluster, "project_id");
+    call->spec = spec;
+    return call_driver(c, call, kind, result, e);
+}
+
+/* A driver without validate accepts everything; so does one that can't be asked in time, because
+ * the operation itself will tell. */
+static int driver_validate(struct conductor *c, const json_t *params, int64_t deadline,
+                           json_t **result, struct err *e)
+{
+    struct coe_call call = {.interface = "mag.coe.lifecycle/1",
                             .verb = "validate",
                             .op_kind = MAG_OP_VALIDATE,
-                            .cluster_id = jsonx_str(cluster, "uuid"),
-                            .project_id = jsonx_str(cluster, "project_id"),
-                            .spec = spec,
                             .budget_ms = budget(c->cfg->conductor_validate_budget_ms, deadline)};
-    rc = call_driver(c, &call, kind, result, e);
+    int rc = judge(c, params, &call, result, e);
     return rc == ERR_UNSUPPORTED ? 0 : rc;
+}
+
+static int driver_plan(struct conductor *c, const json_t *params, int64_t deadline, json_t **result,
+                       struct err *e)
+{
+    struct coe_call call = {.interface = "mag.coe.plan/1",
+                            .verb = "plan",
+                            .op_kind = MAG_OP_QUERY,
+                            .budget_ms = budget(c->cfg->conductor_step_budget_ms, deadline)};
+    return judge(c, params, &call, result, e);
 }
 
 static int driver_call(struct conductor *c, const json_t *params, int64_t deadline, json_t **result,
@@ -206,11 +222,12 @@ static int ping(struct conductor *c, const json_t *params, int64_t deadline, jso
 static int op_due(struct conductor *c, const json_t *params, int64_t deadline, json_t **result,
                   struct err *e)
 {
-    (void)params;
     (void)deadline;
     (void)result;
     (void)e;
     sleeper_wake(&c->scheduler);
+    if (jsonx_str(params, "operation")) /* other API processes have waiting requests too */
+        news_tell(c, jsonx_str(params, "operation"), NULL);
     return 0;
 }
 
@@ -232,9 +249,9 @@ static const struct {
     int (*fn)(struct conductor *c, const json_t *params, int64_t deadline, json_t **result,
               struct err *e);
 } methods[] = {
-    {"op.due", op_due},          {"op.cancel", op_cancel}, {"ping", ping},
-    {"cert.ca", cert_ca},        {"cert.sign", cert_sign}, {"driver.validate", driver_validate},
-    {"driver.call", driver_call}};
+    {"op.due", op_due},           {"op.cancel", op_cancel},    {"ping", ping},
+    {"cert.ca", cert_ca},         {"cert.sign", cert_sign},    {"driver.validate", driver_validate},
+    {"driver.call", driver_call}, {"driver.plan", driver_plan}};
 
 int rpc_method(void *conductor, const char *method, const json_t *params, int64_t deadline_mono_ms,
                json_t **result, struct err *e)

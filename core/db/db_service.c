@@ -8,11 +8,12 @@ int db_service_beat(struct db *db, const struct mservice *s, struct err *e)
     static const struct sql_stmt beat = {
         "service_beat",
         "INSERT INTO magnum_service AS m (host, \"binary\", last_seen_up, report_count, instance,"
-        " endpoint, public_key, version) VALUES ($1, $2, now(), 1, $3, $4, $5, $6)"
+        " endpoint, public_key, version, news_endpoint)"
+        " VALUES ($1, $2, now(), 1, $3, $4, $5, $6, $7)"
         " ON CONFLICT (host, \"binary\") DO UPDATE SET last_seen_up = now(),"
         " report_count = m.report_count + 1, instance = excluded.instance,"
         " endpoint = excluded.endpoint, public_key = excluded.public_key,"
-        " version = excluded.version, updated_at = now()"};
+        " version = excluded.version, news_endpoint = excluded.news_endpoint, updated_at = now()"};
     _cleanup_params_ struct sql_params p = {.n = 0};
     param_str(&p, s->host);
     param_str(&p, s->binary);
@@ -20,6 +21,7 @@ int db_service_beat(struct db *db, const struct mservice *s, struct err *e)
     param_str(&p, s->endpoint);
     param_str(&p, s->public_key);
     param_str(&p, s->version);
+    param_str(&p, s->news_endpoint);
     return sql_write(db, &beat, &p, NULL, e);
 }
 
@@ -27,7 +29,7 @@ int db_service_gone(struct db *db, const char *host, const char *binary, struct 
 {
     static const struct sql_stmt gone = {
         "service_gone", "UPDATE magnum_service SET endpoint = NULL, public_key = NULL,"
-                        " last_seen_up = 'epoch', updated_at = now()"
+                        " news_endpoint = NULL, last_seen_up = 'epoch', updated_at = now()"
                         " WHERE host = $1 AND \"binary\" = $2"};
     _cleanup_params_ struct sql_params p = {.n = 0};
     param_str(&p, host);

@@ -1,0 +1,33 @@
+/* Long polls on events: requests that wait until something happens to an operation or a cluster.
+ * A waiting request holds a connection, an entry here and nothing else. It is rung by news from the
+ * conductors; since news may get lost, all waits are also looked at together now and then, and a
+ * request whose time is over is rung too. Neighbours: operations.c parks requests; http/server.h;
+ * rpc/rpc.h brings the news. */
+#ifndef MAGNUM_API_FOLLOW_H
+#define MAGNUM_API_FOLLOW_H
+
+#include "base/err.h"
+
+#include <stdint.h>
+
+struct config;
+struct db;
+struct follow;
+struct http_ticket;
+
+/* with_news false: nobody publishes, the looks must do. */
+int follow_start(const struct config *cfg, struct db *db, bool with_news, struct follow **ret,
+                 struct err *e) MUST_CHECK;
+/* Rings everybody and lets nobody wait any more; called before the listener is stopped. */
+void follow_close(struct follow *f);
+void follow_free(struct follow **f);
+
+/* Rings `ticket` once: at news of the operation or cluster `id` after event `after`, at the end of
+ * the operation, or at deadline_ms. Takes the ticket. ERR_UNAVAILABLE when too many wait already
+ * (api.follow_waiters), ERR_CANCELLED after follow_close: answer now. */
+int follow_add(struct follow *f, const char *id, bool cluster, int64_t after, int64_t deadline_ms,
+               struct http_ticket *ticket, struct err *e) MUST_CHECK;
+/* Something was stored for this operation by this process itself. */
+void follow_operation(struct follow *f, const char *operation_id);
+
+#endif
