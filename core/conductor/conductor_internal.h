@@ -294,7 +294,5 @@ void health_look(struct conductor *c, struct observation *o);
 /* ---- rpc_methods.c ---- */
 int rpc_method(void *conductor, const char *method, const json_t *params, int64_t deadline_mono_ms,
                json_t **result, struct err *e) MUST_CHECK;
-/* The core error a driver's answer is to an API caller. */
-int driver_error(const struct coe_result *r, struct err *e);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "conductor/conductor_internal.h"
+#include "model/codes.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -92,13 +93,19 @@ static int store(struct run *r, const struct engine_action *a, struct err *e)
                           .remedy = or_null(s->trouble.remedy),
                           .actor = or_null(s->trouble.actor),
                           .progress = a->progress,
+                          .show = a->show,
+                          .gave_up_code = a->gave_up ? a->gave_up->code : NULL,
+                          .gave_up_reason = a->gave_up ? a->gave_up->reason : NULL,
                           .blocked = s->status == ENG_BLOCKED,
                           .due_in_ms = a->due_in_ms,
                           .release = a->release,
                           .outputs = r->outputs,
                           .events = events,
                           .n_events = fill_events(r, a, events)};
-    return db_op_store(r->c->db, &r->guard, &st, e);
+    int rc = db_op_store(r->c->db, &r->guard, &st, e);
+    if (rc == 0 && a->n_notes)
+        notify_stored(r, a);
+    return rc;
 }
 
 static int finish(struct run *r, const struct engine_action *a, struct err *e)
@@ -113,12 +120,22 @@ static int finish(struct run *r, const struct engine_action *a, struct err *e)
                           .reason = or_null(s->trouble.reason),
                           .remedy = or_null(s->trouble.remedy),
                           .actor = or_null(s->trouble.actor),
+                          .attempt = s->attempt,
+                          .host_failures = s->host_failures,
+                          .steps = s->steps,
+                          .percent = s->percent,
+                          .refused = a->refused,
+                          .gave_up_code = a->gave_up ? a->gave_up->code : NULL,
+                          .gave_up_reason = a->gave_up ? a->gave_up->reason : NULL,
                           .remove_cluster = a->remove_cluster,
                           .remove_nodegroup = a->remove_group,
                           .outputs = r->outputs,
                           .events = events,
                           .n_events = fill_events(r, a, events)};
+    struct notice notice;
+    notice_begin(r, &notice);
     int rc = db_op_finish(r->c->db, &r->guard, &f, e);
+    notice_end(r, a, rc == 0, &notice);
     if (rc == 0)
         log_write(s->status == ENG_FAILED ? LOG_WARN : LOG_INFO, "op.finished", "%s %s%s%s",
                   r->op.kind, f.status, f.reason ? ": " : "", f.reason ? f.reason : "");
@@ -175,18 +192,40 @@ static bool written(struct run *r, int rc, const struct err *e)
 }
 
 /* ---- actions ---- */
+static const struct core_stage {
+    const char *name;
+    /* positive: it waits for so many ms, and e's text says for what */
+    int (*fn)(struct run *r, struct err *e);
+    enum op_code failed;
+} core_stages[] = {
+    {"trust", trust_stage, CODE_TRUST_FAILED},
+    {"trust_remove", trust_remove_stage, CODE_TRUST_FAILED},
+    {"trust_renew", trust_renew_stage, CODE_TRUST_FAILED},
+    {"certificates", certs_stage, CODE_CERTIFICATES_FAILED},
+};
+
+static const struct core_stage *core_stage_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(core_stages); i++)
+        if (str_eq(core_stages[i].name, name))
+            return &core_stages[i];
+    return NULL;
+}
+
 static void run_stage(struct run *r)
 {
     struct err e = ERR_INIT;
-    int rc = certs_stage(r, &e); /* the only core stage there is */
+    const struct core_stage *stage = core_stage_find(engine_stages(r->s.kind)[r->s.stage].name);
+    int rc = stage ? stage->fn(r, &e) : err_set(&e, ERR_UNSUPPORTED, "unknown stage");
     if (rc == ERR_FENCED) {
         runner_look_again(r);
         return;
     }
     set_event(r, EV_STAGE, rc ? e.msg : NULL);
-    r->ev.rc = engine_rc_of(rc);
-    if (rc)
-        r->ev.reason = "CertificatesFailed";
+    r->ev.rc = rc > 0 ? RC_AGAIN : engine_rc_of(rc);
+    r->ev.wait_ms = rc > 0 ? (uint32_t)rc : 0;
+    if (rc < 0 && stage)
+        r->ev.reason = code_text(stage->failed);
 }
 
 enum outcome { GO_ON, NEXT_EVENT, PAUSED, ENDED };
@@ -233,6 +272,7 @@ static bool wake_event(struct run *r)
     if (r->fresh) {
         struct err e = ERR_INIT;
         r->fresh = false;
+        r->s.trusts = r->c->makes_trusts;
         if (engine_load(&r->s, &r->op, &e))
             log_warn("op.load", "%s", e.msg);
         set_event(r, EV_LEASED, NULL);
@@ -267,6 +307,7 @@ void runner_work(struct run *r)
             .cfg = &c->engine, .now_us = conductor_now_us(c), .random = roll};
         r->ev.cancel |= atomic_load(&r->cancel);
         r->ev.superseded |= atomic_load(&r->superseded);
+        r->ev.force |= atomic_load(&r->forced);
         r->ev.stopping |= atomic_load(&c->stopping);
         engine_handle(&r->s, &r->ev, &env, &plan);
         out = GO_ON;

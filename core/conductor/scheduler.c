@@ -66,7 +66,8 @@ void *scheduler_thread(void *conductor)
 struct batch {
     size_t n, cap;
     const char **ids; /* owned copies */
-    bool *held, *cancel;
+    bool *held;
+    unsigned char *news; /* OP_NEWS_* */
 };
 
 static void batch_done(struct batch *b)
@@ -75,7 +76,7 @@ static void batch_done(struct batch *b)
         free((char *)b->ids[i]);
     free(b->ids);
     free(b->held);
-    free(b->cancel);
+    free(b->news);
 }
 
 static bool collect(struct run *r, void *ctx)
@@ -91,15 +92,20 @@ static bool collect(struct run *r, void *ctx)
 }
 
 struct verdict {
-    struct batch *b;
+    const struct batch *b;
     int64_t held_until_ms;
-    bool ask; /* some cancels are new: find out of which kind */
 };
+
+/* True: that is new, and the run should hear of it at once. */
+static bool note(atomic_bool *flag, bool asked)
+{
+    return asked && !atomic_exchange(flag, true);
+}
 
 /* Under the queue's lock. Runs that came since are not in the batch. */
 static bool apply(struct run *r, void *ctx)
 {
-    struct verdict *v = ctx;
+    const struct verdict *v = ctx;
     size_t i = r->renewal;
     r->renewal = NOT_RENEWED;
     if (i == NOT_RENEWED)
@@ -109,41 +115,10 @@ static bool apply(struct run *r, void *ctx)
         return true;
     }
     atomic_store(&r->held_until_ms, v->held_until_ms);
-    bool known = atomic_load(&r->cancel) || atomic_load(&r->superseded);
-    v->b->cancel[i] = v->b->cancel[i] && !known;
-    v->ask |= v->b->cancel[i];
-    return false;
-}
-
-struct news {
-    const char *id;
-    bool superseded;
-};
-
-static bool tell(struct run *r, void *ctx)
-{
-    const struct news *n = ctx;
-    if (!str_eq(r->op.id, n->id))
-        return false;
-    atomic_store(n->superseded ? &r->superseded : &r->cancel, true);
-    return true;
-}
-
-static void tell_cancels(struct conductor *c, const struct batch *b)
-{
-    static const struct db_scope all = {.all_projects = true, .admin = true};
-    for (size_t i = 0; i < b->n; i++) {
-        struct operation op;
-        struct err e = ERR_INIT;
-        if (!b->cancel[i])
-            continue;
-        operation_init(&op);
-        if (db_operation_get(c->db, &all, b->ids[i], &op, &e) == 0) {
-            struct news n = {b->ids[i], !str_blank(op.superseded_by)};
-            queue_each(&c->queue, tell, &n);
-        }
-        operation_done(&op);
-    }
+    unsigned char news = v->b->news[i];
+    bool wake = note(&r->superseded, news & OP_NEWS_SUPERSEDED);
+    wake |= note(&r->cancel, (news & OP_NEWS_CANCEL) && !(news & OP_NEWS_SUPERSEDED));
+    return note(&r->forced, news & OP_NEWS_FORCE) || wake;
 }
 
 static int renew(struct conductor *c, struct err *e)
@@ -151,18 +126,16 @@ static int renew(struct conductor *c, struct err *e)
     struct batch b = {.cap = c->queue.cap};
     b.ids = calloc(b.cap, sizeof *b.ids);
     b.held = calloc(b.cap, sizeof *b.held);
-    b.cancel = calloc(b.cap, sizeof *b.cancel);
-    int rc = b.ids && b.held && b.cancel ? 0 : err_nomem(e);
+    b.news = calloc(b.cap, sizeof *b.news);
+    int rc = b.ids && b.held && b.news ? 0 : err_nomem(e);
     if (rc == 0)
         queue_each(&c->queue, collect, &b);
     if (rc == 0 && b.n) {
         int64_t lease_ms = c->cfg->conductor_lease_ms, asked = clock_mono_ms();
-        rc = db_op_renew(c->db, c->instance, lease_ms, b.ids, b.n, b.held, b.cancel, e);
-        struct verdict v = {&b, asked + lease_ms, false};
+        rc = db_op_renew(c->db, c->instance, lease_ms, b.ids, b.n, b.held, b.news, e);
+        struct verdict v = {&b, asked + lease_ms};
         if (rc == 0)
             queue_each(&c->queue, apply, &v);
-        if (v.ask)
-            tell_cancels(c, &b);
     }
     batch_done(&b);
     return rc;

@@ -8,6 +8,7 @@
 #include "db/db_ledger.h"
 #include "magnum/error.h"
 #include "magnum/host.h"
+#include "model/codes.h"
 
 #include <string.h>
 
@@ -129,7 +130,8 @@ struct coe_services services_for(struct call_ctx *x)
                                  .cancelled = up_cancelled,
                                  .http = broker_http,
                                  .ledger = up_ledger,
-                                 .cert = certs_upcall};
+                                 .cert = certs_upcall,
+                                 .secret = trust_secret};
 }
 
 void call_ctx_done(struct call_ctx *x)
@@ -170,7 +172,8 @@ static void not_tried(struct run *r, int rc, const struct err *e)
     if (rc == ERR_NOT_FOUND)
         answered(r, EV_NO_DRIVER, 0, NULL, e->msg);
     else
-        answered(r, EV_STEP, engine_rc_of(rc), rc == ERR_UNAVAILABLE ? "DriverBusy" : NULL, e->msg);
+        answered(r, EV_STEP, engine_rc_of(rc),
+                 rc == ERR_UNAVAILABLE ? code_text(CODE_DRIVER_BUSY) : NULL, e->msg);
 }
 
 static void tried(struct run *r, const struct call_ctx *x, bool overrun)
@@ -233,7 +236,7 @@ void step_call(struct run *r, const struct engine_action *a)
     }
     if (!r->outputs && !(r->outputs = json_object())) {
         driver_ref_done(&d);
-        answered(r, EV_STEP, RC_UNAVAILABLE, "OutOfMemory", "out of memory");
+        answered(r, EV_STEP, RC_UNAVAILABLE, code_text(CODE_OUT_OF_MEMORY), "out of memory");
         return;
     }
     struct call_ctx x = {.c = r->c,

@@ -2,11 +2,13 @@
  *
  * Two requests for one cluster either replace each other or wait for each other. A delete replaces
  * all. An update or resize replaces unfinished updates and resizes: the rows hold the sum of both
- * wishes and the spec is always the full wanted state, so nothing is lost. Everything else (a
- * group created while another one is, a resize during a rotation) queues: it is leased when its
- * elders have ended, since dropping the elder would lose an accepted request. */
+ * wishes and the spec is always the full wanted state, so nothing is lost; only a resize that names
+ * the nodes to remove is not replaced, since the names are in no row. Everything else (a group
+ * created while another one is, a resize during a rotation) queues: it is leased when its elders
+ * have ended, since dropping the elder would lose an accepted request. */
 #include "accept_internal.h"
 #include "base/uuid.h"
+#include "op_internal.h"
 
 #include <string.h>
 
@@ -16,6 +18,7 @@ struct change {
     const struct db_change *ch;
     enum op_kind kind;
     struct cluster cluster; /* as locked */
+    bool dry_run;
     int64_t now;
 };
 
@@ -53,9 +56,15 @@ static int join_delete(struct change *x, bool *ret_joined, struct err *e)
 {
     static const struct sql_stmt join = {
         "change_join_delete",
-        "UPDATE operation o SET force = o.force OR $2::boolean, updated_at = now()"
-        " WHERE o.cluster_id = $1 AND o.kind = 'delete' AND o.superseded_by IS NULL"
-        " AND o.finished_at IS NULL RETURNING {o.operation}"};
+        "WITH was AS (SELECT id, force FROM operation WHERE cluster_id = $1 AND kind = 'delete'"
+        " AND superseded_by IS NULL AND finished_at IS NULL FOR UPDATE),"
+        " u AS (UPDATE operation o SET force = o.force OR $2::boolean,"
+        " due_at = CASE WHEN $2 AND NOT o.force THEN least(o.due_at, now()) ELSE o.due_at END,"
+        " updated_at = now() FROM was WHERE o.id = was.id RETURNING o.*),"
+        " ev AS (INSERT INTO operation_event (operation_id, cluster_id, project_id, code, percent,"
+        " request_id, message) SELECT u.id, u.cluster_id, u.project_id, $3, u.percent, $4,"
+        " 'delete made a forced one' FROM u JOIN was ON was.id = u.id WHERE $2 AND NOT was.force)"
+        " SELECT {u.operation} FROM u"};
     *ret_joined = false;
     if (x->kind != OP_DELETE)
         return 0;
@@ -63,6 +72,8 @@ static int join_delete(struct change *x, bool *ret_joined, struct err *e)
     _cleanup_result_ PGresult *r = NULL;
     param_str(&p, x->cluster.uuid);
     param_bool(&p, x->op->force);
+    param_str(&p, event_text(EVENT_FORCE_REQUESTED));
+    param_str(&p, x->op->request_id);
     int rc = tx_run(x->tx, &join, &p, &r, e);
     if (rc || PQntuples(r) == 0)
         return rc;
@@ -111,6 +122,9 @@ static int check_status(const struct change *x, struct err *e)
 
 /* --- what waits and what goes --- */
 
+#define NAMES_NODES                                                                                \
+    "coalesce(CASE json_typeof(o.spec->'params'->'nodes_to_remove') WHEN 'array'"                  \
+    " THEN json_array_length(o.spec->'params'->'nodes_to_remove') > 0 END, false)"
 static int supersede(struct change *x, struct err *e)
 {
     /* an operation under a live lease ends when its runner notices; EvalPlanQual looks at the
@@ -123,13 +137,14 @@ static int supersede(struct change *x, struct err *e)
         " finished_at = CASE WHEN o.lease_until > clock_timestamp() THEN NULL ELSE now() END,"
         " lease_owner = CASE WHEN o.lease_until > clock_timestamp() THEN o.lease_owner END,"
         " lease_until = CASE WHEN o.lease_until > clock_timestamp() THEN o.lease_until END,"
-        " code = 'Superseded', reason = 'superseded by operation ' || $2"
+        " blocked_since = CASE WHEN o.lease_until > clock_timestamp() THEN o.blocked_since END,"
+        " code = $4, actor = $5, remedy = $6, reason = 'superseded by operation ' || $2"
         " WHERE o.cluster_id = $1 AND o.finished_at IS NULL AND o.superseded_by IS NULL"
-        " AND ($3::text[] IS NULL OR o.kind = ANY ($3)) RETURNING o.*)"
+        " AND ($3::text[] IS NULL OR o.kind = ANY ($3) AND NOT " NAMES_NODES ") RETURNING o.*)"
         " INSERT INTO operation_event (operation_id, cluster_id, project_id, code, percent,"
-        " request_id, message) SELECT id, cluster_id, project_id,"
-        " CASE status WHEN 'CANCELLED' THEN 'cancelled' ELSE 'superseded' END, percent,"
-        " request_id, reason FROM ended"};
+        " request_id, message, actor, remedy) SELECT id, cluster_id, project_id,"
+        " CASE status WHEN 'CANCELLED' THEN $7 ELSE $8 END, percent,"
+        " request_id, reason, actor, remedy FROM ended"};
     static const char *const replaceable[] = {"update", "scale"};
     if (x->kind != OP_DELETE && x->kind != OP_UPDATE && x->kind != OP_SCALE)
         return 0;
@@ -140,16 +155,38 @@ static int supersede(struct change *x, struct err *e)
         param_str(&p, NULL);
     else
         param_list(&p, replaceable, ARRAY_LEN(replaceable));
+    code_params(&p, CODE_SUPERSEDED);
+    param_str(&p, event_text(EVENT_ENDED_CANCELLED));
+    param_str(&p, event_text(EVENT_SUPERSEDE_REQUESTED));
     return tx_run(x->tx, &replace, &p, NULL, e);
 }
 
 /* --- rows --- */
 
+/* What a refusal puts back (op_finish.c). */
+static int remember(struct change *x, json_t *undo, struct err *e)
+{
+    json_decref(x->op->undo);
+    x->op->undo = undo;
+    return undo ? 0 : err_nomem(e);
+}
+
+static int remember_template(struct change *x, struct err *e)
+{
+    const struct cluster *c = &x->cluster;
+    return remember(
+        x, json_pack("{s:s, s:O?}", "template", c->cluster_template_id, "labels", c->labels), e);
+}
+
 static int update_cluster(struct change *x, struct err *e)
 {
     static const struct sql_stmt update = {
         "change_cluster",
-        "UPDATE cluster SET status = $2, status_reason = NULL, generation = $3::bigint,"
+        "UPDATE cluster SET status = $2, generation = $3::bigint,"
+        /* why an elder is blocked goes on being shown */
+        " status_reason = CASE WHEN EXISTS (SELECT FROM operation o WHERE o.cluster_id = $1"
+        " AND o.finished_at IS NULL AND o.superseded_by IS NULL AND o.status = 'BLOCKED')"
+        " THEN status_reason END,"
         " cluster_template_id = coalesce($4, cluster_template_id),"
         " labels = coalesce($5::json, labels), updated_at = now() WHERE uuid = $1"};
     /* new labels may name, or no longer name, an agent that reports the health itself */
@@ -170,6 +207,8 @@ static int update_cluster(struct change *x, struct err *e)
     param_str(&p, x->ch->template_uuid);
     param_json(&p, x->ch->labels);
     rc = tx_run(x->tx, &update, &p, NULL, e);
+    if (!rc && x->kind == OP_UPGRADE)
+        rc = remember_template(x, e);
     if (rc || !x->ch->labels)
         return rc;
     _cleanup_params_ struct sql_params uuid = {.n = 0};
@@ -257,6 +296,8 @@ static int touch_group(struct change *x, struct err *e)
         rc = check_group(x, &n, e);
     if (!rc)
         rc = accept_set(&x->op->nodegroup_id, n.uuid, e);
+    if (!rc && ch->node_count != MODEL_UNSET)
+        rc = remember(x, json_pack("{s:I}", "node_count", (json_int_t)n.node_count), e);
     if (!rc) {
         const char *to =
             x->kind == OP_NODEGROUP_DELETE ? "DELETE_IN_PROGRESS" : status_on_accept(x->kind);
@@ -355,7 +396,7 @@ static int apply(struct change *x, struct err *e)
         rc = wanted_prior(x->tx, x->cluster.uuid, &x->op->prior, e);
     if (!rc)
         rc = accept_operation(x->tx, x->op, x->now, e);
-    return rc ? rc : tx_commit(x->tx, e);
+    return rc || x->dry_run ? rc : tx_commit(x->tx, e);
 }
 
 static int accept(struct change *x, const char *cluster_uuid, struct db_idempotency *idem,
@@ -374,7 +415,7 @@ static int accept(struct change *x, const char *cluster_uuid, struct db_idempote
     if (idem && idem->key && idem->replayed)
         return load_operation(x, idem->resource, e);
     if (joined)
-        return tx_commit(x->tx, e);
+        return x->dry_run ? 0 : tx_commit(x->tx, e);
     rc = check_status(x, e);
     return rc ? rc : apply(x, e);
 }
@@ -384,7 +425,8 @@ int db_accept_change(struct db *db, const char *cluster_uuid, struct operation *
 {
     static const struct db_change nothing = DB_CHANGE_INIT;
     _cleanup_tx_ struct sql_tx tx = SQL_TX_INIT;
-    struct change x = {.tx = &tx, .op = op, .ch = ch ? ch : &nothing};
+    struct change x = {
+        .tx = &tx, .op = op, .ch = ch ? ch : &nothing, .dry_run = idem && idem->dry_run};
     if (!op_kind_parse(op->kind, &x.kind))
         return err_set(e, ERR_INTERNAL, "unknown operation kind \"%s\"", op->kind ? op->kind : "");
     int rc = tx_begin(db, &tx, e);

@@ -4,6 +4,7 @@
 
 #include "accept_internal.h"
 #include "base/uuid.h"
+#include "model/codes.h"
 #include "model/spec.h"
 
 #include <string.h>
@@ -125,9 +126,9 @@ int accept_operation(struct sql_tx *tx, struct operation *op, int64_t now, struc
 {
     static const struct sql_stmt insert = {
         "operation_insert",
-        "WITH o AS (INSERT INTO operation ({operation}) VALUES ({$operation}) RETURNING *),"
+        "WITH o AS (INSERT INTO operation ({operation}) VALUES ({$operation:2}) RETURNING *),"
         " ev AS (INSERT INTO operation_event (operation_id, cluster_id, project_id, code, percent,"
-        " request_id, message) SELECT id, cluster_id, project_id, 'accepted', 0, request_id,"
+        " request_id, message) SELECT id, cluster_id, project_id, $1, 0, request_id,"
         " kind || ' accepted' FROM o) SELECT created_at FROM o"};
     int rc = accept_set(&op->status, OPS_PENDING, e);
     if (rc)
@@ -141,6 +142,7 @@ int accept_operation(struct sql_tx *tx, struct operation *op, int64_t now, struc
         op->due_at = now;
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
+    param_str(&p, event_text(EVENT_ACCEPTED));
     param_insert(&p, &row_operation, op);
     rc = tx_run(tx, &insert, &p, &r, e);
     if (!rc)
@@ -338,7 +340,7 @@ static int create_once(struct db *db, const struct create *x, bool alone, bool *
     if (!x->op->spec)
         return err_nomem(e);
     rc = accept_operation(&tx, x->op, now, e);
-    return rc ? rc : tx_commit(&tx, e);
+    return rc || (x->idem && x->idem->dry_run) ? rc : tx_commit(&tx, e);
 }
 
 int db_accept_create(struct db *db, struct cluster *c, const struct template *t,
@@ -394,13 +396,14 @@ int db_accept_cancel(struct db *db, const char *operation_id, const char *actor,
         " u AS (UPDATE operation p SET cancel_requested = true, due_at = now(), updated_at = now()"
         " FROM o WHERE p.id = o.id AND o.unfinished AND NOT p.cancel_requested RETURNING p.*),"
         " ev AS (INSERT INTO operation_event (operation_id, cluster_id, project_id, code, actor,"
-        " percent, message) SELECT id, cluster_id, project_id, 'cancel-requested', $2::text,"
+        " percent, message) SELECT id, cluster_id, project_id, $3::text, $2::text,"
         " percent, 'cancel requested' FROM u)"
         " SELECT unfinished FROM o"};
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
     param_str(&p, operation_id);
     param_str(&p, actor);
+    param_str(&p, event_text(EVENT_CANCEL_REQUESTED));
     int rc = sql_write(db, &cancel, &p, &r, e);
     if (rc)
         return rc;

@@ -24,6 +24,7 @@ struct db_idempotency {
     const char *key;  /* NULL = none given */
     const char *hash; /* of method, path and body; another hash under the same key: ERR_CONFLICT */
     int64_t keep_hours;
+    bool dry_run;      /* everything but the commit: the operation is filled, nothing is stored */
     bool replayed;     /* out: nothing was changed, `resource` is the first answer's */
     char resource[40]; /* out when replayed: uuid of the cluster (or operation) made then */
 };
@@ -60,9 +61,9 @@ struct db_change {
  * replayed key gives the first operation back in *op. ERR_UNSUPPORTED with Magnum's text
  * (`Updating a cluster when status is "<S>" is not supported.` and its kin) when the status forbids
  * it: nothing is changed then. A delete while a delete is in progress gives the running operation
- * back in *op (no second one); a forced one (op->force) makes it a forced one. Delete is accepted in
- * every status. A forced delete ends even if its driver fails, hangs or is missing: where a plain
- * one would fail or block it ends SUCCEEDED with code LeftBehind, the cluster is gone, and
+ * back in *op (no second one); a forced one (op->force) makes it a forced one. Delete is accepted
+ * in every status. A forced delete ends even if its driver fails, hangs or is missing: where a
+ * plain one would fail or block it ends SUCCEEDED with code LeftBehind, the cluster is gone, and
  * operation.report lists what the ledger still named ({"error": {code, reason} or null,
  * "left_behind": [{kind, name, state, external_id}]}). A plain delete that succeeds with something
  * left in the ledger gets the same report. */
@@ -78,10 +79,10 @@ int db_accept_health(struct db *db, const char *cluster_uuid, const char *health
  * becomes the operation that is at work then.
  * BLOCKED: the same one, due now, its counters of failures at zero (one that is being tried at this
  * moment is left as it is). FAILED: a new one of the same kind, spec and nodegroup, with retry_of,
- * when it is the newest of the cluster: what a refusal had put back is applied again, and the status
- * goes the way of the transition table. ERR_CONFLICT for anything else: not FAILED or BLOCKED,
- * superseded, or a newer operation was accepted since. ERR_NOT_FOUND without the operation or, for
- * a FAILED one, its cluster. `actor` names who asked, for the event. */
+ * when it is the newest of the cluster: what a refusal had put back is applied again, and the
+ * status goes the way of the transition table. ERR_CONFLICT for anything else: not FAILED or
+ * BLOCKED, superseded, or a newer operation was accepted since. ERR_NOT_FOUND without the operation
+ * or, for a FAILED one, its cluster. `actor` names who asked, for the event. */
 int db_accept_retry(struct db *db, struct operation *op, const char *actor,
                     struct err *e) MUST_CHECK;
 

@@ -102,6 +102,14 @@ int db_operation_events(struct db *db, const char *operation_id, int64_t after, 
 
 /* --- leases --- */
 
+void code_params(struct sql_params *p, enum op_code code)
+{
+    const struct code_info *c = code_info(code);
+    param_str(p, c->text);
+    param_str(p, c->actor);
+    param_str(p, c->remedy);
+}
+
 /* Superseded operations whose runner is gone: nobody else would end them. */
 static int end_abandoned(struct db *db, struct err *e)
 {
@@ -111,13 +119,16 @@ static int end_abandoned(struct db *db, struct err *e)
         " AND status IN " IN_QUEUE " AND (lease_until IS NULL OR lease_until <= now())"
         " FOR UPDATE SKIP LOCKED),"
         " ended AS (UPDATE operation o SET status = 'CANCELLED', finished_at = now(),"
-        " updated_at = now(), lease_owner = NULL, lease_until = NULL, code = 'Superseded',"
-        " reason = 'superseded by operation ' || o.superseded_by FROM gone WHERE o.id = gone.id"
-        " RETURNING o.*)"
+        " updated_at = now(), lease_owner = NULL, lease_until = NULL, blocked_since = NULL,"
+        " code = $1, reason = 'superseded by operation ' || o.superseded_by, actor = $2,"
+        " remedy = $3 FROM gone WHERE o.id = gone.id RETURNING o.*)"
         " INSERT INTO operation_event (operation_id, cluster_id, project_id, code, percent,"
-        " request_id, message)"
-        " SELECT id, cluster_id, project_id, 'cancelled', percent, request_id, reason FROM ended"};
-    return sql_write(db, &end, NULL, NULL, e);
+        " request_id, message, actor, remedy) SELECT id, cluster_id, project_id, $4, percent,"
+        " request_id, reason, actor, remedy FROM ended"};
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    code_params(&p, CODE_SUPERSEDED);
+    param_str(&p, event_text(EVENT_ENDED_CANCELLED));
+    return sql_write(db, &end, &p, NULL, e);
 }
 
 /* The next known time something may be due: work that waits, or a lease of somebody else that may
@@ -194,13 +205,13 @@ int db_op_lease(struct db *db, const char *owner, size_t max, int64_t lease_ms,
 }
 
 int db_op_renew(struct db *db, const char *owner, int64_t lease_ms, const char *const *ids,
-                size_t n, bool *ret_held, bool *ret_cancel, struct err *e)
+                size_t n, bool *ret_held, unsigned char *ret_news, struct err *e)
 {
     static const struct sql_stmt renew = {
         "op_renew", "UPDATE operation o SET lease_until = clock_timestamp()"
                     " + $2::bigint * interval '1 millisecond' WHERE o.lease_owner = $1"
                     " AND o.lease_until > clock_timestamp() AND o.finished_at IS NULL"
-                    " RETURNING o.id, o.cancel_requested OR o.superseded_by IS NOT NULL"};
+                    " RETURNING o.id, o.cancel_requested, o.superseded_by IS NOT NULL, o.force"};
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
     param_str(&p, owner);
@@ -209,11 +220,14 @@ int db_op_renew(struct db *db, const char *owner, int64_t lease_ms, const char *
     if (rc)
         return rc;
     for (size_t i = 0; i < n; i++) {
-        ret_held[i] = ret_cancel[i] = false;
+        ret_held[i] = false;
+        ret_news[i] = 0;
         for (int row = 0; !ret_held[i] && row < PQntuples(r); row++)
             if (strcmp(row_str(r, row, 0), ids[i]) == 0) {
                 ret_held[i] = true;
-                ret_cancel[i] = row_bool(r, row, 1);
+                ret_news[i] = (unsigned char)((row_bool(r, row, 1) ? OP_NEWS_CANCEL : 0) |
+                                              (row_bool(r, row, 2) ? OP_NEWS_SUPERSEDED : 0) |
+                                              (row_bool(r, row, 3) ? OP_NEWS_FORCE : 0));
             }
     }
     return 0;
@@ -305,7 +319,10 @@ static int store_params(struct sql_params *p, const struct op_guard *g, const st
     param_bool(p, s->blocked);
     param_int(p, s->due_in_ms);
     param_bool(p, s->release);
-    return events_param(p, s->events, s->n_events, e);
+    int rc = events_param(p, s->events, s->n_events, e);
+    param_str(p, s->gave_up_code);
+    param_str(p, s->gave_up_reason);
+    return rc;
 }
 
 static const struct sql_stmt store = {
@@ -324,8 +341,34 @@ static const struct sql_stmt store = {
     " due_at = now() + $18::bigint * interval '1 millisecond',"
     " lease_owner = CASE WHEN $19::boolean THEN NULL ELSE o.lease_owner END,"
     " lease_until = CASE WHEN $19::boolean THEN NULL ELSE o.lease_until END,"
-    " updated_at = now() WHERE " LEASE_ALIVE " AND o.superseded_by IS NULL RETURNING o.*),"
-    " ev AS (" EVENTS_OF("u", "$20") ") SELECT count(*) FROM u"};
+    " report = " REPORT_ERROR("$21", "$22") ","
+                                            " updated_at = now() WHERE " LEASE_ALIVE
+                                            " AND o.superseded_by IS NULL RETURNING o.*),"
+                                            " ev AS (" EVENTS_OF("u",
+                                                                 "$20") ") SELECT count(*) FROM u"};
+
+/* Old clients know no operations: the cluster's status_reason (and the touched group's) tells them.
+ * Only a text of ours is taken back. */
+#define BLOCKED_TEXT                                                                               \
+    "'BLOCKED since ' || to_char(o.blocked_since AT TIME ZONE 'UTC',"                              \
+    " 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') || ' (' || coalesce(o.code, '') || '): '"                  \
+    " || coalesce(o.reason, '') || '; the ' || coalesce(o.actor, 'operator')"                      \
+    " || ' must act: ' || coalesce(o.remedy, '')"
+#define SHOW(table, key, of)                                                                       \
+    "UPDATE " table " c SET status_reason = o.shown, updated_at = now()"                           \
+    " FROM (SELECT o." of " AS row, CASE WHEN o.status = 'BLOCKED' THEN " BLOCKED_TEXT             \
+    " END AS shown FROM operation o WHERE o.id = $1) o WHERE c." key " = o.row"                    \
+    " AND right(c.status, 12) = '_IN_PROGRESS' AND c.status_reason IS DISTINCT FROM o.shown"       \
+    " AND (o.shown IS NOT NULL OR c.status_reason LIKE 'BLOCKED since %')"
+static int show(struct sql_tx *tx, const char *id, struct err *e)
+{
+    static const struct sql_stmt cluster = {"show_cluster", SHOW("cluster", "uuid", "cluster_id")};
+    static const struct sql_stmt group = {"show_group", SHOW("nodegroup", "uuid", "nodegroup_id")};
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    param_str(&p, id);
+    int rc = tx_run(tx, &cluster, &p, NULL, e);
+    return rc ? rc : tx_run(tx, &group, &p, NULL, e);
+}
 
 int db_op_store(struct db *db, const struct op_guard *g, const struct op_store *s, struct err *e)
 {
@@ -334,7 +377,7 @@ int db_op_store(struct db *db, const struct op_guard *g, const struct op_store *
     int rc = store_params(&p, g, s, e);
     if (rc)
         return rc;
-    if (json_object_size(s->outputs) == 0) {
+    if (json_object_size(s->outputs) == 0 && !s->show) {
         rc = sql_write(db, &store, &p, &r, e);
         return rc ? rc : guarded(r, g, e);
     }
@@ -347,8 +390,10 @@ int db_op_store(struct db *db, const struct op_guard *g, const struct op_store *
         rc = tx_run(&tx, &store, &p, &r, e);
     if (!rc)
         rc = guarded(r, g, e);
-    if (!rc && cluster)
-        rc = outputs_store(&tx, cluster, s->outputs, e);
+    if (!rc && cluster && json_object_size(s->outputs))
+        rc = outputs_store(&tx, cluster, g->id, s->outputs, e);
+    if (!rc && cluster && s->show)
+        rc = show(&tx, g->id, e);
     return rc ? rc : tx_commit(&tx, e);
 }
 

@@ -35,10 +35,15 @@ struct op_guard {
     const char *id, *owner;
     int64_t fence;
 };
+enum { /* what a runner has to hear */
+       OP_NEWS_CANCEL = 1 << 0,
+       OP_NEWS_SUPERSEDED = 1 << 1,
+       OP_NEWS_FORCE = 1 << 2
+};
 /* Prolongs all live leases of this owner in one statement. Returns, for the ids asked, which are
- * still held, and which have cancel_requested or were superseded (arrays of n bools, caller's). */
+ * still held, and what was asked of them meanwhile: OP_NEWS_* (arrays of n, caller's). */
 int db_op_renew(struct db *db, const char *owner, int64_t lease_ms, const char *const *ids,
-                size_t n, bool *ret_held, bool *ret_cancel, struct err *e) MUST_CHECK;
+                size_t n, bool *ret_held, unsigned char *ret_news, struct err *e) MUST_CHECK;
 
 /* The driver's blob (and percent/message when >= 0 / not NULL), committed before it returns. */
 int db_op_checkpoint(struct db *db, const struct op_guard *g, const char *state, int64_t percent,
@@ -58,10 +63,13 @@ struct op_store {
     bool set_reason;                                /* then the next four are stored */
     const char *code, *reason, *remedy, *actor;     /* NULL clears */
     bool progress;                                  /* progress_at = now */
-    bool blocked;          /* blocked_since = now unless set; else cleared */
-    int64_t due_in_ms;     /* from now */
-    bool release;          /* give the lease back */
-    const json_t *outputs; /* {key: value}, see MAG output keys; or NULL */
+    bool blocked;      /* blocked_since = now unless set; else cleared */
+    int64_t due_in_ms; /* from now */
+    bool release;      /* give the lease back */
+    bool show;         /* status_reason of the cluster (and of the operation's nodegroup) says
+                        * that, since when and why it is blocked, or no longer does */
+    const char *gave_up_code, *gave_up_reason; /* into report.error; NULL = nothing was given up */
+    const json_t *outputs;                     /* {key: value}, see MAG output keys; or NULL */
     const struct op_event_new *events;
     size_t n_events;
 };
@@ -74,7 +82,8 @@ int db_op_store(struct db *db, const struct op_guard *g, const struct op_store *
  * of operations still queued excepted; while one is queued the cluster stays in progress. A
  * superseded operation ends CANCELLED and changes nothing else. With remove_cluster: nodegroups,
  * ledger, certificates (x509keypair rows of the cluster) and the cluster row go away; the operation
- * and its events stay.
+ * and its events stay. What the ledger still named then, or what was given up, makes its code
+ * LeftBehind and fills operation.report (db_accept.h).
  */
 struct op_finish {
     const char *status;           /* SUCCEEDED, FAILED, CANCELLED */
@@ -82,8 +91,12 @@ struct op_finish {
     const char *nodegroup_status; /* of the groups in progress; NULL = unchanged */
     const char *status_reason;    /* of cluster and groups; NULL clears */
     const char *code, *reason, *remedy, *actor;
+    int64_t attempt, host_failures, steps, percent; /* MODEL_UNSET = unchanged */
     bool remove_cluster;
     bool remove_nodegroup; /* nodegroup_delete succeeded */
+    bool refused; /* what accepting overwrote (operation.undo) is put back, unless a newer request
+                   * was accepted since */
+    const char *gave_up_code, *gave_up_reason; /* as in op_store */
     const json_t *outputs;
     const struct op_event_new *events;
     size_t n_events;

@@ -45,12 +45,17 @@ static int end_operation(struct finish *x, struct err *e)
         "finish_operation",
         "WITH u AS (UPDATE operation o SET status = CASE WHEN o.superseded_by IS NULL THEN $2"
         " ELSE 'CANCELLED' END, percent = CASE WHEN o.superseded_by IS NULL AND $2 = 'SUCCEEDED'"
-        " THEN 100 ELSE o.percent END,"
+        " THEN 100 ELSE greatest(o.percent, $11::bigint) END,"
         " code = CASE WHEN o.superseded_by IS NULL THEN $3 ELSE o.code END,"
         " reason = CASE WHEN o.superseded_by IS NULL THEN $4 ELSE o.reason END,"
         " remedy = $5, actor = $6, blocked_since = NULL, lease_owner = NULL, lease_until = NULL,"
-        " finished_at = now(), updated_at = now() WHERE o.id = $1 RETURNING o.*) " EVENTS_OF("u",
-                                                                                             "$7")};
+        " token_sealed = NULL,"
+        " attempt = coalesce($8::bigint, o.attempt),"
+        " host_failures = coalesce($9::bigint, o.host_failures),"
+        " steps = coalesce($10::bigint, o.steps), report = " REPORT_ERROR(
+            "$12", "$13") ","
+                          " finished_at = now(), updated_at = now() WHERE o.id = $1 RETURNING "
+                          "o.*) " EVENTS_OF("u", "$7")};
     _cleanup_params_ struct sql_params p = {.n = 0};
     param_str(&p, x->guard->id);
     param_str(&p, x->f->status);
@@ -59,10 +64,60 @@ static int end_operation(struct finish *x, struct err *e)
     param_str(&p, x->f->remedy);
     param_str(&p, x->f->actor);
     int rc = events_param(&p, x->f->events, x->f->n_events, e);
+    param_int(&p, x->f->attempt);
+    param_int(&p, x->f->host_failures);
+    param_int(&p, x->f->steps);
+    param_int(&p, x->f->percent);
+    param_str(&p, x->f->gave_up_code);
+    param_str(&p, x->f->gave_up_reason);
     return rc ? rc : tx_run(x->tx, &end, &p, NULL, e);
 }
 
+/* A driver that said no at once has changed nothing: neither has the request. */
+static int undo(struct finish *x, struct err *e)
+{
+    static const struct sql_stmt back = {
+        "finish_undo",
+        "WITH o AS (SELECT o.cluster_id, o.nodegroup_id, o.undo FROM operation o JOIN cluster k"
+        " ON k.uuid = o.cluster_id AND k.generation = o.generation WHERE o.id = $1"
+        " AND o.undo IS NOT NULL), g AS (UPDATE nodegroup n SET"
+        " node_count = (o.undo->>'node_count')::bigint, updated_at = now() FROM o"
+        " WHERE n.uuid = o.nodegroup_id AND o.undo->>'node_count' IS NOT NULL)"
+        " UPDATE cluster c SET cluster_template_id = o.undo->>'template',"
+        " labels = o.undo->'labels' FROM o WHERE c.uuid = o.cluster_id"
+        " AND o.undo->>'template' IS NOT NULL"};
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    param_str(&p, x->guard->id);
+    return tx_run(x->tx, &back, &p, NULL, e);
+}
+
 /* --- the cluster --- */
+
+/* The ledger goes away with the cluster: what it still names is kept with the operation. */
+static int report(struct finish *x, struct err *e)
+{
+    static const struct sql_stmt left = {
+        "finish_report",
+        "WITH l AS (SELECT count(*) AS n, coalesce(json_agg(json_build_object('kind', kind, 'name',"
+        " name, 'state', state, 'external_id', external_id) ORDER BY id), '[]') AS list,"
+        " array_to_string((array_agg(kind || ' ' || name ORDER BY id))[1:5], ', ') AS names"
+        " FROM ledger WHERE cluster_id = $2),"
+        " u AS (UPDATE operation o SET code = $3, actor = $4, remedy = $5,"
+        " reason = l.n || ' resources were left behind' || CASE WHEN l.n = 0 THEN ''"
+        " WHEN l.n > 5 THEN ': ' || l.names || ', ...' ELSE ': ' || l.names END"
+        " || coalesce('; given up: ' || (o.report->'error'->>'reason'), ''),"
+        " report = json_build_object('error', o.report->'error', 'left_behind', l.list)"
+        " FROM l WHERE o.id = $1 AND (l.n > 0 OR o.report IS NOT NULL) RETURNING o.*)"
+        " INSERT INTO operation_event (operation_id, cluster_id, project_id, code, percent, actor,"
+        " request_id, message, remedy) SELECT id, cluster_id, project_id, $6, percent, actor,"
+        " request_id, reason, remedy FROM u"};
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    param_str(&p, x->guard->id);
+    param_str(&p, x->cluster);
+    code_params(&p, CODE_LEFT_BEHIND);
+    param_str(&p, event_text(EVENT_ENDED_LEFT_BEHIND));
+    return tx_run(x->tx, &left, &p, NULL, e);
+}
 
 static int remove_cluster(struct finish *x, struct err *e)
 {
@@ -73,6 +128,9 @@ static int remove_cluster(struct finish *x, struct err *e)
         "WITH g AS (DELETE FROM nodegroup WHERE cluster_id = $1),"
         " l AS (DELETE FROM ledger WHERE cluster_id = $1),"
         " ob AS (DELETE FROM observation WHERE cluster_id = $1),"
+        " ro AS (DELETE FROM cluster_rotation WHERE cluster_id = $1),"
+        " tk AS (UPDATE operation SET token_sealed = NULL WHERE cluster_id = $1"
+        " AND token_sealed IS NOT NULL),"
         " k AS (DELETE FROM x509keypair WHERE id IN (SELECT x.id FROM x509keypair x"
         " JOIN cluster c ON c.uuid = $1 AND x.uuid IN (c.ca_cert_ref, c.magnum_cert_ref,"
         " c.etcd_ca_cert_ref, c.front_proxy_ca_cert_ref) UNION SELECT y.id FROM x509keypair y"
@@ -80,7 +138,8 @@ static int remove_cluster(struct finish *x, struct err *e)
         " DELETE FROM cluster WHERE uuid = $1"};
     _cleanup_params_ struct sql_params p = {.n = 0};
     param_str(&p, x->cluster);
-    return tx_run(x->tx, &remove, &p, NULL, e);
+    int rc = report(x, e);
+    return rc ? rc : tx_run(x->tx, &remove, &p, NULL, e);
 }
 
 static int remove_nodegroup(struct finish *x, struct err *e)
@@ -196,7 +255,9 @@ static int settle_cluster(struct finish *x, struct err *e)
         return remove_cluster(x, e);
     int rc = x->f->remove_nodegroup ? remove_nodegroup(x, e) : 0;
     if (!rc && json_object_size(x->f->outputs))
-        rc = outputs_store(x->tx, x->cluster, x->f->outputs, e);
+        rc = outputs_store(x->tx, x->cluster, x->guard->id, x->f->outputs, e);
+    if (!rc && x->f->refused)
+        rc = undo(x, e);
     if (!rc)
         rc = end_groups(x, e);
     if (!rc)

@@ -3,6 +3,7 @@
 #define MAGNUM_DB_OP_INTERNAL_H
 
 #include "db/db_operation.h"
+#include "model/codes.h"
 #include "wanted_internal.h"
 
 /* $1..$3 of LEASE_ALIVE. */
@@ -23,6 +24,14 @@ int guarded(const PGresult *r, const struct op_guard *g, struct err *e) MUST_CHE
 int events_param(struct sql_params *p, const struct op_event_new *v, size_t n,
                  struct err *e) MUST_CHECK;
 
+/* Text, actor and remedy of a code, as three parameters. */
+void code_params(struct sql_params *p, enum op_code code);
+/* operation.report (alias o) with the first thing that was given up, if any. */
+#define REPORT_ERROR(code, reason)                                                                 \
+    "coalesce(o.report, CASE WHEN " code "::text IS NOT NULL THEN"                                 \
+    " json_build_object('error', json_build_object('code', " code "::text, 'reason', " reason      \
+    "::text)) END)"
+
 /* A text[] of driver ids, NULL = any. */
 void drivers_param(struct sql_params *p, const struct strv *drivers);
 
@@ -31,8 +40,10 @@ int op_lock_cluster(struct sql_tx *tx, const char *operation_id, char **ret_uuid
                     struct err *e) MUST_CHECK;
 /* Maps published facts (magnum/host.h, mag_host.output) to columns of the locked cluster and its
  * groups. Unknown keys and values of another type are passed over: a driver must not be able to
- * make its own operation unstorable. */
-int outputs_store(struct sql_tx *tx, const char *cluster_uuid, const json_t *outputs,
-                  struct err *e) MUST_CHECK;
+ * make its own operation unstorable. The size of a group is what was asked for last: an operation
+ * that has been overtaken by a newer request does not store it, nor does a look at the health
+ * (operation_id NULL) while anything is unfinished. */
+int outputs_store(struct sql_tx *tx, const char *cluster_uuid, const char *operation_id,
+                  const json_t *outputs, struct err *e) MUST_CHECK;
 
 #endif

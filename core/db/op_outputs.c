@@ -92,7 +92,8 @@ static int store_cluster(struct sql_tx *tx, const char *uuid, const json_t *fact
     return tx_run(tx, &stack, &s, NULL, e);
 }
 
-static int store_groups(struct sql_tx *tx, const char *uuid, const json_t *facts, struct err *e)
+static int store_groups(struct sql_tx *tx, const char *uuid, const char *operation,
+                        const json_t *facts, struct err *e)
 {
     static const struct sql_stmt set = {
         "outputs_groups",
@@ -100,17 +101,22 @@ static int store_groups(struct sql_tx *tx, const char *uuid, const json_t *facts
         " updated_at = now() FROM (SELECT o.id,"
         " coalesce($2::json->('nodegroup/' || o.uuid || '/node_addresses'), o.node_addresses)"
         " AS addresses,"
-        " coalesce(($2::json->>('nodegroup/' || o.uuid || '/node_count'))::bigint, o.node_count)"
-        " AS count FROM nodegroup o WHERE o.cluster_id = $1) n"
+        " CASE WHEN sizes THEN coalesce(($2::json->>('nodegroup/' || o.uuid ||"
+        " '/node_count'))::bigint, o.node_count) ELSE o.node_count END"
+        " AS count FROM nodegroup o, (SELECT NOT EXISTS (SELECT FROM operation q"
+        " WHERE q.cluster_id = $1 AND q.finished_at IS NULL AND q.superseded_by IS NULL"
+        " AND q.id IS DISTINCT FROM $3) AS sizes) may WHERE o.cluster_id = $1) n"
         " WHERE g.id = n.id AND (g.node_addresses::text, g.node_count)"
         " IS DISTINCT FROM (n.addresses::text, n.count)"};
     _cleanup_params_ struct sql_params p = {.n = 0};
     param_str(&p, uuid);
     param_json(&p, facts);
+    param_str(&p, operation);
     return tx_run(tx, &set, &p, NULL, e);
 }
 
-int outputs_store(struct sql_tx *tx, const char *cluster_uuid, const json_t *outputs, struct err *e)
+int outputs_store(struct sql_tx *tx, const char *cluster_uuid, const char *operation_id,
+                  const json_t *outputs, struct err *e)
 {
     _cleanup_json_ json_t *cluster = json_object(), *groups = json_object();
     const char *key;
@@ -127,6 +133,6 @@ int outputs_store(struct sql_tx *tx, const char *cluster_uuid, const json_t *out
     }
     int rc = json_object_size(cluster) ? store_cluster(tx, cluster_uuid, cluster, e) : 0;
     if (!rc && json_object_size(groups))
-        rc = store_groups(tx, cluster_uuid, groups, e);
+        rc = store_groups(tx, cluster_uuid, operation_id, groups, e);
     return rc;
 }

@@ -11,8 +11,14 @@
 /* Skips what this operation does not need; the end of the list is a valid place to arrive at. */
 static void skip_unneeded(struct engine_state *s)
 {
-    while (turn_stage(s)->name && turn_stage(s)->needs_tls && s->tls_disabled)
+    const struct engine_stage *stage = turn_stage(s);
+    for (; stage->name; stage = turn_stage(s)) {
+        bool wanted =
+            !(stage->needs_tls && s->tls_disabled) && !(stage->needs_trust && !s->trusts);
+        if (wanted)
+            break;
         s->stage++;
+    }
 }
 
 /* ---- loading ---- */
@@ -31,10 +37,11 @@ static int64_t count_of(int64_t v)
 
 int engine_load(struct engine_state *s, const struct operation *op, struct err *e)
 {
-    bool stopping = s->stopping;
+    bool stopping = s->stopping, trusts = s->trusts;
     int64_t store_failures = s->store_failures;
     *s = (struct engine_state){0};
     s->stopping = stopping;
+    s->trusts = trusts;
     s->store_failures = store_failures;
 
     bool known = op_kind_parse(op->kind, &s->kind);
@@ -48,6 +55,8 @@ int engine_load(struct engine_state *s, const struct operation *op, struct err *
     skip_unneeded(s);
     s->rollback = op->rollback;
     s->force = op->force;
+    s->gave_up = json_is_object(json_object_get(op->report, "error"));
+    s->shown = s->status == ENG_BLOCKED;
     s->cancel = op->cancel_requested;
     s->superseded = !str_blank(op->superseded_by);
     s->attempt = count_of(op->attempt);
@@ -97,6 +106,35 @@ static void start_stage(struct turn *t)
     }
 }
 
+static void next_stage(struct turn *t);
+
+/* A forced delete leaves a stage that can't be done undone, and remembers why. */
+static bool may_give_up(const struct engine_state *s)
+{
+    return s->force && s->kind == OP_DELETE;
+}
+
+/* The operation can't be done, as the trouble says. */
+static void fail(struct turn *t)
+{
+    struct engine_state *s = t->s;
+    if (!may_give_up(s) || !turn_stage(s)->name) {
+        turn_finish_failed(t);
+        return;
+    }
+    s->gave_up = true;
+    if (!s->given_up.code[0])
+        s->given_up = s->trouble;
+    turn_note(t, EVENT_GAVE_UP, s->given_up.reason, true, false);
+    next_stage(t);
+}
+
+static void fail_late(struct turn *t)
+{
+    turn_set_deadline(t);
+    fail(t);
+}
+
 /* Decides from the state alone what to do now; no result is outstanding. */
 static void go(struct turn *t)
 {
@@ -105,8 +143,9 @@ static void go(struct turn *t)
         turn_finish_superseded(t);
         return;
     }
-    if (turn_deadline_passed(t)) {
-        turn_finish_deadline(t);
+    /* what the core itself has to clean up gets its try even when the driver had no more time */
+    if (turn_deadline_passed(t) && !(s->gave_up && !turn_stage(s)->interface)) {
+        fail_late(t);
         return;
     }
     if (s->cancel && !touched(s)) {
@@ -118,10 +157,8 @@ static void go(struct turn *t)
         return;
     }
     if (!turn_stage(s)->name) {
-        const struct recovery *r = recovery_for(RC_UNSUPPORTED);
-        turn_set_trouble(t, s->kind < OP_CREATE ? "UnknownKind" : r->code,
-                         "this conductor does not know how to carry out the operation",
-                         "upgrade the conductors", r->actor);
+        turn_set_code(t, CODE_UNKNOWN_KIND,
+                      "this conductor does not know how to carry out the operation");
         turn_finish_failed(t);
         return;
     }
@@ -129,7 +166,7 @@ static void go(struct turn *t)
         s->status = ENG_RUNNING;
         s->progress_us = t->env->now_us;
         s->progressed = t->store = true;
-        turn_note(t, "started", turn_stage(s)->name, false, false);
+        turn_note(t, EVENT_STARTED, turn_stage(s)->name, false, false);
     }
     start_stage(t);
 }
@@ -149,23 +186,31 @@ static void next_stage(struct turn *t)
     s->progress_us = t->env->now_us;
     turn_clear_trouble(t);
     s->progressed = t->store = true;
-    turn_note(t, "stage", turn_stage(s)->name, false, false);
+    turn_note(t, EVENT_STAGE, turn_stage(s)->name, false, false);
     go(t);
 }
 
 /* ---- results ---- */
 static const char *actor_of(uint32_t flags, const struct recovery *r)
 {
-    return flags & RCF_USER ? "user" : flags & RCF_OPERATOR ? "operator" : r->actor;
+    return flags & RCF_USER       ? "user"
+           : flags & RCF_OPERATOR ? "operator"
+                                  : code_info(r->code)->actor;
 }
 
-static void block(struct turn *t)
+/* True: it waits as BLOCKED. False: a forced delete does not wait, it has gone on. */
+static bool block(struct turn *t)
 {
+    if (may_give_up(t->s)) {
+        fail(t);
+        return false;
+    }
     if (t->s->status == ENG_BLOCKED)
-        return;
+        return true;
     t->s->status = ENG_BLOCKED;
     t->store = true;
-    turn_note(t, "blocked", t->s->trouble.reason, true, true);
+    turn_note(t, EVENT_BLOCKED, t->s->trouble.reason, true, true);
+    return true;
 }
 
 static bool stuck(const struct turn *t)
@@ -202,9 +247,9 @@ static void retry(struct turn *t, bool new_code)
     s->resumed = true; /* what the failed try did is not known */
     /* a long row of retries is told at its powers of two */
     if (new_code || (s->attempt & (s->attempt - 1)) == 0)
-        turn_note(t, "retry", s->trouble.reason, true, true);
-    if (stuck(t))
-        block(t);
+        turn_note(t, EVENT_RETRY, s->trouble.reason, true, true);
+    if (stuck(t) && !block(t))
+        return;
     if (s->status == ENG_BLOCKED)
         ms = turn_slow(t);
     turn_pause(t, ms);
@@ -217,7 +262,8 @@ static void failed(struct turn *t, const struct recovery *r, const char *code, c
     const struct engine_event *ev = t->ev;
     bool again = false, new_code = strcmp(s->trouble.code, code) != 0;
 
-    turn_set_trouble(t, code, reason, str_blank(ev->remedy) ? r->remedy : ev->remedy,
+    turn_set_trouble(t, code, reason,
+                     str_blank(ev->remedy) ? code_info(r->code)->remedy : ev->remedy,
                      actor_of(ev->flags, r));
     s->attempt++;
     switch (r->how) {
@@ -236,10 +282,12 @@ static void failed(struct turn *t, const struct recovery *r, const char *code, c
         again = ++s->host_failures < t->env->cfg->host_failures;
         break;
     }
+    t->refused = !again && ev->kind == EV_STEP && s->steps == 1 && s->percent == 0 && !ev->checkpointed &&
+                 !ev->outputs && !s->resumed && !(ev->flags & RCF_MAY_LEAK);
     if (!again)
-        turn_finish_failed(t);
+        fail(t);
     else if (turn_deadline_passed(t))
-        turn_finish_deadline(t);
+        fail_late(t);
     else
         retry(t, new_code);
 }
@@ -263,7 +311,7 @@ static void on_error(struct turn *t)
     }
     if (r->how == RECOVER_CANCEL) /* nobody asked: the driver misbehaves */
         r = recovery_for(RC_INTERNAL);
-    failed(t, r, str_blank(ev->reason) ? r->code : ev->reason,
+    failed(t, r, str_blank(ev->reason) ? code_text(r->code) : ev->reason,
            str_blank(ev->message) ? "the driver gave no reason" : ev->message);
 }
 
@@ -271,7 +319,7 @@ static void on_again(struct turn *t)
 {
     struct engine_state *s = t->s;
     const struct engine_event *ev = t->ev;
-    bool had_no_driver = str_eq(s->trouble.code, "DriverUnavailable");
+    bool had_no_driver = str_eq(s->trouble.code, code_text(CODE_DRIVER_UNAVAILABLE));
 
     s->host_failures = 0;
     s->resumed = false;
@@ -288,22 +336,22 @@ static void on_again(struct turn *t)
     if (s->status == ENG_BLOCKED && (t->progress || had_no_driver)) {
         s->status = ENG_RUNNING;
         t->store = true;
-        turn_note(t, "unblocked", NULL, false, false);
+        turn_note(t, EVENT_UNBLOCKED, NULL, false, false);
     }
     if (s->status != ENG_BLOCKED)
         turn_clear_trouble(t);
     if (turn_deadline_passed(t)) {
-        turn_finish_deadline(t);
+        fail_late(t);
         return;
     }
-    if (s->status != ENG_BLOCKED && stuck(t)) {
-        turn_set_trouble(t, "NoProgress", "",
-                         "check the backend; cancel the operation if it can't go on", "operator");
+    if (stuck(t) && (s->status != ENG_BLOCKED || may_give_up(s))) {
+        turn_set_code(t, CODE_NO_PROGRESS, "");
         engine_textf(s->trouble.reason, sizeof s->trouble.reason,
                      "no progress for %lld s; last: %s",
                      (long long)((t->env->now_us - s->progress_us) / 1000000),
                      s->message[0] ? s->message : turn_stage(s)->name);
-        block(t);
+        if (!block(t))
+            return;
     }
     turn_pause(t,
                s->status == ENG_BLOCKED ? turn_slow(t) : turn_spread(t, turn_clip(t, ev->wait_ms)));
@@ -334,12 +382,34 @@ static void on_step(struct turn *t)
     on_error(t);
 }
 
+/* A stage of the core waits for a time that it knows: that is no lack of progress. */
+static void stage_waits(struct turn *t)
+{
+    struct engine_state *s = t->s;
+    s->attempt = 0;
+    s->progress_us = t->env->now_us;
+    s->progressed = true;
+    SET_TEXT(s->message, t->ev->message);
+    if (s->status == ENG_BLOCKED) {
+        s->status = ENG_RUNNING;
+        t->store = true;
+        turn_note(t, EVENT_UNBLOCKED, NULL, false, false);
+    }
+    turn_clear_trouble(t);
+    if (turn_deadline_passed(t))
+        fail_late(t);
+    else
+        turn_pause(t, t->ev->wait_ms);
+}
+
 static void on_stage(struct turn *t)
 {
     if (t->s->superseded)
         turn_finish_superseded(t);
     else if (t->ev->rc == RC_OK)
         next_stage(t);
+    else if (t->ev->rc == RC_AGAIN)
+        stage_waits(t);
     else
         on_error(t);
 }
@@ -367,7 +437,7 @@ static void on_death(struct turn *t, bool overrun)
                  overrun ? "the driver did not answer in time" : "the driver crashed",
                  turn_stage(s)->name ? turn_stage(s)->name : "",
                  str_blank(t->ev->message) ? "no reason known" : t->ev->message);
-    failed(t, r, overrun ? "DriverHung" : "DriverCrashed", reason);
+    failed(t, r, code_text(overrun ? CODE_DRIVER_HUNG : CODE_DRIVER_CRASHED), reason);
 }
 
 static void on_no_driver(struct turn *t)
@@ -383,19 +453,20 @@ static void on_no_driver(struct turn *t)
         return;
     }
     if (turn_deadline_passed(t)) {
-        turn_finish_deadline(t);
+        fail_late(t);
         return;
     }
-    bool changed = !str_eq(s->trouble.code, "DriverUnavailable");
-    turn_set_trouble(t, "DriverUnavailable",
+    const struct code_info *c = code_info(CODE_DRIVER_UNAVAILABLE);
+    bool changed = !str_eq(s->trouble.code, c->text);
+    turn_set_trouble(t, c->text,
                      str_blank(ev->message) ? "the driver is not available" : ev->message,
-                     str_blank(ev->remedy) ? "install or enable the driver" : ev->remedy,
-                     "operator");
+                     str_blank(ev->remedy) ? c->remedy : ev->remedy, c->actor);
     if (changed)
         s->attempt = 0;
     s->attempt++;
     t->store |= changed;
-    block(t);
+    if (!block(t))
+        return;
     turn_pause(t, turn_backoff(t, t->s->attempt));
 }
 
@@ -451,6 +522,7 @@ void engine_handle(struct engine_state *s, const struct engine_event *ev,
     s->cancel |= ev->cancel || ev->kind == EV_CANCEL;
     s->superseded |= ev->superseded || ev->kind == EV_SUPERSEDED;
     s->stopping |= ev->stopping || ev->kind == EV_STOPPING;
+    s->force |= ev->force;
     switch (ev->kind) {
     case EV_LEASED:
         on_leased(&t);

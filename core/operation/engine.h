@@ -90,6 +90,7 @@ struct engine_stage {
     const char *name;             /* operation.stage */
     const char *interface, *verb; /* of the driver; NULL = a core stage, done by the conductor */
     bool needs_tls;               /* skipped when the template disables TLS */
+    bool needs_trust;             /* skipped where no trusts are made */
     bool optional;                /* a driver without that verb has nothing to do */
 };
 /* The stages of a kind in order; NULL entry (name NULL) at the end, never NULL itself. */
@@ -114,14 +115,17 @@ struct engine_state { /* plain: copying it is fine */
     unsigned stage; /* index into engine_stages(kind) */
     bool tls_disabled, rollback, force;
     bool cancel, superseded;
+    bool gave_up;    /* a forced delete that left a stage undone: told in the operation's report */
+    bool shown;      /* the row is BLOCKED, and the cluster's status_reason says so */
     int64_t attempt; /* failed tries since the last progress */
     int64_t host_failures, steps, percent;
     int64_t accepted_us, deadline_us, progress_us; /* TIME_UNSET = none */
-    struct engine_trouble trouble;
+    struct engine_trouble trouble, given_up;
     char message[ENGINE_MSG_MAX];
     /* of this lease only */
     bool resumed;    /* the next call may repeat something: say so to the driver */
     bool stopping;   /* the conductor is going down */
+    bool trusts;     /* this deployment makes trusts: set by the caller before engine_load */
     bool stale;      /* a write failed: read the row again before going on */
     bool auth_tried; /* the one retry after AUTH has been used */
     int64_t stored_us, stored_steps;
@@ -129,7 +133,7 @@ struct engine_state { /* plain: copying it is fine */
     bool progressed;        /* progress_us is newer than the row's */
     int64_t store_failures; /* in a row */
 };
-/* Fills what the row knows; members of this lease are reset except stopping and store_failures.
+/* Fills what the row knows; members of this lease are reset except stopping, trusts, store_failures.
  * ERR_INVALID for a row no engine can work on (unknown kind): the state is still usable, its
  * operation fails with code UnknownKind. */
 int engine_load(struct engine_state *s, const struct operation *op, struct err *e) MUST_CHECK;
@@ -137,7 +141,7 @@ int engine_load(struct engine_state *s, const struct operation *op, struct err *
 /* ---- events ---- */
 enum engine_event_kind {
     EV_LEASED,       /* taken over from the queue, or read again */
-    EV_STAGE,        /* a core stage ended: rc, and the texts below on failure */
+    EV_STAGE,        /* a core stage ended: rc, and the texts below on failure; AGAIN: it waits */
     EV_STEP,         /* a driver's step returned */
     EV_DIED,         /* its process crashed or broke the protocol; message = why */
     EV_OVERRUN,      /* it was killed past its budget; message = why */
@@ -158,7 +162,7 @@ struct engine_event { /* texts are borrowed for the call; NULL = empty */
     bool checkpointed;                     /* a new state blob was committed during the call */
     bool outputs;                          /* there are outputs to store */
     /* what became known meanwhile, with any event */
-    bool cancel, superseded, stopping;
+    bool cancel, superseded, stopping, force;
 };
 
 /* ---- plan ---- */
@@ -172,7 +176,7 @@ enum engine_action_kind {
     ACT_DROP,   /* forget the operation, write nothing */
 };
 struct engine_note {     /* one event of the operation's history */
-    const char *code;    /* static: started, stage, retry, blocked, unblocked, cancelled, ... */
+    const char *code;    /* static, of model/codes.def */
     const char *message; /* into the state or static; NULL = none */
     bool trouble;        /* carries the state's trouble: remedy, actor */
     bool retriable;
@@ -183,8 +187,11 @@ struct engine_action {
     /* ACT_STORE, ACT_FINISH: history to append in the same transaction */
     struct engine_note notes[ENGINE_NOTES];
     size_t n_notes;
+    const struct engine_trouble
+        *gave_up; /* for the report of a forced delete; NULL = nothing new */
     /* ACT_STORE */
     bool release, progress;
+    bool show; /* the cluster's status_reason changes: blocked, or no longer */
     int64_t due_in_ms;
     /* ACT_STAGE, ACT_CALL */
     const struct engine_stage *stage;
@@ -196,6 +203,7 @@ struct engine_action {
     const char *cluster_status, *group_status;
     const char *status_reason; /* into the state */
     bool remove_cluster, remove_group;
+    bool refused; /* the driver's first answer was no: what accepting overwrote is put back */
 };
 struct engine_plan {
     struct engine_action v[ENGINE_ACTIONS];

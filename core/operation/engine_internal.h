@@ -3,6 +3,7 @@
 #ifndef MAGNUM_OPERATION_ENGINE_INTERNAL_H
 #define MAGNUM_OPERATION_ENGINE_INTERNAL_H
 
+#include "model/codes.h"
 #include "operation/engine.h"
 
 struct turn {
@@ -12,6 +13,7 @@ struct turn {
     struct engine_plan *plan;
     bool store;    /* the row must learn of this turn at once */
     bool progress; /* this event got further */
+    bool refused;  /* it was the first answer, and it was no */
     struct engine_note notes[ENGINE_NOTES];
     size_t n_notes;
 };
@@ -28,7 +30,10 @@ void engine_textf(char *dst, size_t size, const char *fmt, ...)
 const struct engine_stage *turn_stage(const struct engine_state *s);
 struct engine_action *turn_add(struct turn *t, enum engine_action_kind kind);
 struct engine_action *turn_add_store(struct turn *t);
-void turn_note(struct turn *t, const char *code, const char *message, bool trouble, bool retriable);
+void turn_note(struct turn *t, enum op_event_code code, const char *message, bool trouble,
+               bool retriable);
+/* Trouble of the core's own finding: actor and remedy are the code's. */
+void turn_set_code(struct turn *t, enum op_code code, const char *reason);
 void turn_set_trouble(struct turn *t, const char *code, const char *reason, const char *remedy,
                       const char *actor);
 void turn_clear_trouble(struct turn *t);
@@ -36,7 +41,8 @@ void turn_finish_failed(struct turn *t);
 void turn_finish_succeeded(struct turn *t);
 void turn_finish_superseded(struct turn *t);
 void turn_finish_cancelled(struct turn *t, const char *reason /* NULL = the usual one */);
-void turn_finish_deadline(struct turn *t);
+/* Says in the trouble that the time is over. */
+void turn_set_deadline(struct turn *t);
 bool turn_deadline_passed(const struct turn *t);
 
 /* pause.c: how long, and whether the lease is kept meanwhile */

@@ -3,6 +3,8 @@
 #ifndef MAGNUM_OPERATION_RECOVERY_H
 #define MAGNUM_OPERATION_RECOVERY_H
 
+#include "model/codes.h"
+
 #include <stddef.h>
 
 enum recovery_how {
@@ -15,9 +17,9 @@ enum recovery_how {
 struct recovery {
     int rc;
     enum recovery_how how;
-    const char *code;   /* when the driver gave no token of its own */
-    const char *actor;  /* user, operator, vendor: when the error's flags do not say */
-    const char *remedy; /* when the driver gave none */
+    /* its text when the driver gave no token of its own, its actor when the error's flags do not
+     * say, its remedy when the driver gave none */
+    enum op_code code;
 };
 /* Never NULL: codes nobody knows count as a driver bug that is not tried again. */
 const struct recovery *recovery_for(int rc);

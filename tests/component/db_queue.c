@@ -134,7 +134,8 @@ static void renewing_says_what_is_held(void)
     struct made m[3];
     struct operation_list l = {NULL, 0};
     const char *ids[4];
-    bool held[4], cancel[4];
+    bool held[4];
+    unsigned char news[4];
     fresh_db();
     for (int i = 0; i < 3; i++)
         make_cluster(&m[i], "p", "c", 1);
@@ -149,15 +150,15 @@ static void renewing_says_what_is_held(void)
              ids[1]);
     exec(query);
     ASSERT_OK(db_accept_cancel(db, ids[2], "x", &e), &e);
-    ASSERT_OK(db_op_renew(db, "a", 100000, ids, 4, held, cancel, &e), &e);
-    CU_ASSERT_TRUE(held[0] && !cancel[0]);
-    CU_ASSERT_TRUE(!held[1] && !cancel[1]);
-    CU_ASSERT_TRUE(held[2] && cancel[2]);
-    CU_ASSERT_TRUE(!held[3] && !cancel[3]);
+    ASSERT_OK(db_op_renew(db, "a", 100000, ids, 4, held, news, &e), &e);
+    CU_ASSERT_TRUE(held[0] && !news[0]);
+    CU_ASSERT_TRUE(!held[1] && !news[1]);
+    CU_ASSERT_TRUE(held[2] && news[2] == OP_NEWS_CANCEL);
+    CU_ASSERT_TRUE(!held[3] && !news[3]);
     CU_ASSERT_STRING_EQUAL(sql("SELECT count(*) FROM operation WHERE lease_until > now() +"
                                " interval '90 seconds'"),
                            "2");
-    ASSERT_OK(db_op_renew(db, "b", 100000, ids, 4, held, cancel, &e), &e);
+    ASSERT_OK(db_op_renew(db, "b", 100000, ids, 4, held, news, &e), &e);
     CU_ASSERT_FALSE(held[0] || held[1] || held[2]);
     operation_list_done(&l);
     for (int i = 0; i < 3; i++)

@@ -344,6 +344,7 @@ static void every_error_is_met_as_the_table_says(void)
                     (k == OP_NODEGROUP_UPDATE && table[i].rc == RC_UNSUPPORTED))
                     continue;
                 struct bench b = running(k);
+                b.s.steps = 1; /* not the first answer, which may be a refusal */
                 const struct engine_plan *p =
                     HANDLE(b, EV_STEP, .rc = table[i].rc, .flags = flag ? RCF_RETRYABLE : 0u);
                 bool retries = (flag ? table[i].retryable : table[i].plain) == RETRIES;
@@ -802,7 +803,124 @@ static void core_errors_have_a_recovery(void)
     const struct recovery *rows = recovery_table(&n);
     CU_ASSERT_EQUAL(n, 13);
     for (size_t i = 0; i < n; i++)
-        CU_ASSERT(rows[i].rc == -(int)(i + 1) && rows[i].code[0] && rows[i].remedy[0]);
+        CU_ASSERT(rows[i].rc == -(int)(i + 1) && code_info(rows[i].code)->remedy[0]);
+}
+
+/* ---- force, refusal, what old clients see ---- */
+/* Every way a plain delete fails or blocks in: a forced one ends well, and remembers why. */
+static void a_forced_delete_ends_whatever_its_driver_does(void)
+{
+    static const struct {
+        struct engine_event ev;
+        int64_t after_us;
+        const char *code;
+    } ways[] = {
+        {{.kind = EV_STEP, .rc = RC_DENIED, .message = "no"}, 0, "Denied"},
+        {{.kind = EV_STEP, .rc = RC_UNSUPPORTED}, 0, "Unsupported"},
+        {{.kind = EV_STEP, .rc = RC_UNAVAILABLE}, 6 * MINUTE, "Unavailable"},
+        {{.kind = EV_STEP, .rc = RC_AGAIN}, 6 * MINUTE, "NoProgress"},
+        {{.kind = EV_STEP, .rc = RC_AGAIN}, 61 * MINUTE, "DeadlineExceeded"},
+        {{.kind = EV_TIMER}, 61 * MINUTE, "DeadlineExceeded"},
+        {{.kind = EV_NO_DRIVER, .message = "driver x is not installed"}, 0, "DriverUnavailable"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+        struct bench b = running(OP_DELETE);
+        b.s.force = true;
+        b.env.now_us += ways[i].after_us;
+        const struct engine_plan *p = handle(&b, ways[i].ev);
+        while (last(p)->kind == ACT_STAGE) /* what the core cleans up itself is not given up */
+            p = HANDLE(b, EV_STAGE, .rc = RC_OK);
+        ASSERT_SHAPE(p, "finish");
+        CU_ASSERT_EQUAL(b.s.status, ENG_SUCCEEDED);
+        CU_ASSERT(last(p)->remove_cluster);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(last(p)->gave_up);
+        CU_ASSERT_STRING_EQUAL(last(p)->gave_up->code, ways[i].code);
+        CU_ASSERT(last(p)->gave_up->reason[0]);
+    }
+    struct bench b = running(OP_DELETE); /* deaths count up to the limit first */
+    b.s.force = true;
+    HANDLE(b, EV_DIED);
+    HANDLE(b, EV_DIED);
+    CU_ASSERT_EQUAL(b.s.status, ENG_RUNNING);
+    HANDLE(b, EV_OVERRUN);
+    CU_ASSERT(b.s.gave_up);
+    CU_ASSERT_STRING_EQUAL(b.s.given_up.code, "DriverHung");
+}
+
+static void force_may_come_later_and_is_told_to_the_driver(void)
+{
+    struct bench b = running(OP_DELETE);
+    b.s.status = ENG_BLOCKED;
+    b.s.progress_us = T0 - 10 * MINUTE;
+    const struct engine_plan *p = HANDLE(b, EV_TIMER, .force = true);
+    CU_ASSERT(last(p)->flags & CALLF_FORCE);
+    HANDLE(b, EV_STEP, .rc = RC_AGAIN); /* it had its chance */
+    CU_ASSERT(b.s.gave_up);
+    b = running(OP_SCALE); /* only a delete can be forced */
+    b.s.force = true;
+    HANDLE(b, EV_STEP, .rc = RC_DENIED);
+    CU_ASSERT_EQUAL(b.s.status, ENG_FAILED);
+    b = running(OP_DELETE); /* done is done: nothing was given up */
+    b.s.force = true;
+    p = HANDLE(b, EV_STEP, .rc = RC_OK);
+    CU_ASSERT_PTR_NULL(p->v[0].gave_up);
+}
+
+static void only_a_first_answer_is_a_refusal(void)
+{
+    static const struct {
+        struct engine_event ev;
+        bool refused;
+    } answers[] = {
+        {{.kind = EV_STEP, .rc = RC_INVALID}, true},
+        {{.kind = EV_STEP, .rc = RC_QUOTA}, true},
+        {{.kind = EV_STEP, .rc = RC_UNSUPPORTED}, true},
+        {{.kind = EV_STEP, .rc = RC_INVALID, .flags = RCF_MAY_LEAK}, false},
+        {{.kind = EV_STEP, .rc = RC_INVALID, .checkpointed = true}, false},
+        {{.kind = EV_STEP, .rc = RC_INVALID, .outputs = true}, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(answers); i++)
+        for (int later = 0; later < 2; later++) {
+            struct bench b = running(OP_SCALE);
+            if (later)
+                HANDLE(b, EV_STEP, .rc = RC_AGAIN);
+            const struct engine_plan *p = handle(&b, answers[i].ev);
+            ASSERT_SHAPE(p, "finish");
+            CU_ASSERT_EQUAL(last(p)->refused, answers[i].refused && !later);
+            CU_ASSERT_STRING_EQUAL(last(p)->cluster_status, "UPDATE_FAILED");
+        }
+    struct bench b = running(OP_UPGRADE); /* the cluster is as good as before */
+    const struct engine_plan *p = HANDLE(b, EV_STEP, .rc = RC_PRECONDITION, .message = "too old");
+    CU_ASSERT(last(p)->refused);
+    CU_ASSERT_EQUAL(b.s.status, ENG_FAILED);
+    CU_ASSERT_STRING_EQUAL(last(p)->cluster_status, "UPDATE_COMPLETE");
+    CU_ASSERT_STRING_EQUAL(last(p)->status_reason, "too old");
+    b = running(OP_UPGRADE);
+    HANDLE(b, EV_STEP, .rc = RC_AGAIN, .percent = 10);
+    p = HANDLE(b, EV_STEP, .rc = RC_PRECONDITION);
+    CU_ASSERT_STRING_EQUAL(last(p)->cluster_status, "UPDATE_FAILED");
+}
+
+/* Every write while it is blocked shows why; the first one after takes it back; no other does. */
+static void being_blocked_is_shown_and_taken_back(void)
+{
+    struct bench b = running(OP_CREATE);
+    const struct engine_plan *p = HANDLE(b, EV_STEP, .rc = RC_UNAVAILABLE);
+    CU_ASSERT_FALSE(p->v[0].show);
+    b.env.now_us += 6 * MINUTE;
+    for (int i = 0; i < 2; i++) {
+        p = HANDLE(b, EV_STEP, .rc = RC_UNAVAILABLE, .message = "503");
+        CU_ASSERT_EQUAL(b.s.status, ENG_BLOCKED);
+        CU_ASSERT(p->v[0].kind == ACT_STORE && p->v[0].show);
+    }
+    p = HANDLE(b, EV_STEP, .rc = RC_AGAIN, .percent = 50, .wait_ms = 20);
+    ASSERT_SHAPE(p, "store wait");
+    CU_ASSERT(p->v[0].show);
+    CU_ASSERT_EQUAL(b.s.status, ENG_RUNNING);
+    b.env.now_us += SECOND;
+    p = HANDLE(b, EV_STEP, .rc = RC_AGAIN, .percent = 60, .wait_ms = 20);
+    ASSERT_SHAPE(p, "store wait");
+    CU_ASSERT_FALSE(p->v[0].show);
 }
 
 /* Whatever comes in whatever state: a plan that ends in exactly one step to go on from. */
@@ -814,8 +932,9 @@ static void every_event_in_every_state_gives_a_sound_plan(void)
         for (int status = ENG_PENDING; status <= ENG_BLOCKED; status++)
             for (int ev = EV_LEASED; ev <= EV_STOPPING; ev++)
                 for (size_t r = 0; r < ARRAY_LEN(rcs); r++)
-                    for (int bits = 0; bits < 64; bits++) {
+                    for (int bits = 0; bits < 128; bits++) {
                         struct bench b = running((enum op_kind)k);
+                        b.s.force = bits & 64;
                         b.s.status = (enum engine_status)status;
                         b.s.stale = bits & 8;
                         if (bits & 16)
@@ -880,4 +999,7 @@ TEST_MAIN(
     TEST(a_fenced_runner_writes_nothing), TEST(a_failed_write_is_waited_out_and_the_row_read_again),
     TEST(a_stopping_conductor_hands_the_operation_on), TEST(user_wishes_reach_the_driver_as_flags),
     TEST(a_failing_core_stage_is_met_like_a_step), TEST(core_errors_have_a_recovery),
+    TEST(a_forced_delete_ends_whatever_its_driver_does),
+    TEST(force_may_come_later_and_is_told_to_the_driver), TEST(only_a_first_answer_is_a_refusal),
+    TEST(being_blocked_is_shown_and_taken_back),
     TEST(every_event_in_every_state_gives_a_sound_plan))

@@ -41,6 +41,8 @@ static bool expected(const char *from, const char *to)
         return !gone;
     if (is(to, "UPDATE_IN_PROGRESS"))
         return !gone && (status_updatable(from) || begins(from, "UPDATE_"));
+    if (is(to, "CREATE_IN_PROGRESS")) /* a failed create is tried again */
+        return is(from, "CREATE_FAILED");
     if (is(to, "ROLLBACK_IN_PROGRESS"))
         return is(from, "UPDATE_IN_PROGRESS");
     /* an operation's end: from its own IN_PROGRESS only */
