@@ -217,6 +217,8 @@ struct trust_site {                 /* for whom; borrowed */
  * ERR_UNSUPPORTED: there is no Keystone. */
 int trust_ticket(struct conductor *c, const struct trust_site *s, const char *service,
                  const char *stale, struct ticket *ret, struct err *e) MUST_CHECK;
+/* How the catalogue's services are called over TLS; there is a Keystone. */
+void trust_tls(const struct conductor *c, const char **ret_ca, bool *ret_insecure);
 /* mag_host.secret_read. */
 int trust_secret(void *call_ctx, const char *handle, struct err *e, char **ret,
                  size_t *len) MUST_CHECK;

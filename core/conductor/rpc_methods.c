@@ -4,35 +4,11 @@
 #include "base/jsonx.h"
 #include "conductor/conductor_internal.h"
 #include "db/db_cluster.h"
-#include "magnum/error.h"
 #include "magnum/host.h"
 
 #include <string.h>
 
 static const struct db_scope all_rows = {.all_projects = true, .admin = true};
-
-int driver_error(const struct coe_result *r, struct err *e)
-{
-    static const struct {
-        int32_t rc;
-        int code;
-    } map[] = {{MAG_E_INVALID, ERR_INVALID},         {MAG_E_NOT_FOUND, ERR_NOT_FOUND},
-               {MAG_E_EXISTS, ERR_EXISTS},           {MAG_E_BUSY, ERR_BUSY},
-               {MAG_E_DENIED, ERR_FORBIDDEN},        {MAG_E_QUOTA, ERR_QUOTA},
-               {MAG_E_UNAVAILABLE, ERR_UNAVAILABLE}, {MAG_E_TIMEOUT, ERR_TIMEOUT},
-               {MAG_E_CANCELLED, ERR_CANCELLED},     {MAG_E_UNSUPPORTED, ERR_UNSUPPORTED},
-               {MAG_E_PRECONDITION, ERR_CONFLICT}};
-    if (r->host_died)
-        return err_set(e, ERR_UNAVAILABLE, "the driver's process ended: %s", r->died_why);
-    if (r->rc == MAG_OK)
-        return 0;
-    if (r->rc == MAG_AGAIN)
-        return err_set(e, ERR_BUSY, "the driver is not done yet");
-    for (size_t i = 0; i < ARRAY_LEN(map); i++)
-        if (map[i].rc == r->rc)
-            return err_set(e, map[i].code, "%s", r->err_message[0] ? r->err_message : r->reason);
-    return err_set(e, ERR_INTERNAL, "%s", r->err_message[0] ? r->err_message : r->reason);
-}
 
 static int text_param(const json_t *params, const char *key, const char **ret, struct err *e)
 {
@@ -90,6 +66,24 @@ static int cert_sign(struct conductor *c, const json_t *params, int64_t deadline
     return with_certs(c, params, true, result, e);
 }
 
+/* ---- trusts ---- */
+static int token_seal(struct conductor *c, const json_t *params, int64_t deadline, json_t **result,
+                      struct err *e)
+{
+    const char *operation = NULL, *token = NULL;
+    _cleanup_free_ char *sealed = NULL;
+    (void)deadline;
+    int rc = text_param(params, "operation", &operation, e);
+    if (rc == 0)
+        rc = text_param(params, "token", &token, e);
+    if (rc == 0)
+        rc = trust_seal_token(c, operation, token, &sealed, e);
+    if (rc)
+        return rc;
+    *result = json_pack("{s:s}", "sealed", sealed);
+    return *result ? 0 : err_nomem(e);
+}
+
 /* ---- drivers ---- */
 static int call_driver(struct conductor *c, struct coe_call *call, enum op_kind kind,
                        json_t **result, struct err *e)
@@ -114,7 +108,7 @@ static int call_driver(struct conductor *c, struct coe_call *call, enum op_kind 
     call->services = &services;
     rc = front_coe_call(d.pool, call, &r, e);
     if (rc == 0)
-        rc = driver_error(&r, e);
+        rc = coe_result_error(&r, e);
     if (rc == 0)
         *result = TAKE_PTR(r.value);
     coe_result_done(&r);
@@ -249,9 +243,9 @@ static const struct {
     int (*fn)(struct conductor *c, const json_t *params, int64_t deadline, json_t **result,
               struct err *e);
 } methods[] = {
-    {"op.due", op_due},           {"op.cancel", op_cancel},    {"ping", ping},
-    {"cert.ca", cert_ca},         {"cert.sign", cert_sign},    {"driver.validate", driver_validate},
-    {"driver.call", driver_call}, {"driver.plan", driver_plan}};
+    {"op.due", op_due},           {"op.cancel", op_cancel},   {"ping", ping},
+    {"cert.ca", cert_ca},         {"cert.sign", cert_sign},   {"driver.validate", driver_validate},
+    {"driver.call", driver_call}, {"token.seal", token_seal}, {"driver.plan", driver_plan}};
 
 int rpc_method(void *conductor, const char *method, const json_t *params, int64_t deadline_mono_ms,
                json_t **result, struct err *e)

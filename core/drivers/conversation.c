@@ -162,6 +162,17 @@ static void judge_cancelled(const struct talk *t)
              (long long)t->call->budget_ms);
 }
 
+/* Keys that go to a certificate manager or come from one: its log lines shall not have them. */
+static void hide_keys(struct child *c, const json_t *bundle)
+{
+    static const char *const names[] = {"private_key", "passphrase"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const json_t *v = json_object_get(bundle, names[i]);
+        if (json_is_string(v))
+            child_log_hide(&c->log, json_string_value(v), json_string_length(v));
+    }
+}
+
 int converse(struct driver_pool *p, struct child *c, const struct coe_call *call,
              const struct verb *verb, struct coe_result *ret, struct err *e)
 {
@@ -176,6 +187,7 @@ int converse(struct driver_pool *p, struct child *c, const struct coe_call *call
                      .hard_ms = now + call->budget_ms + p->cfg->drivers_kill_grace_ms,
                      .log_fd = c->conn.log_fd};
     _cleanup_json_ json_t *body = pack_call(call);
+    hide_keys(c, json_object_get(call->args, "bundle"));
     if (!body)
         return err_nomem(e);
     int rc = frame_write(c->conn.sock, (size_t)p->cfg->drivers_max_frame_bytes, FRAME_CALL, t.id,
@@ -187,6 +199,7 @@ int converse(struct driver_pool *p, struct child *c, const struct coe_call *call
     if (rc != FRAME_OK)
         return broken(e, frame_error(rc));
     rc = listen_to(&t, e);
+    hide_keys(c, ret->value);
     if (rc == 0)
         judge_cancelled(&t);
     return rc;

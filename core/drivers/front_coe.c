@@ -18,6 +18,35 @@ void coe_result_done(struct coe_result *r)
     *r = (struct coe_result){0};
 }
 
+int coe_result_error(const struct coe_result *r, struct err *e)
+{
+    static const struct {
+        int32_t rc;
+        int code;
+    } map[] = {{MAG_E_INVALID, ERR_INVALID},
+               {MAG_E_NOT_FOUND, ERR_NOT_FOUND},
+               {MAG_E_EXISTS, ERR_EXISTS},
+               {MAG_E_BUSY, ERR_BUSY},
+               {MAG_E_DENIED, ERR_FORBIDDEN},
+               {MAG_E_AUTH, ERR_UNAVAILABLE},
+               {MAG_E_QUOTA, ERR_QUOTA},
+               {MAG_E_UNAVAILABLE, ERR_UNAVAILABLE},
+               {MAG_E_TIMEOUT, ERR_TIMEOUT},
+               {MAG_E_CANCELLED, ERR_CANCELLED},
+               {MAG_E_UNSUPPORTED, ERR_UNSUPPORTED},
+               {MAG_E_PRECONDITION, ERR_CONFLICT}};
+    if (r->host_died)
+        return err_set(e, ERR_UNAVAILABLE, "the driver's process ended: %s", r->died_why);
+    if (r->rc == MAG_OK)
+        return 0;
+    if (r->rc == MAG_AGAIN)
+        return err_set(e, ERR_BUSY, "the driver is not done yet");
+    for (size_t i = 0; i < ARRAY_LEN(map); i++)
+        if (map[i].rc == r->rc)
+            return err_set(e, map[i].code, "%s", r->err_message[0] ? r->err_message : r->reason);
+    return err_set(e, ERR_INTERNAL, "%s", r->err_message[0] ? r->err_message : r->reason);
+}
+
 static bool lists(const json_t *manifest, const char *iface)
 {
     size_t i;

@@ -91,6 +91,8 @@ struct coe_result {
     bool checkpointed;  /* at least one checkpoint was committed during the call */
 };
 void coe_result_done(struct coe_result *r);
+/* The core error an answer is to whoever asked for it at once; 0 for MAG_OK. */
+int coe_result_error(const struct coe_result *r, struct err *e) MUST_CHECK;
 /* 0 when the call was carried out in whatever way (see result); a core error only when it could
  * not be tried: NOT_FOUND (no such driver here), UNSUPPORTED (interface or verb not offered),
  * UNAVAILABLE (quarantined, not enabled, can't start, all processes busy for longer than the

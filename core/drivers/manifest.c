@@ -198,6 +198,7 @@ static int check_rights(const json_t *m, struct plugin *p, struct err *e)
     if ((rc = get_choice(m, "network", networks, "brokered", &network, e)) != 0 ||
         (rc = get_bool(m, "exec", &p->exec, e)) != 0 ||
         (rc = get_bool(m, "unix_sockets", &p->unix_sockets, e)) != 0 ||
+        (rc = get_bool(m, "service_token", &p->service_token, e)) != 0 ||
         (rc = get_int(limits, "memory_mb", 16, 1048576, &p->memory_mb, e)) != 0 ||
         (rc = get_int(limits, "open_files", 16, 1048576, &p->open_files, e)) != 0)
         return rc;
@@ -259,9 +260,9 @@ int manifest_parse(const char *text, size_t len, struct plugin *ret, struct err 
 int manifest_unknown(const json_t *manifest, struct strv *ret, struct err *e)
 {
     static const char *const known[] = {
-        "manifest", "id",   "kind",         "name",       "version",    "vendor",
-        "library",  "abi",  "provides",     "interfaces", "operations", "maturity",
-        "network",  "exec", "unix_sockets", "limits",     "labels"};
+        "manifest", "id",   "kind",         "name",          "version",    "vendor",
+        "library",  "abi",  "provides",     "interfaces",    "operations", "maturity",
+        "network",  "exec", "unix_sockets", "service_token", "limits",     "labels"};
     const char *key;
     json_t *v;
     json_object_foreach((json_t *)manifest, key, v)

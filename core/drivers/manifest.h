@@ -21,6 +21,7 @@ struct plugin { /* one installed plugin file with its manifest */
     char *problem;                 /* why it can't be used; NULL = fine */
     int64_t memory_mb, open_files; /* limits; 0 = default */
     bool exec, network_direct, unix_sockets;
+    bool service_token; /* calls without the cluster's trust may be made as the service user */
 };
 struct plugin_list {
     struct plugin *v;

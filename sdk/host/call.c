@@ -25,7 +25,8 @@ struct answer {
     mag_step step;
     mag_bytes doc;
     bool has_doc;
-    json_t *parts; /* name to bytes; owned */
+    json_t *parts;  /* name to bytes; owned */
+    uint32_t asked; /* the parts a sink takes */
 };
 
 static const char *text(const json_t *o, const char *key)
@@ -158,7 +159,7 @@ static int32_t take_part(void *ctx, uint32_t which, mag_bytes pem)
 {
     struct answer *out = ctx;
     for (size_t k = 0; k < PART_COUNT; k++)
-        if (part_names[k].part == which)
+        if (part_names[k].part == which && (out->asked & which))
             return json_object_set_new(out->parts, part_names[k].name,
                                        wire_bytes(pem.data, (size_t)pem.len)) < 0
                        ? MAG_E_INTERNAL
@@ -181,6 +182,7 @@ static int32_t get_bundle(verb_fn fn, struct session *s, struct args *a, struct 
 {
     const uint32_t secret = MAG_CERT_KEY | MAG_CERT_PASSPHRASE;
     out->parts = json_object();
+    out->asked = a->parts;
     mag_cert_sink sink = {.struct_size = sizeof sink,
                           .secret = (a->parts & secret) != 0,
                           .ctx = out,
