@@ -55,9 +55,16 @@ void login_done(struct login *l)
     drop_text(&l->token);
     free(l->user_id);
     free(l->project_id);
+    free(l->domain_id);
     strv_free(&l->roles);
     json_decref(l->catalog);
     *l = (struct login){0};
+}
+
+void login_tls(const struct login_service *s, const char **ret_ca, bool *ret_insecure)
+{
+    *ret_ca = keystone_client_ca(s->client);
+    *ret_insecure = keystone_client_insecure(s->client);
 }
 
 /* ---- requests ---- */
@@ -163,6 +170,7 @@ static int fill(const char *body, size_t len, struct login *ret, struct err *e)
         return rc == ERR_PROTOCOL ? e->code = ERR_UNAVAILABLE : rc;
     ret->user_id = str_dup(who->who.user_id);
     ret->project_id = str_dup(who->who.project_id);
+    ret->domain_id = str_dup(who->who.scope_domain_id);
     ret->catalog = json_deep_copy(who->catalog); /* jansson's counts are not for many threads */
     ret->expires_us = who->expires_us;
     for (size_t i = 0; rc == 0 && i < who->who.roles.n; i++)

@@ -31,6 +31,7 @@ struct login_as {
 struct login {   /* what a token is good for; owned */
     char *token; /* secret */
     char *user_id, *project_id;
+    char *domain_id; /* that a domain-scoped token is for */
     struct strv roles;
     json_t *catalog; /* or NULL */
     int64_t expires_us;
@@ -48,6 +49,10 @@ int login_of_token(struct login_service *s, const char *token, struct login *ret
  * caller frees. */
 char *login_endpoint(const struct login *l, const char *type, const char *interface,
                      const char *region);
+
+/* What TLS connections to the cloud's services are checked with: PEM of their CAs, NULL = the
+ * system's; borrowed from s. */
+void login_tls(const struct login_service *s, const char **ret_ca, bool *ret_insecure);
 
 /* One request to Keystone; path begins after /v3. Any HTTP status is success. *ret (may be NULL)
  * is the JSON of the body, NULL when there is none. ERR_UNAVAILABLE as above; ERR_PROTOCOL: the

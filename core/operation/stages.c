@@ -8,19 +8,24 @@
 #define NODEGROUPS "mag.coe.nodegroups/1"
 
 static const struct engine_stage none[] = {{.name = NULL}};
+/* the trust comes first: a cert manager may be another service of the cloud */
 static const struct engine_stage create[] = {
+    {.name = "trust", .needs_trust = true},
     {.name = "certificates", .needs_tls = true},
     {.name = "create", .interface = LIFECYCLE, .verb = "create"},
     {.name = NULL}};
 static const struct engine_stage update[] = {
     {.name = "update", .interface = LIFECYCLE, .verb = "update"}, {.name = NULL}};
 static const struct engine_stage delete[] = {
-    {.name = "remove", .interface = LIFECYCLE, .verb = "remove"}, {.name = NULL}};
+    {.name = "remove", .interface = LIFECYCLE, .verb = "remove"},
+    {.name = "trust_remove", .needs_trust = true},
+    {.name = NULL}};
 static const struct engine_stage scale[] = {
     {.name = "scale", .interface = LIFECYCLE, .verb = "scale"}, {.name = NULL}};
 static const struct engine_stage upgrade[] = {
     {.name = "upgrade", .interface = "mag.coe.upgrade/1", .verb = "upgrade"}, {.name = NULL}};
 static const struct engine_stage credential[] = {
+    {.name = "trust_renew", .needs_trust = true},
     {.name = "credential", .interface = "mag.coe.rotate/1", .verb = "credential"}, {.name = NULL}};
 static const struct engine_stage group_create[] = {
     {.name = "nodegroup_create", .interface = NODEGROUPS, .verb = "create"}, {.name = NULL}};

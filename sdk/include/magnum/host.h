@@ -90,7 +90,8 @@ enum {
 /* One HTTP exchange, performed by the host: TLS verification, proxy, tokens, retries of idempotent
  * connects, tracing headers, size cap and the remaining budget are the host's business.
  * `service`: a catalog type ("orchestration", "key-manager", ...): `path` is appended to its
- *     endpoint and the project's token is sent;
+ *     endpoint and a token of the cluster's trust is sent (the service's own instead, where there
+ *     is none and the manifest says service_token: true);
  *   "cluster": the cluster's own API (`api_address`), with the cluster's client certificate;
  *   "unix:/path/to.sock": a socket on this machine; needs `unix_sockets: true` in the manifest;
  *   "url": `path` is an absolute http(s) URL; no credential is sent. */
@@ -130,7 +131,8 @@ typedef struct mag_host {
     int32_t (*checkpoint)(void *ctx, const mag_op *op, mag_bytes state, mag_error *err);
     /* Publishes a fact. Keys: api_address, coe_version, container_version, stack_id,
      * discovery_url (JSON strings); node_addresses, node_count, status of a nodegroup as
-     * "nodegroup/<uuid>/node_addresses" (list) and "nodegroup/<uuid>/node_count" (integer);
+     * "nodegroup/<uuid>/node_addresses" (list) and "nodegroup/<uuid>/node_count" (integer), and
+     * "nodegroup/<uuid>/stack_id" for a group with a stack of its own;
      * health_status ("HEALTHY" | "UNHEALTHY" | "UNKNOWN"), health_status_reason (object of
      * strings). `json` is one JSON value. */
     int32_t (*output)(void *ctx, const mag_op *op, const char *key, mag_bytes json, mag_error *err);
@@ -139,8 +141,11 @@ typedef struct mag_host {
      * return MAG_AGAIN (the next step tells by MAG_OPF_CANCEL whether the user wants it) or
      * MAG_E_CANCELLED. */
     int32_t (*cancelled)(void *ctx, const mag_op *op);
-    /* Copies a secret named by a handle in the spec; *len is set to its length. The caller wipes
-     * its buffer. MAG_E_INVALID when `cap` is too small. */
+    /* Copies a secret named by a handle in the spec, or one of those every cluster with a trust has,
+     * for logins of its nodes: "secret:trustee/user_id", "secret:trustee/user_name",
+     * "secret:trustee/password", "secret:trustee/trust_id" (empty unless nodes may have the trust);
+     * without a trust they are MAG_E_NOT_FOUND. *len is set to its length. The caller wipes its
+     * buffer. MAG_E_INVALID when `cap` is too small. */
     int32_t (*secret_read)(void *ctx, const mag_op *op, const char *handle, void *buf, uint64_t cap,
                            uint64_t *len, mag_error *err);
     /* Later services by id; NULL when this host does not have it. */
