@@ -1,5 +1,5 @@
 # PostgreSQL for real: each test starts its own.
-foreach(part IN ITEMS base accept queue tables faults manage)
+foreach(part IN ITEMS base accept ends queue tables faults manage)
   magnum_add_test(db_${part} RING component TIMEOUT 300
     SOURCES ${CMAKE_CURRENT_LIST_DIR}/db_${part}.c ${CMAKE_CURRENT_LIST_DIR}/db_fixture.c
     LINKS magnum_db test_pg)
