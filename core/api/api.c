@@ -138,6 +138,11 @@ static void finish(struct api_call *c, int rc, const struct err *e)
         (void)err_nomem(&oom);
         e = &oom;
     }
+    if (e->code == ERR_UNAUTHORIZED) { /* a service did not take the token, which was good before */
+        auth_forget(c->api->auth, c->who.token);
+        error_unauthorized(c->rp, auth_challenge(c->api->auth));
+        return;
+    }
     if (err_http_status(e->code) >= 500)
         log_error("api.failed", "%s %s: %s: %s", c->rq->method, c->rq->raw_path, err_token(e->code),
                   e->msg);

@@ -1,147 +1,10 @@
-/* The built-in catalogue. See catalog.h. Entries keep the shape of the file: each list is an array
- * of objects that was checked when it was read. */
-#include "api/catalog.h"
+/* What all catalogues share, and which one is used. See catalog.h. */
+#include "api/catalog_internal.h"
 
-#include "base/cleanup.h"
-#include "base/io.h"
-#include "base/jsonx.h"
 #include "base/str.h"
 #include "config/config.h"
-#include "config/yaml.h"
 
 #include <string.h>
-
-/* Enough to try everything on one machine; disks are not zero, so that the root volume rule of
- * Magnum is met. */
-static const char defaults[] =
-    "images:\n"
-    "- {id: 00000000-0000-4000-8000-00000000a001, name: linux, os_distro: linux}\n"
-    "- {id: 00000000-0000-4000-8000-00000000a002, name: simulated, os_distro: simulated}\n"
-    "- {id: 00000000-0000-4000-8000-00000000a003, name: fedora-coreos, os_distro: fedora-coreos}\n"
-    "- {id: 00000000-0000-4000-8000-00000000a004, name: ubuntu, os_distro: ubuntu}\n"
-    "flavors:\n"
-    "- {id: '1', name: m1.tiny, ram_mb: 512, vcpus: 1, disk_gb: 1}\n"
-    "- {id: '2', name: m1.small, ram_mb: 2048, vcpus: 1, disk_gb: 20}\n"
-    "- {id: '3', name: m1.medium, ram_mb: 4096, vcpus: 2, disk_gb: 40}\n"
-    "- {id: '4', name: m1.large, ram_mb: 8192, vcpus: 4, disk_gb: 80}\n"
-    "networks:\n"
-    "- {id: 00000000-0000-4000-8000-00000000b001, name: public, external: true}\n"
-    "- {id: 00000000-0000-4000-8000-00000000b002, name: private}\n"
-    "subnets:\n"
-    "- {id: 00000000-0000-4000-8000-00000000c001, name: private-subnet}\n";
-
-enum { FILE_MAX = 4 * 1024 * 1024 };
-
-static const struct {
-    const char *list;
-    const char *keys; /* members an entry may have: s text, i integer, b boolean, p project or bool
-                       */
-} shapes[] = {
-    {"images", "s:id s:name s:os_distro s:magnum_driver p:private"},
-    {"flavors", "s:id s:name i:ram_mb i:vcpus i:disk_gb"},
-    {"keypairs", "s:name s:user"},
-    {"networks", "s:id s:name b:external"},
-    {"subnets", "s:id s:name"},
-};
-
-static char kind_of(const char *keys, const char *key)
-{
-    size_t n = strlen(key);
-    for (const char *p = keys; *p;) {
-        size_t len = strcspn(p, " ");
-        if (len == n + 2 && strncmp(p + 2, key, n) == 0)
-            return *p;
-        p += len + (p[len] == ' ');
-    }
-    return '\0';
-}
-
-static bool fits(char kind, const json_t *v)
-{
-    switch (kind) {
-    case 's':
-        return json_is_string(v);
-    case 'i':
-        return json_is_integer(v) && json_integer_value(v) >= 0;
-    case 'b':
-        return json_is_boolean(v);
-    case 'p':
-        return json_is_boolean(v) || json_is_string(v);
-    default:
-        return false;
-    }
-}
-
-static int check_list(const char *file, const char *list, const char *keys, const json_t *entries,
-                      struct err *e)
-{
-    size_t i;
-    json_t *entry, *v;
-    const char *key;
-    if (entries && !json_is_null(entries) && !json_is_array(entries))
-        return err_set(e, ERR_CONFIG, "%s: %s must be a list", file, list);
-    json_array_foreach(entries, i, entry)
-    {
-        if (!json_is_object(entry) || !jsonx_str(entry, "name"))
-            return err_set(e, ERR_CONFIG, "%s: %s[%zu] must be a mapping with a name", file, list,
-                           i);
-        json_object_foreach(entry, key, v) if (!fits(kind_of(keys, key), v)) return err_set(
-            e, ERR_CONFIG, "%s: %s[%zu].%s is not known or of the wrong type", file, list, i, key);
-    }
-    return 0;
-}
-
-static int check_document(const char *file, const json_t *doc, struct err *e)
-{
-    const char *key;
-    json_t *v;
-    if (!json_is_object(doc))
-        return err_set(e, ERR_CONFIG, "%s: must be a mapping of lists", file);
-    json_object_foreach((json_t *)doc, key, v)
-    {
-        size_t i = 0;
-        while (i < ARRAY_LEN(shapes) && strcmp(shapes[i].list, key) != 0)
-            i++;
-        if (i == ARRAY_LEN(shapes))
-            return err_set(e, ERR_CONFIG,
-                           "%s: %s is not known; use images, flavors, keypairs, "
-                           "networks or subnets",
-                           file, key);
-        int rc = check_list(file, key, shapes[i].keys, v, e);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
-}
-
-/* An id wins over names. *ret_n: how many fit. */
-static const json_t *find(const void *self, const char *list, const char *ident, size_t *ret_n)
-{
-    const json_t *hit = NULL;
-    size_t i, n = 0;
-    json_t *entry;
-    json_array_foreach(json_object_get(self, list), i, entry)
-    {
-        if (ident && str_eq(jsonx_str(entry, "id"), ident)) {
-            *ret_n = 1;
-            return entry;
-        }
-        if (ident && str_eq(jsonx_str(entry, "name"), ident)) {
-            hit = entry;
-            n++;
-        }
-    }
-    *ret_n = n;
-    return hit;
-}
-
-static bool visible(const json_t *image, const struct auth_context *who)
-{
-    const json_t *owner = json_object_get(image, "private");
-    if (json_is_string(owner))
-        return who->is_admin || str_eq(json_string_value(owner), who->project_id);
-    return !json_is_true(owner) || who->is_admin;
-}
 
 void cat_image_done(struct cat_image *i)
 {
@@ -152,36 +15,32 @@ void cat_image_done(struct cat_image *i)
     *i = (struct cat_image){NULL, NULL, NULL, NULL};
 }
 
-static const char *shown(const char *ident)
+/* As Magnum says them (validation.md 4 and 6, api.md 19). */
+static const struct {
+    int code;
+    const char *missing, *many, *id;
+} texts[CAT_KINDS] = {
+    [CAT_IMAGE] = {ERR_INVALID, "Image %s could not be found.", "images", "image"},
+    [CAT_FLAVOR] = {ERR_INVALID, "Unable to find flavor %s.", "flavors", "flavor"},
+    [CAT_KEYPAIR] = {ERR_NOT_FOUND, "Unable to find keypair %s.", "keypairs", "keypair"},
+    [CAT_EXTERNAL_NETWORK] = {ERR_INVALID, "Unable to find external network %s.",
+                              "external networks", "external network"},
+    [CAT_FIXED_NETWORK] = {ERR_INVALID, "Unable to find fixed network %s.", "networks", "network"},
+    [CAT_FIXED_SUBNET] = {ERR_INVALID, "Unable to find fixed subnet %s.", "subnets", "subnet"},
+};
+
+int catalog_missing(enum cat_kind kind, const char *ident, struct err *e)
 {
-    return ident ? ident : "None";
+    const char *format = texts[kind].missing, *at = strstr(format, "%s");
+    return err_set(e, texts[kind].code, "%.*s%s%s", (int)(at - format), format,
+                   ident ? ident : "None", at + 2);
 }
 
-static int builtin_image(void *self, const struct auth_context *who, const char *ident,
-                         struct cat_image *ret, struct err *e)
+int catalog_ambiguous(enum cat_kind kind, const char *ident, struct err *e)
 {
-    size_t n = 0;
-    const json_t *i = find(self, "images", ident, &n);
-    if (n == 0)
-        return err_set(e, ERR_INVALID, "Image %s could not be found.", shown(ident));
-    if (n > 1)
-        return err_set(e, ERR_CONFLICT,
-                       "Multiple images exist with same name '%s'. Please use the image ID "
-                       "instead.",
-                       ident);
-    if (!visible(i, who))
-        return err_set(e, ERR_FORBIDDEN, "Not authorized for image %s.", ident);
-    const char *id = jsonx_str(i, "id"), *distro = jsonx_str(i, "os_distro");
-    const char *driver = jsonx_str(i, "magnum_driver");
-    struct cat_image got = {str_dup(id), str_dup(jsonx_str(i, "name")), str_dup(distro),
-                            str_dup(driver)};
-    if ((id && !got.id) || !got.name || (distro && !got.os_distro) ||
-        (driver && !got.magnum_driver)) {
-        cat_image_done(&got);
-        return err_nomem(e);
-    }
-    *ret = got;
-    return 0;
+    return err_set(e, ERR_CONFLICT,
+                   "Multiple %s exist with same name '%s'. Please use the %s ID instead.",
+                   texts[kind].many, ident, texts[kind].id);
 }
 
 int catalog_check_distro(struct cat_image *i, const char *ident, struct err *e)
@@ -192,115 +51,36 @@ int catalog_check_distro(struct cat_image *i, const char *ident, struct err *e)
     return err_set(e, ERR_INVALID, "Image %s doesn't contain os_distro field.", ident);
 }
 
-static int builtin_flavor(void *self, const struct auth_context *who, const char *ident,
-                          struct cat_flavor *ret, struct err *e)
+void catalog_expect(struct catalog *c, const struct auth_context *who, const struct cat_name *names,
+                    size_t n)
 {
-    size_t n = 0;
-    const json_t *f = find(self, "flavors", ident, &n);
-    (void)who;
-    if (n == 0)
-        return err_set(e, ERR_INVALID, "Unable to find flavor %s.", shown(ident));
-    ret->ram_mb = jsonx_int(f, "ram_mb", 0);
-    ret->vcpus = jsonx_int(f, "vcpus", 0);
-    ret->disk_gb = jsonx_int(f, "disk_gb", 0);
-    return 0;
+    if (c->ops->expect)
+        c->ops->expect(c->self, who, names, n);
 }
 
-/* A catalogue without keypairs accepts any name: there is nowhere to look. */
-static int builtin_keypair(void *self, const struct auth_context *who, const char *name,
-                           struct err *e)
+/* auto: a file that the operator names says enough, whoever checks the tokens. */
+static bool from_cloud(const struct config *cfg)
 {
-    const json_t *list = json_object_get(self, "keypairs");
-    size_t i;
-    json_t *k;
-    if (!json_is_array(list))
-        return 0;
-    json_array_foreach(list, i, k)
-    {
-        const char *user = jsonx_str(k, "user");
-        if (str_eq(jsonx_str(k, "name"), name) && (!user || str_eq(user, who->user_id)))
-            return 0;
-    }
-    return err_set(e, ERR_NOT_FOUND, "Unable to find keypair %s.", name);
-}
-
-static int network(void *self, const char *list, bool external, const char *what,
-                   const char *plural, const char *id_word, const char *ident, struct err *e)
-{
-    size_t n = 0;
-    const json_t *found = find(self, list, ident, &n);
-    if (n > 1)
-        return err_set(e, ERR_CONFLICT,
-                       "Multiple %s exist with same name '%s'. Please use the %s ID instead.",
-                       plural, ident, id_word);
-    if (n == 0 || (external && !jsonx_bool(found, "external", false)))
-        return err_set(e, ERR_INVALID, "Unable to find %s %s.", what, shown(ident));
-    return 0;
-}
-
-static int builtin_external(void *self, const struct auth_context *who, const char *ident,
-                            struct err *e)
-{
-    (void)who;
-    return network(self, "networks", true, "external network", "external networks",
-                   "external network", ident, e);
-}
-static int builtin_fixed(void *self, const struct auth_context *who, const char *ident,
-                         struct err *e)
-{
-    (void)who;
-    return network(self, "networks", false, "fixed network", "networks", "network", ident, e);
-}
-static int builtin_subnet(void *self, const struct auth_context *who, const char *ident,
-                          struct err *e)
-{
-    (void)who;
-    return network(self, "subnets", false, "fixed subnet", "subnets", "subnet", ident, e);
-}
-static void builtin_free(void *self)
-{
-    json_decref(self);
-}
-
-static const struct catalog_ops builtin = {
-    builtin_image, builtin_flavor, builtin_keypair, builtin_external,
-    builtin_fixed, builtin_subnet, builtin_free,
-};
-
-int catalog_builtin(const char *name, const char *text, size_t len, struct catalog **ret,
-                    struct err *e)
-{
-    _cleanup_json_ json_t *doc = NULL;
-    int rc = yaml_load(name, text, len, &doc, e);
-    if (rc < 0) {
-        e->code = ERR_CONFIG;
-        return ERR_CONFIG;
-    }
-    rc = check_document(name, doc, e);
-    if (rc < 0)
-        return rc;
-    struct catalog *c = calloc(1, sizeof *c);
-    if (!c)
-        return err_nomem(e);
-    c->ops = &builtin;
-    c->self = TAKE_PTR(doc);
-    *ret = c;
-    return 0;
+    if (strcmp(cfg->catalog_source, "auto") == 0)
+        return strcmp(cfg->auth_strategy, "keystone") == 0 && !*cfg->catalog_file;
+    return strcmp(cfg->catalog_source, "openstack") == 0;
 }
 
 int catalog_open(const struct config *cfg, struct catalog **ret, struct err *e)
 {
-    _cleanup_free_ char *text = NULL;
-    size_t len = 0;
-    if (!*cfg->catalog_file)
-        return catalog_builtin("built-in catalogue", defaults, sizeof defaults - 1, ret, e);
-    int rc = io_read_file(cfg->catalog_file, FILE_MAX, &text, &len, e);
-    if (rc < 0) {
-        (void)err_wrap(e, "catalog.file");
-        e->code = ERR_CONFIG;
-        return ERR_CONFIG;
-    }
-    return catalog_builtin(cfg->catalog_file, text, len, ret, e);
+    static const char *const sources[] = {"auto", "openstack", "builtin"};
+    size_t i = 0;
+    while (i < ARRAY_LEN(sources) && strcmp(sources[i], cfg->catalog_source) != 0)
+        i++;
+    if (i == ARRAY_LEN(sources))
+        return err_set(e, ERR_CONFIG,
+                       "catalog.source must be auto, openstack or builtin, not \"%s\"",
+                       cfg->catalog_source);
+    if (!from_cloud(cfg))
+        return catalog_builtin_open(cfg, ret, e);
+    if (strcmp(cfg->auth_strategy, "keystone") != 0)
+        return err_set(e, ERR_CONFIG, "catalog.source openstack needs auth.strategy keystone");
+    return catalog_cloud_open(cfg, ret, e);
 }
 
 void catalog_free(struct catalog **c)

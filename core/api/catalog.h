@@ -1,7 +1,9 @@
-/* What requests may refer to: images, flavors, keypairs, networks, subnets. Behind a table of
- * functions, so that Glance, Nova and Neutron can stand where the built-in catalogue stands; that
- * one is read from catalog_file (YAML) or has the defaults of catalog_builtin.c. Texts of errors
- * are Magnum's (validation.md 4, 6). Thread-safe. Neighbours: rules.c asks. */
+/* What requests may refer to: images, flavors, keypairs, networks, subnets. Two catalogues stand
+ * behind one table of functions: Glance, Nova and Neutron, asked with the caller's token
+ * (catalog_cloud.c), and the built-in one, which is read from catalog.file (YAML) or has the
+ * defaults of catalog_builtin.c. Texts of errors are Magnum's (validation.md 4, 6); a service that
+ * does not answer is ERR_SERVICE_DOWN, one that does not take the token ERR_UNAUTHORIZED.
+ * Thread-safe. Neighbours: rules.c asks. */
 #ifndef MAGNUM_API_CATALOG_H
 #define MAGNUM_API_CATALOG_H
 
@@ -21,6 +23,20 @@ struct cat_flavor {
 };
 void cat_image_done(struct cat_image *i);
 
+enum cat_kind {
+    CAT_IMAGE,
+    CAT_FLAVOR,
+    CAT_KEYPAIR,
+    CAT_EXTERNAL_NETWORK,
+    CAT_FIXED_NETWORK,
+    CAT_FIXED_SUBNET,
+    CAT_KINDS
+};
+struct cat_name { /* ident NULL: nothing */
+    enum cat_kind kind;
+    const char *ident;
+};
+
 /* who: the caller, whose visibility counts. ident: name or id; NULL shows as None and is missing.
  */
 struct catalog_ops {
@@ -35,6 +51,9 @@ struct catalog_ops {
                          struct err *e);
     int (*fixed_subnet)(void *self, const struct auth_context *who, const char *ident,
                         struct err *e);
+    /* NULL: nothing is gained by knowing in advance */
+    void (*expect)(void *self, const struct auth_context *who, const struct cat_name *names,
+                   size_t n);
     void (*free)(void *self);
 };
 struct catalog {
@@ -45,6 +64,12 @@ struct catalog {
 /* An image must say its distribution: ERR_INVALID with Magnum's text, and *i is freed. */
 int catalog_check_distro(struct cat_image *i, const char *ident, struct err *e) MUST_CHECK;
 
+/* What this request will ask for: all of it is looked up at the same time, so that the single
+ * questions after it wait for nothing. Errors are kept for them. */
+void catalog_expect(struct catalog *c, const struct auth_context *who, const struct cat_name *names,
+                    size_t n);
+
+/* The one that catalog.source says. ERR_CONFIG. */
 int catalog_open(const struct config *cfg, struct catalog **ret, struct err *e) MUST_CHECK;
 void catalog_free(struct catalog **c); /* NULL is fine */
 /* The built-in one from YAML text; name for messages. */

@@ -79,6 +79,8 @@ static int check_sizes(struct api_call *c, const struct create *k, struct err *e
     int64_t masters = jsonx_int(c->body, "master_count", 1);
     int64_t volume = jsonx_int(c->body, "docker_volume_size", k->t.docker_volume_size);
     int rc = rule_storage_size(k->t.docker_storage_driver, volume, e);
+    if (rc == 0)
+        rc = cluster_check_bay(c, jsonx_int(c->body, "node_count", 1), e);
     if (rc < 0)
         return rc;
     if (!api_zed(c) && masters % 2 == 0)
@@ -177,6 +179,7 @@ static int check_resources(struct api_call *c, const struct create *k, struct er
                                      cl->fixed_network,
                                      cl->fixed_subnet,
                                      cl->labels};
+    rule_expect(c, &r, cl->keypair);
     int rc = rule_root_volume(c, k->t.server_type, cl->labels, flavors, ARRAY_LEN(flavors), e);
     if (rc == 0)
         rc = rule_resources(c, &r, e);
@@ -230,6 +233,8 @@ static int accept(struct api_call *c, struct create *k, struct err *e)
         rc = operation_prepare(c, OP_CREATE, &k->cl, k->cl.create_timeout, &k->op, e);
     if (c->plan)
         k->idem.db = (struct db_idempotency){.dry_run = true};
+    if (rc == 0 && !c->plan)
+        rc = operation_seal_token(c, OP_CREATE, &k->op, e);
     if (rc == 0)
         rc = db_accept_create(c->api->db, &k->cl, &k->t, k->groups, 2, &k->op, NULL,
                               c->api->cfg->quotas_max_clusters_per_project, &k->idem.db, e);

@@ -210,6 +210,8 @@ static int support_zed(struct api_call *c, struct template *t, struct err *e)
     struct err why = ERR_INIT;
     bool oom = false;
     int rc = t->cluster_distro ? 0 : cat->ops->image(cat->self, &c->who, t->image_id, &i, &why);
+    if (rc == ERR_SERVICE_DOWN || rc == ERR_UNAUTHORIZED)
+        return err_set(e, rc, "%s", why.msg);
     if (!t->cluster_distro)
         t->cluster_distro = copy(rc == 0 ? i.os_distro : "Unset", &oom); /* NULL shows None */
     rc = oom ? err_nomem(e) : support(c, t, i.magnum_driver, e);
@@ -233,15 +235,26 @@ static int support_head(struct api_call *c, struct template *t, struct err *e)
     return rc;
 }
 
+static struct resource_names names_of(const struct template *t)
+{
+    return (struct resource_names){t->image_id,
+                                   t->flavor_id,
+                                   t->master_flavor_id,
+                                   t->external_network_id,
+                                   t->fixed_network,
+                                   t->fixed_subnet,
+                                   t->labels};
+}
+
+static void expect(struct api_call *c, const struct template *t)
+{
+    const struct resource_names r = names_of(t);
+    rule_expect(c, &r, NULL);
+}
+
 static int resources(struct api_call *c, const struct template *t, struct err *e)
 {
-    const struct resource_names r = {t->image_id,
-                                     t->flavor_id,
-                                     t->master_flavor_id,
-                                     t->external_network_id,
-                                     t->fixed_network,
-                                     t->fixed_subnet,
-                                     t->labels};
+    const struct resource_names r = names_of(t);
     return rule_resources(c, &r, e);
 }
 
@@ -296,8 +309,10 @@ static int check_create(struct api_call *c, struct template *t, struct err *e)
         rc = rule_storage_size(t->docker_storage_driver, t->docker_volume_size, e);
     if (rc == 0)
         rc = labels_no_null(t->labels, e);
-    if (rc == 0)
+    if (rc == 0) {
+        expect(c, t);
         rc = api_zed(c) ? support_zed(c, t, e) : support_head(c, t, e);
+    }
     if (rc == 0)
         rc = enforce_self(c, rule_of(c, "create", rule), e);
     if (rc == 0)
@@ -387,8 +402,10 @@ static int check_patch(struct api_call *c, struct template *t, const json_t *del
         rc = rule_volume_driver(t->coe, t->volume_driver, e);
     if (rc == 0)
         rc = labels_no_null(t->labels, e);
-    if (rc == 0)
+    if (rc == 0) {
+        expect(c, t);
         rc = resources(c, t, e);
+    }
     if (rc == 0)
         rc = check_support(c, t, delta, e);
     if (rc == 0 && (json_object_get(delta, "public") || json_object_get(delta, "hidden")))

@@ -37,7 +37,7 @@ void error_from(struct http_response *rp, const struct err *e, bool show_5xx,
 {
     int status = err_http_status(e->code);
     char text[ERR_MSG_MAX], title[ERR_MSG_MAX];
-    if (status < 500 || show_5xx)
+    if (status < 500 || show_5xx || e->code == ERR_SERVICE_DOWN)
         snprintf(text, sizeof text, "%s", e->msg);
     else if (status == 503)
         snprintf(text, sizeof text, "The service is temporarily unavailable.");

@@ -145,6 +145,20 @@ int rule_root_volume(const struct api_call *c, const char *server_type, const js
     return rc;
 }
 
+void rule_expect(const struct api_call *c, const struct resource_names *r, const char *keypair)
+{
+    const struct cat_name names[] = {
+        {CAT_IMAGE, r->image},
+        {CAT_FLAVOR, r->flavor},
+        {CAT_FLAVOR, r->master_flavor},
+        {CAT_EXTERNAL_NETWORK, r->external_network},
+        {CAT_FIXED_NETWORK, api_zed(c) ? NULL : r->fixed_network},
+        {CAT_FIXED_SUBNET, api_zed(c) ? NULL : r->fixed_subnet},
+        {CAT_KEYPAIR, keypair},
+    };
+    catalog_expect(c->api->catalog, &c->who, names, ARRAY_LEN(names));
+}
+
 int rule_resources(const struct api_call *c, const struct resource_names *r, struct err *e)
 {
     const struct catalog *cat = c->api->catalog;

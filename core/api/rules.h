@@ -22,6 +22,8 @@ struct resource_names { /* NULL is skipped */
     const char *image, *flavor, *master_flavor, *external_network, *fixed_network, *fixed_subnet;
     const json_t *labels;
 };
+/* What this request will ask for (catalog_expect); keypair NULL = none. */
+void rule_expect(const struct api_call *c, const struct resource_names *r, const char *keypair);
 int rule_resources(const struct api_call *c, const struct resource_names *r,
                    struct err *e) MUST_CHECK;
 

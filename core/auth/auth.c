@@ -94,14 +94,24 @@ void auth_free(struct auth **ap)
     free(a);
 }
 
+const char *auth_challenge(const struct auth *a)
+{
+    return a->strategy->challenge_of ? a->strategy->challenge_of(a->state) : a->strategy->challenge;
+}
+
+void auth_forget(struct auth *a, const char *token)
+{
+    if (token && a->strategy->forget)
+        a->strategy->forget(a->state, token);
+}
+
 int auth_check(struct auth *a, const char *(*header)(const void *req, const char *name),
                const void *req, bool from_loopback, struct auth_context *ret,
                const char **challenge, struct err *e)
 {
     struct auth_ask ask = {header, req, from_loopback};
     struct auth_context c = {0};
-    *challenge =
-        a->strategy->challenge_of ? a->strategy->challenge_of(a->state) : a->strategy->challenge;
+    *challenge = auth_challenge(a);
     int rc = a->strategy->check(a->state, &ask, &c, e);
     if (rc != 0) {
         auth_context_done(&c);

@@ -48,6 +48,11 @@ int auth_check(struct auth *a, const char *(*header)(const void *req, const char
 bool auth_may_wait(struct auth *a, const char *(*header)(const void *req, const char *name),
                    const void *req);
 
+/* The WWW-Authenticate value, borrowed; NULL = none. */
+const char *auth_challenge(const struct auth *a);
+/* A service has refused this token (NULL is fine): the next request with it is checked anew. */
+void auth_forget(struct auth *a, const char *token);
+
 /* ERR_FORBIDDEN with Magnum's text unless the rule allows it. target_project NULL = the caller's.
  */
 int auth_enforce(struct auth *a, const struct auth_context *c, const char *rule,

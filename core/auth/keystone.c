@@ -108,6 +108,12 @@ static bool may_wait(void *state, const struct auth_ask *ask)
     return token && !token_cache_has(k->cache, token);
 }
 
+static void forget(void *state, const char *token)
+{
+    struct keystone *k = state;
+    token_cache_drop(k->cache, token);
+}
+
 static const char *challenge_of(void *state)
 {
     return ((struct keystone *)state)->challenge;
@@ -118,4 +124,5 @@ const struct auth_strategy auth_keystone = {.name = "keystone",
                                             .start = start,
                                             .check = check,
                                             .may_wait = may_wait,
+                                            .forget = forget,
                                             .stop = stop};

@@ -3,16 +3,15 @@
  * must not queue up behind each other's timeouts. Neighbours: http/client.h. */
 #include "auth/keystone_internal.h"
 #include "base/clock.h"
-#include "base/io.h"
 #include "base/secret.h"
 #include "config/config.h"
 #include "http/client.h"
+#include "http/tls.h"
 
 #include <pthread.h>
 #include <string.h>
 
 enum {
-    PEM_MAX = 1024 * 1024,
     RENEW_BEFORE_S = 120,
     PAUSE_MS = 1000,
     CODE_OK = 200,
@@ -27,7 +26,7 @@ struct keystone_client {
     const struct config *cfg;
     struct http_client *http;
     char *root; /* .../v3 */
-    char *ca, *cert, *key;
+    struct http_tls tls;
     pthread_mutex_t lock; /* the rest */
     char *token;          /* secret */
     int64_t expires_us, renew_us;
@@ -50,10 +49,8 @@ void keystone_client_free(struct keystone_client *c)
     http_client_free(&c->http);
     pthread_mutex_destroy(&c->lock);
     drop_text(&c->token);
-    drop_text(&c->key);
+    http_tls_done(&c->tls);
     free(c->root);
-    free(c->ca);
-    free(c->cert);
     free(c);
 }
 
@@ -67,15 +64,6 @@ static char *root_url(const char *base)
     return str_fmt("%.*s%s", (int)n, base, v3 ? "" : "/v3");
 }
 
-static int read_pem(const char *option, const char *path, char **ret, struct err *e)
-{
-    size_t len;
-    if (!*path || io_read_file(path, PEM_MAX, ret, &len, e) == 0)
-        return 0;
-    e->code = ERR_CONFIG;
-    return err_wrap(e, "%s", option);
-}
-
 int keystone_client_new(const struct config *cfg, struct keystone_client **ret, struct err *e)
 {
     struct keystone_client *c = calloc(1, sizeof *c);
@@ -86,17 +74,24 @@ int keystone_client_new(const struct config *cfg, struct keystone_client **ret, 
     c->root = root_url(cfg->keystone_auth_url);
     int rc = c->root ? http_client_new(&c->http, e) : err_nomem(e);
     if (rc == 0)
-        rc = read_pem("keystone.cafile", cfg->keystone_cafile, &c->ca, e);
-    if (rc == 0)
-        rc = read_pem("keystone.certfile", cfg->keystone_certfile, &c->cert, e);
-    if (rc == 0)
-        rc = read_pem("keystone.keyfile", cfg->keystone_keyfile, &c->key, e);
+        rc = http_tls_read(&c->tls, "keystone", cfg->keystone_cafile, cfg->keystone_certfile,
+                           cfg->keystone_keyfile, e);
     if (rc < 0) {
         keystone_client_free(c);
         return rc;
     }
     *ret = c;
     return 0;
+}
+
+const char *keystone_client_ca(const struct keystone_client *c)
+{
+    return c->tls.ca;
+}
+
+bool keystone_client_insecure(const struct keystone_client *c)
+{
+    return c->cfg->keystone_insecure;
 }
 
 int keystone_client_exchange(struct keystone_client *c, const char *method, const char *path,
@@ -113,9 +108,9 @@ int keystone_client_exchange(struct keystone_client *c, const char *method, cons
                              .body = body,
                              .body_len = body ? strlen(body) : 0,
                              .timeout_ms = cfg->keystone_timeout_ms,
-                             .ca_pem = c->ca,
-                             .cert_pem = c->cert,
-                             .key_pem = c->key,
+                             .ca_pem = c->tls.ca,
+                             .cert_pem = c->tls.cert,
+                             .key_pem = c->tls.key,
                              .insecure = cfg->keystone_insecure};
     int rc = http_client_do(c->http, &call, ret, e);
     if (rc == 0 || rc == ERR_NOMEM)

@@ -37,6 +37,8 @@ int keystone_client_exchange(struct keystone_client *c, const char *method, cons
                              struct err *e) MUST_CHECK;
 /* The token that an answer to a login brings; secret, the caller wipes and frees it. NULL: none. */
 char *keystone_subject_token(const struct http_answer *a);
+const char *keystone_client_ca(const struct keystone_client *c); /* PEM or NULL */
+bool keystone_client_insecure(const struct keystone_client *c);
 /* ERR_UNAUTHORIZED: Keystone does not know the token; ERR_UNAVAILABLE: it can't be asked. */
 int keystone_client_validate(struct keystone_client *c, const char *token, struct identity **ret,
                              struct err *e) MUST_CHECK;
@@ -51,6 +53,7 @@ void token_cache_free(struct token_cache *c);
  * gives *ret back with identity_unref. */
 int token_cache_get(struct token_cache *c, const char *token, token_ask_fn ask, void *ctx,
                     struct identity **ret, struct err *e) MUST_CHECK;
+void token_cache_drop(struct token_cache *c, const char *token);
 bool token_cache_has(struct token_cache *c, const char *token);
 
 #endif

@@ -201,6 +201,18 @@ int token_cache_get(struct token_cache *c, const char *token, token_ask_fn ask, 
     return rc;
 }
 
+void token_cache_drop(struct token_cache *c, const char *token)
+{
+    unsigned char mac[MAC_LEN];
+    if (!make_mac(c, token, mac))
+        return;
+    pthread_mutex_lock(&c->lock);
+    struct entry *known = find(c, mac);
+    if (known)
+        known->until_ms = 0;
+    pthread_mutex_unlock(&c->lock);
+}
+
 bool token_cache_has(struct token_cache *c, const char *token)
 {
     unsigned char mac[MAC_LEN];

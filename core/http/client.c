@@ -1,39 +1,21 @@
 /* See client.h. A stack of idle curl handles, each with its own kept connections: the handle used
  * last is taken first, so a quiet client keeps few connections warm. */
-#include "http/client.h"
-
-#include "base/str.h"
+#include "http/client_internal.h"
 
 #include <ctype.h>
-#include <curl/curl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
-enum {
-    IDLE_HANDLES = 16,
-    BODY_DEFAULT = 4 * 1024 * 1024,
-    HEADERS_MAX = 256 * 1024,
-    KEEPALIVE_S = 30
-};
+enum { BODY_DEFAULT = 4 * 1024 * 1024, HEADERS_MAX = 256 * 1024, KEEPALIVE_S = 30 };
 
-struct http_client {
-    pthread_mutex_t lock;
-    CURL *idle[IDLE_HANDLES];
-    size_t n_idle;
-};
-
-/* One exchange while it runs. */
-struct exchange {
-    CURL *curl;
-    struct curl_slist *lines;
-    struct str body, headers;
-    size_t max_body;
-    bool too_large;
-    char text[CURL_ERROR_SIZE];
-};
+void http_escape(struct str *to, const char *text)
+{
+    for (const char *p = text; *p; p++)
+        if (isalnum((unsigned char)*p) || strchr("-._~", *p))
+            str_append_c(to, *p);
+        else
+            str_printf(to, "%%%02X", (unsigned char)*p);
+}
 
 void http_answer_done(struct http_answer *a)
 {
@@ -71,6 +53,8 @@ void http_client_free(struct http_client **cp)
     *cp = NULL;
     for (size_t i = 0; i < c->n_idle; i++)
         curl_easy_cleanup(c->idle[i]);
+    for (size_t i = 0; i < c->n_idle_sets; i++)
+        (void)curl_multi_cleanup(c->idle_sets[i]);
     pthread_mutex_destroy(&c->lock);
     free(c);
 }
@@ -353,35 +337,23 @@ static int fail(CURLcode rc, const struct exchange *x, const struct http_call *c
                    why);
 }
 
-/* OpenSSL writes without MSG_NOSIGNAL: a SIGPIPE of this thread made here is eaten here. */
-static CURLcode perform_quietly(CURL *h)
+int exchange_begin(struct exchange *x, const struct http_call *call, struct err *e)
 {
-    sigset_t pipe_set, old, pending;
-    sigemptyset(&pipe_set);
-    sigaddset(&pipe_set, SIGPIPE);
-    sigpending(&pending);
-    bool was_pending = sigismember(&pending, SIGPIPE) == 1;
-    pthread_sigmask(SIG_BLOCK, &pipe_set, &old);
-    CURLcode rc = curl_easy_perform(h);
-    if (!was_pending) {
-        struct timespec now = {0, 0};
-        (void)sigtimedwait(&pipe_set, NULL, &now);
-    }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return rc;
-}
-
-static int exchange_run(struct exchange *x, const struct http_call *call, struct http_answer *ret,
-                        struct err *e)
-{
-    int rc = add_headers(x, call, e);
+    int rc = check_call(call, e);
+    x->call = call;
+    x->max_body = call->max_body ? call->max_body : BODY_DEFAULT;
+    if (rc == 0)
+        rc = add_headers(x, call, e);
     if (rc != 0)
         return rc;
     CURLcode cc = set_options(x, call);
-    if (cc == CURLE_OK)
-        cc = perform_quietly(x->curl);
+    return cc == CURLE_OK ? 0 : fail(cc, x, call, e);
+}
+
+int exchange_end(struct exchange *x, CURLcode cc, struct http_answer *ret, struct err *e)
+{
     if (cc != CURLE_OK)
-        return fail(cc, x, call, e);
+        return fail(cc, x, x->call, e);
     long status = 0;
     (void)curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status);
     size_t len = x->body.len;
@@ -394,20 +366,48 @@ static int exchange_run(struct exchange *x, const struct http_call *call, struct
     return 0;
 }
 
+void exchange_done(struct exchange *x)
+{
+    curl_slist_free_all(x->lines);
+    str_free(&x->body);
+    str_free(&x->headers);
+}
+
+/* OpenSSL writes without MSG_NOSIGNAL: a SIGPIPE of this thread made here is eaten here. */
+void quiet_begin(struct quiet *q)
+{
+    sigset_t pending;
+    sigemptyset(&q->pipe_set);
+    sigaddset(&q->pipe_set, SIGPIPE);
+    sigpending(&pending);
+    q->was_pending = sigismember(&pending, SIGPIPE) == 1;
+    pthread_sigmask(SIG_BLOCK, &q->pipe_set, &q->old);
+}
+
+void quiet_end(const struct quiet *q)
+{
+    if (!q->was_pending) {
+        struct timespec now = {0, 0};
+        (void)sigtimedwait(&q->pipe_set, NULL, &now);
+    }
+    pthread_sigmask(SIG_SETMASK, &q->old, NULL);
+}
+
 int http_client_do(struct http_client *c, const struct http_call *call, struct http_answer *ret,
                    struct err *e)
 {
-    int rc = check_call(call, e);
-    if (rc != 0)
-        return rc;
-    struct exchange x = {.curl = take_handle(c),
-                         .max_body = call->max_body ? call->max_body : BODY_DEFAULT};
+    struct exchange x = {.curl = take_handle(c)};
+    struct quiet q;
     if (!x.curl)
         return err_nomem(e);
-    rc = exchange_run(&x, call, ret, e);
+    int rc = exchange_begin(&x, call, e);
+    if (rc == 0) {
+        quiet_begin(&q);
+        CURLcode cc = curl_easy_perform(x.curl);
+        quiet_end(&q);
+        rc = exchange_end(&x, cc, ret, e);
+    }
     give_handle(c, x.curl);
-    curl_slist_free_all(x.lines);
-    str_free(&x.body);
-    str_free(&x.headers);
+    exchange_done(&x);
     return rc;
 }

@@ -1,16 +1,22 @@
-/* Outgoing HTTP: libcurl behind one call, for the brokered driver requests and (later) Keystone,
- * Heat, Barbican. The only folder that includes curl. Connections are kept per client handle and
- * shared by its users. Thread-safe. Neighbours: conductor (broker), auth, cmd (the CLI). */
+/* Outgoing HTTP: libcurl behind one call, for the brokered driver requests, Keystone, and the
+ * services that validation asks. The only folder that includes curl. Connections are kept per
+ * client handle and shared by its users. Thread-safe. Neighbours: conductor (broker), auth, api
+ * (catalogue), cmd (the CLI). */
 #ifndef MAGNUM_HTTP_CLIENT_H
 #define MAGNUM_HTTP_CLIENT_H
 
 #include "base/err.h"
+#include "base/str.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct http_client;
+
+/* Appends text as one part of a path or of a query: everything but unreserved characters escaped.
+ */
+void http_escape(struct str *to, const char *text);
 
 struct http_call {
     const char *method, *url;   /* http or https only */
@@ -37,5 +43,15 @@ void http_client_free(struct http_client **c);
  * answer), ERR_TIMEOUT, ERR_TOO_LARGE, ERR_PROTOCOL, ERR_INVALID (bad URL or TLS material). */
 int http_client_do(struct http_client *c, const struct http_call *call, struct http_answer *ret,
                    struct err *e) MUST_CHECK;
+
+/* Several exchanges at the same time; returns when all have ended. Of each task the caller sets
+ * call; rc, and answer or e, are set here. Answers are the caller's to free. */
+struct http_task {
+    struct http_call call;
+    struct http_answer answer;
+    int rc;
+    struct err e;
+};
+void http_client_do_all(struct http_client *c, struct http_task *tasks, size_t n);
 
 #endif

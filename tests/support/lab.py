@@ -154,9 +154,11 @@ class Lab:
         return mt.clean_env(**{k: v for k, v in values.items() if v is not None})
 
     def magnum_options(self):
-        """What a Magnum service needs to know of this lab: {option: value}."""
+        """What a Magnum service needs to know of this lab: {option: value}. Names of images and the
+        like come from Glance, Nova and Neutron where the profile has them."""
         return {"auth.strategy": "keystone", "keystone.auth_url": AUTH_URL,
-                "keystone.password": PASSWORD}
+                "keystone.password": PASSWORD, "keystone.region": REGION,
+                "catalog.source": "openstack" if self.profile == "full" else "builtin"}
 
     def register(self, url):
         """Puts the API under test into the catalogue. Only where `started`: others share a lab that
