@@ -37,11 +37,7 @@ enum cli_exit cli_no_memory(void)
 char *cli_escape(const char *segment)
 {
     struct str t = STR_INIT;
-    for (const char *p = segment; *p; p++)
-        if (isalnum((unsigned char)*p) || strchr("-._~", *p))
-            str_append_c(&t, *p);
-        else
-            str_printf(&t, "%%%02X", (unsigned char)*p);
+    http_escape(&t, segment);
     return str_take(&t);
 }
 
