@@ -189,6 +189,8 @@ static bool was_asked(const char *s)
 #define OPERATION(status, percent, rest)                                                           \
     "{\"id\": \"op1\", \"kind\": \"create\", \"status\": \"" status "\", \"percent\": " percent    \
     ", \"stage\": \"nodes\"" rest "}"
+#define FOLLOWED(status, percent, more)                                                            \
+    "{\"events\": [], \"cursor\": 7, \"operation\": " OPERATION(status, percent, more) "}"
 #define OPERATIONS "{\"operations\": [" OPERATION("RUNNING", "10", "") "]}"
 
 static void prints_lists(void)
@@ -317,11 +319,11 @@ static void waits_with_progress(void)
     struct route table[] = {{"POST", "/v1/clusters", 202, {"{\"uuid\": \"" UUID "\"}"}, 0},
                             {"GET", "/v1/clusters/" UUID "/operations", 200, {OPERATIONS}, 0},
                             {"GET",
-                             "/v1/operations/op1",
+                             "/v1/operations/op1/events",
                              200,
-                             {OPERATION("RUNNING", "10", ", \"message\": \"one of two\""), "503",
-                              OPERATION("RUNNING", "60", ", \"message\": \"two of\\u001b two\""),
-                              OPERATION("SUCCEEDED", "100", "")},
+                             {FOLLOWED("RUNNING", "10", ", \"message\": \"one of two\""), "503",
+                              FOLLOWED("RUNNING", "60", ", \"message\": \"two of\\u001b two\""),
+                              FOLLOWED("SUCCEEDED", "100", "")},
                              0},
                             {"GET", "/v1/clusters/" UUID, 200, {CLUSTER}, 0},
                             {0}};
@@ -330,6 +332,8 @@ static void waits_with_progress(void)
     EXPECT(got.code == 0);
     EXPECT(was_asked("POST /v1/clusters {\"name\":\"demo\",\"cluster_template_id\":\"t\"}"));
     EXPECT(was_asked("GET /v1/clusters/" UUID "/operations?limit=1"));
+    EXPECT(was_asked("GET /v1/operations/op1/events?after=0&follow=20\n"));
+    EXPECT(was_asked("GET /v1/operations/op1/events?after=7&follow=20\n"));
     EXPECT(err_has("create 10% nodes: one of two (") && err_has("the service is away"));
     EXPECT(err_has("create 60% nodes: two of? two (") && err_has("create done ("));
     EXPECT(out_has("Request to create cluster " UUID " accepted\n") && out_has("CREATE_COMPLETE"));
@@ -350,13 +354,13 @@ static void waits_for_bad_ends(void)
         {"POST", "/v1/clusters/demo/actions/resize", 202, {"{\"uuid\": \"" UUID "\"}"}, 0},
         {"GET", "/v1/clusters/" UUID "/operations", 200, {OPERATIONS}, 0},
         {"GET",
-         "/v1/operations/op1",
+         "/v1/operations/op1/events",
          200,
-         {OPERATION("BLOCKED", "30",
-                    ", \"actor\": \"operator\", \"reason\": \"no disk\", \"remedy\": \"add one\""),
-          OPERATION("FAILED", "30",
-                    ", \"code\": \"nodes-failed\", \"reason\": \"no disk\", \"remedy\": "
-                    "\"add one\"")},
+         {FOLLOWED("BLOCKED", "30",
+                   ", \"actor\": \"operator\", \"reason\": \"no disk\", \"remedy\": \"add one\""),
+          FOLLOWED("FAILED", "30",
+                   ", \"code\": \"nodes-failed\", \"reason\": \"no disk\", \"remedy\": "
+                   "\"add one\"")},
          0},
         {0}};
     routes = table;
@@ -385,11 +389,19 @@ static void deletes_several(void)
         {"DELETE", "/v1/clusters/b", 204, {""}, 0},
         {"GET", "/v1/clusters/ua/operations", 200, {OPERATIONS}, 0},
         {"GET", "/v1/clusters/ub/operations", 200, {OPERATIONS}, 0},
-        {"GET", "/v1/operations/op1", 200, {OPERATION("SUCCEEDED", "100", "")}, 0},
+        {"GET",
+         "/v1/operations/op1/events",
+         200,
+         {FOLLOWED("SUCCEEDED", "100",
+                   ", \"report\": {\"left_behind\": [{\"kind\": \"volume\", \"name\": \"v1\","
+                   " \"external_id\": \"x\"}]}")},
+         0},
         {0}};
     routes = table;
-    run("cluster delete a missing b --wait");
+    run("cluster delete a missing b --wait --force");
     EXPECT(got.code == 3 && err_has("Nothing of that name."));
+    EXPECT(was_asked("DELETE /v1/clusters/a?force=true"));
+    EXPECT(err_has("left behind, to be removed by hand:\n  volume v1 x\n"));
     EXPECT(out_has("Request to delete cluster a has been accepted.") &&
            out_has("Request to delete cluster b has been accepted."));
     const char *asked = strstr(str_text(&seen), "DELETE /v1/clusters/b");
@@ -610,8 +622,13 @@ static void shows_operations_and_drivers(void)
         {"GET",
          "/v1/operations/op1/events",
          200,
-         {"{\"events\": [{\"id\": 1, \"code\": \"op.accepted\", \"message\": \"hello\"}]}"},
+         {"{\"events\": [{\"id\": 1, \"code\": \"op.accepted\", \"message\": \"hello\"}],"
+          " \"cursor\": 1, \"next\": \"http://x/v1/operations/op1/events?after=1&limit=1\"}",
+          "{\"events\": [{\"id\": 2, \"code\": \"op.second\"}], \"cursor\": 2}",
+          "{\"events\": [{\"id\": 3, \"code\": \"op.third\", \"percent\": 5}], \"cursor\": 3}",
+          "{\"events\": [], \"cursor\": 3, \"ended\": true}"},
          0},
+        {"POST", "/v1/operations/op1/retry", 202, {OPERATION("PENDING", "0", "")}, 0},
         {"POST", "/v1/operations/op1/cancel", 202, {"{\"id\": \"op1\"}"}, 0},
         {"GET", "/v1/drivers", 200, {"{\"drivers\": [{\"id\": \"d1\", \"ready\": false}]}"}, 0},
         {0}};
@@ -624,10 +641,45 @@ static void shows_operations_and_drivers(void)
     EXPECT(strcmp(got.out, "nodes\n") == 0);
     run("operation events op1");
     EXPECT(out_has("op.accepted") && out_has("hello"));
+    EXPECT(out_has("op.second")); /* the second page */
+    run("operation events op1 -f");
+    EXPECT(got.code == 0 && strcmp(got.out, "op.third  5\n") == 0);
+    EXPECT(was_asked("events?after=3&follow=30\n"));
+    run("operation events op1 -f json");
+    EXPECT(got.out[0] == '['); /* -f before a format is the format */
+    run("operation retry op1 -f value -c status");
+    EXPECT(got.code == 0 && strcmp(got.out, "PENDING\n") == 0);
     run("operation cancel op1 -f value -c id");
     EXPECT(got.code == 0 && strcmp(got.out, "op1\n") == 0);
     run("driver list -f value -c id -c ready");
     EXPECT(strcmp(got.out, "d1 false\n") == 0);
+}
+
+static void plans_are_shown(void)
+{
+    struct route table[] = {
+        {"POST",
+         "/v1/clusters",
+         200,
+         {"{\"plan\": {\"kind\": \"create\", \"cluster_name\": \"demo\", \"driver\": \"d\","
+          " \"make\": [{\"kind\": \"node\", \"name\": \"n\\u001b1\", \"detail\": \"big\"}],"
+          " \"nodes\": {\"now\": 0, \"then\": 2}, \"nodegroups\": [{\"name\": \"w\","
+          " \"node_count\": {\"now\": 0, \"then\": 2}}], \"quota\": {\"now\": 1, \"then\": 2,"
+          " \"limit\": 20}, \"waits_for\": [\"op9\"]}}"},
+         0},
+        {"DELETE", "/v1/clusters/demo", 200, {"{\"plan\": null}"}, 0},
+        {0}};
+    routes = table;
+    run("cluster create demo --cluster-template t --plan --wait");
+    EXPECT(got.code == 0 && was_asked("POST /v1/clusters?plan=true {"));
+    EXPECT(strcmp(got.out, "create of cluster demo by driver d; nothing is done yet\n"
+                           "  + node n?1  big\nnodes 0 -> 2: w 0 -> 2\n"
+                           "quota clusters 1 -> 2 of 20\nwaits for operation op9\n") == 0);
+    run("cluster create demo --cluster-template t --plan -f json");
+    _cleanup_json_ json_t *doc = json_loads(got.out, 0, NULL);
+    EXPECT(str_eq(jsonx_str(doc, "kind"), "create"));
+    run("cluster delete demo --plan");
+    EXPECT(was_asked("DELETE /v1/clusters/demo?plan=true\n") && out_has("nothing would be done"));
 }
 
 static void full_disks_are_failures(void)
@@ -655,4 +707,5 @@ TEST_MAIN("cli", setup, teardown, TEST(prints_lists), TEST(prints_items), TEST(f
           TEST(finds_service_and_credentials), TEST(reads_clouds_yaml),
           TEST(speaks_over_unix_sockets), TEST(writes_what_docker_needs),
           TEST(writes_what_kubectl_needs), TEST(exports_cannot_become_commands),
-          TEST(shows_operations_and_drivers), TEST(full_disks_are_failures), TEST(ends))
+          TEST(shows_operations_and_drivers), TEST(plans_are_shown), TEST(full_disks_are_failures),
+          TEST(ends))

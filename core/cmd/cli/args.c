@@ -152,11 +152,24 @@ static int take_value(const struct cli_option *o, const struct written *w, int l
     return 0;
 }
 
+/* "-f" means --follow for the commands that have it, unless a format comes behind it. */
+static bool means_follow(const struct cli_command *cmd, const struct written *w, int left,
+                         char **argv)
+{
+    static const char *const formats[] = {"table", "json", "yaml", "value"};
+    bool format = w->value != NULL;
+    for (size_t i = 0; left > 1 && i < ARRAY_LEN(formats); i++)
+        format |= strcmp(argv[1], formats[i]) == 0;
+    return argv[0][1] == 'f' && !format && find_in(cmd->options, "follow", strlen("follow"));
+}
+
 static int take_option(const struct cli_command *cmd, const struct written *w, int left,
                        char **argv, struct cli_args *ret, int *used, struct err *e)
 {
     const struct cli_option *o = find_in(cmd->options, w->name, w->len);
     const char *value;
+    if (!o && means_follow(cmd, w, left, argv))
+        o = find_in(cmd->options, "follow", strlen("follow"));
     if (!o)
         o = find_in(cli_global_options, w->name, w->len);
     if (!o)

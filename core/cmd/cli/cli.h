@@ -142,10 +142,16 @@ enum cli_exit cli_show(struct cli *c, const char *method, char *path, const json
 /* One sentence for people; nothing with -f json|yaml|value. */
 void cli_say(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* ---- dry runs ---- */
+/* Sends a change with ?plan=true and prints what it would do. */
+enum cli_exit cli_plan(struct cli *c, const char *method, const char *path, const json_t *body);
+
 /* ---- waiting ---- */
 /* Follows an operation until it has ended; shows a progress line on a terminal, else one line per
  * change, on stderr. timeout_s 0 = none. A service that is away for a moment is asked again. */
 enum cli_exit cli_wait(struct cli *c, const char *operation_id, int64_t timeout_s);
+/* What a delete could not remove, on stderr; nothing when there is nothing. */
+void cli_left_behind(const json_t *op);
 /* The newest operation of a cluster (name or uuid): *ret, caller frees. */
 enum cli_exit cli_newest_operation(struct cli *c, const char *cluster, char **ret);
 /* Both, with the limit of --wait-timeout. */
@@ -172,6 +178,8 @@ CLI_COMMAND(cmd_operation_list);
 CLI_COMMAND(cmd_operation_show);
 CLI_COMMAND(cmd_operation_events);
 CLI_COMMAND(cmd_operation_cancel);
+CLI_COMMAND(cmd_operation_retry);
+CLI_COMMAND(cmd_cluster_events);
 CLI_COMMAND(cmd_driver_list);
 CLI_COMMAND(cmd_driver_show);
 CLI_COMMAND(cmd_ca_show);

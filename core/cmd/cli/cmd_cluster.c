@@ -31,6 +31,8 @@ static enum cli_exit change(struct cli *c, const struct cli_args *a, const char 
                             const char *path, const json_t *body, const char *what)
 {
     _cleanup_json_ json_t *answer = NULL;
+    if (cli_has(a, "plan"))
+        return cli_plan(c, method, path, body);
     enum cli_exit code = cli_request(c, method, path, body, &answer);
     const char *uuid = jsonx_str(answer, "uuid");
     if (code != CLI_OK)
@@ -52,6 +54,8 @@ enum cli_exit cmd_cluster_create(struct cli *c, const struct cli_args *a)
     }
     if (cli_body(a, body, &e) != 0)
         return cli_fail(CLI_USAGE, &e);
+    if (cli_has(a, "plan"))
+        return cli_plan(c, "POST", collection, body);
     _cleanup_json_ json_t *made = NULL;
     enum cli_exit code = cli_request(c, "POST", collection, body, &made);
     if (code != CLI_OK)
@@ -132,10 +136,10 @@ enum cli_exit cmd_cluster_resize(struct cli *c, const struct cli_args *a)
 }
 
 /* Asks for the deletion; *ret_uuid (caller frees) when it was accepted. */
-static enum cli_exit delete_one(struct cli *c, const char *ident, char **ret_uuid)
+static enum cli_exit delete_one(struct cli *c, const char *ident, bool force, char **ret_uuid)
 {
     _cleanup_json_ json_t *cluster = NULL;
-    _cleanup_free_ char *path = cli_path(collection, ident, "");
+    _cleanup_free_ char *path = cli_path(collection, ident, force ? "?force=true" : "");
     enum cli_exit code = cli_get(c, collection, ident, &cluster);
     if (code == CLI_OK)
         code = cli_request(c, "DELETE", path, NULL, NULL);
@@ -152,9 +156,16 @@ enum cli_exit cmd_cluster_delete(struct cli *c, const struct cli_args *a)
 {
     enum cli_exit worst = CLI_OK;
     _cleanup_strv_ struct strv going = STRV_INIT;
+    for (size_t i = 0; cli_has(a, "plan") && i < a->n_words; i++) {
+        _cleanup_free_ char *path = cli_path(collection, a->words[i], "");
+        enum cli_exit code = cli_plan(c, "DELETE", path, NULL);
+        worst = code == CLI_OK ? worst : code;
+    }
+    if (cli_has(a, "plan"))
+        return worst;
     for (size_t i = 0; i < a->n_words; i++) {
         _cleanup_free_ char *uuid = NULL;
-        enum cli_exit code = delete_one(c, a->words[i], &uuid);
+        enum cli_exit code = delete_one(c, a->words[i], cli_has(a, "force"), &uuid);
         if (code == CLI_OK && strv_add(&going, uuid) != 0)
             code = cli_no_memory();
         worst = code == CLI_OK ? worst : code;

@@ -73,13 +73,6 @@ enum cli_exit cmd_operation_show(struct cli *c, const struct cli_args *a)
     return cli_show(c, "GET", cli_path("/v1/operations", a->words[0], ""), NULL);
 }
 
-enum cli_exit cmd_operation_events(struct cli *c, const struct cli_args *a)
-{
-    static const char *const columns[] = {"created_at", "code",    "stage", "percent",
-                                          "actor",      "message", NULL};
-    return cli_list(c, a, cli_path("/v1/operations", a->words[0], "/events"), "events", columns);
-}
-
 enum cli_exit cmd_operation_cancel(struct cli *c, const struct cli_args *a)
 {
     return cli_show(c, "POST", cli_path("/v1/operations", a->words[0], "/cancel"), NULL);

@@ -72,6 +72,7 @@ static const struct cli_option cluster_create[] = {
     {"floating-ip-disabled", CLI_FLAG, NULL, "no floating IPs", "floating_ip_enabled"},
     {"master-lb-enabled", CLI_FLAG, NULL, "load balancer before the masters", "master_lb_enabled"},
     {"master-lb-disabled", CLI_FLAG, NULL, "no load balancer", "master_lb_enabled"},
+    {"plan", CLI_FLAG, NULL, "only show what would be done", NULL},
     WAIT_OPTIONS,
     END,
 };
@@ -83,6 +84,17 @@ static const struct cli_option limited[] = {
     {"limit", CLI_INT, "N", "at most this many (all)", NULL},
     END,
 };
+static const struct cli_option events[] = {
+    {"follow", CLI_FLAG, NULL, "show events as they happen, to the end (-f)", NULL},
+    {"limit", CLI_INT, "N", "at most this many (all)", NULL},
+    END,
+};
+static const struct cli_option cluster_delete[] = {
+    {"force", CLI_FLAG, NULL, "end even if the driver fails; says what is left behind", NULL},
+    {"plan", CLI_FLAG, NULL, "only show what would be done", NULL},
+    WAIT_OPTIONS,
+    END,
+};
 static const struct cli_option nodegroup_list[] = {
     PAGING,
     {"role", CLI_TEXT, "ROLE", "only groups of this role", NULL},
@@ -90,12 +102,14 @@ static const struct cli_option nodegroup_list[] = {
 };
 static const struct cli_option cluster_update[] = {
     {"rollback", CLI_FLAG, NULL, "undo when it fails", NULL},
+    {"plan", CLI_FLAG, NULL, "only show what would be done", NULL},
     WAIT_OPTIONS,
     END,
 };
 static const struct cli_option cluster_resize[] = {
     {"nodegroup", CLI_TEXT, "NODEGROUP", "which group (default-worker)", "nodegroup"},
     {"nodes-to-remove", CLI_MULTI, "NODE", "name or id of a node to remove, may be repeated", NULL},
+    {"plan", CLI_FLAG, NULL, "only show what would be done", NULL},
     WAIT_OPTIONS,
     END,
 };
@@ -159,8 +173,10 @@ const struct cli_command cli_commands[] = {
      cluster_update, "magnum cluster update demo replace node_count=3 --wait", cmd_cluster_update},
     {"cluster resize", "Change the number of nodes", "CLUSTER NODE_COUNT", 2, 2, cluster_resize,
      "magnum cluster resize demo 3 --wait", cmd_cluster_resize},
-    {"cluster delete", "Delete clusters", "CLUSTER...", 1, 100, waiting,
+    {"cluster delete", "Delete clusters", "CLUSTER...", 1, 100, cluster_delete,
      "magnum cluster delete demo --wait", cmd_cluster_delete},
+    {"cluster events", "Show what happened to a cluster", "CLUSTER", 1, 1, events,
+     "magnum cluster events demo -f", cmd_cluster_events},
     {"cluster config", "Write what docker or kubectl needs", "CLUSTER", 1, 1, cluster_config,
      "eval $(magnum cluster config demo --dir demo-config)", cmd_cluster_config},
     {"nodegroup list", "List the nodegroups of a cluster", "CLUSTER", 1, 1, nodegroup_list,
@@ -175,8 +191,10 @@ const struct cli_command cli_commands[] = {
      "magnum operation list demo", cmd_operation_list},
     {"operation show", "Show an operation", "OPERATION", 1, 1, NULL,
      "magnum operation show 5e0c4f9a-...", cmd_operation_show},
-    {"operation events", "Show what happened in an operation", "OPERATION", 1, 1, NULL,
-     "magnum operation events 5e0c4f9a-...", cmd_operation_events},
+    {"operation events", "Show what happened in an operation", "OPERATION", 1, 1, events,
+     "magnum operation events 5e0c4f9a-... -f", cmd_operation_events},
+    {"operation retry", "Try a failed or blocked operation again", "OPERATION", 1, 1, waiting,
+     "magnum operation retry 5e0c4f9a-... --wait", cmd_operation_retry},
     {"operation cancel", "Ask an operation to stop", "OPERATION", 1, 1, NULL,
      "magnum operation cancel 5e0c4f9a-...", cmd_operation_cancel},
     {"driver list", "List the drivers of this deployment", "", 0, 0, NULL, "magnum driver list",

@@ -13,6 +13,8 @@ enum {
     FIRST_MS = 50,
     LONGEST_MS = 1000,
     AWAY_MS = 60000, /* a service that restarts is waited for this long */
+    FOLLOW_S = 20,
+    FOLLOW_TTY_S = 2, /* percents move without events */
     WIDTH_DEFAULT = 80,
 };
 
@@ -83,6 +85,27 @@ static void end_line(struct progress *p)
     p->last = NULL;
 }
 
+void cli_left_behind(const json_t *op)
+{
+    const json_t *list = json_object_get(json_object_get(op, "report"), "left_behind");
+    size_t i;
+    json_t *v;
+    if (json_array_size(list) == 0)
+        return;
+    fputs("left behind, to be removed by hand:\n", stderr);
+    json_array_foreach(list, i, v)
+    {
+        const char *kind = jsonx_str(v, "kind"), *name = jsonx_str(v, "name");
+        const char *id = jsonx_str(v, "external_id");
+        char *line = str_fmt("  %s %s%s%s", kind ? kind : "resource", name ? name : "",
+                             str_blank(id) ? "" : " ", str_blank(id) ? "" : id);
+        cli_clean(line);
+        if (line)
+            fprintf(stderr, "%s\n", line);
+        free(line);
+    }
+}
+
 static bool is_final(const char *status)
 {
     return str_eq(status, "SUCCEEDED") || str_eq(status, "FAILED") || str_eq(status, "CANCELLED");
@@ -94,6 +117,7 @@ static enum cli_exit ended(struct progress *p, const json_t *op)
     const char *reason = jsonx_str(op, "reason"), *code = jsonx_str(op, "code");
     const char *remedy = jsonx_str(op, "remedy");
     end_line(p);
+    cli_left_behind(op);
     if (str_eq(status, "SUCCEEDED")) {
         show(p, str_fmt("%s done", kind ? kind : "operation"));
         if (p->tty)
@@ -113,7 +137,7 @@ static enum cli_exit ended(struct progress *p, const json_t *op)
     return cli_fail(CLI_OP_FAILED, &e);
 }
 
-/* The polling interval: the service is asked again, no event is guessed. */
+/* Between two questions when the service does not make us wait: it is away, or answers at once. */
 static void pause_ms(int64_t ms)
 {
     struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
@@ -129,16 +153,38 @@ static enum cli_exit timed_out(struct progress *p, int64_t timeout_s, const char
     return cli_fail(CLI_TIMEOUT, &e);
 }
 
+/* Whole seconds to wait for news: what is left, and not so long that a terminal seems dead. */
+static int64_t follow_s(const struct progress *p, int64_t left_ms)
+{
+    int64_t most = p->tty ? FOLLOW_TTY_S : FOLLOW_S;
+    return left_ms / 1000 + 1 < most ? left_ms / 1000 + 1 : most;
+}
+
+/* One request that the service answers when there is news. */
+static enum cli_exit ask(struct cli *c, const char *path, int64_t *cursor, int64_t wait_s,
+                         json_t **ret, struct err *e)
+{
+    _cleanup_free_ char *full =
+        str_fmt("%s?after=%lld&follow=%lld", path, (long long)*cursor, (long long)wait_s);
+    if (!full)
+        return err_nomem(e), CLI_FAILED;
+    enum cli_exit code = cli_try(c, "GET", full, NULL, ret, e);
+    *cursor = jsonx_int(*ret, "cursor", *cursor);
+    return code;
+}
+
 static enum cli_exit follow(struct cli *c, struct progress *p, const char *path, const char *id,
                             int64_t timeout_s)
 {
     int64_t end_ms = timeout_s > 0 ? p->started_ms + timeout_s * 1000 : INT64_MAX;
-    int64_t seen_ms = p->started_ms;
+    int64_t seen_ms = p->started_ms, cursor = 0, now = seen_ms;
     for (int64_t wait = FIRST_MS;; wait = wait * 3 / 2 < LONGEST_MS ? wait * 3 / 2 : LONGEST_MS) {
-        _cleanup_json_ json_t *op = NULL;
+        _cleanup_json_ json_t *doc = NULL;
         struct err e = ERR_INIT;
-        enum cli_exit code = cli_try(c, "GET", path, NULL, &op, &e);
-        int64_t now = clock_mono_ms();
+        int64_t asked_ms = now;
+        enum cli_exit code = ask(c, path, &cursor, follow_s(p, end_ms - now), &doc, &e);
+        const json_t *op = json_object_get(doc, "operation");
+        now = clock_mono_ms();
         if (code == CLI_OK)
             seen_ms = now;
         else if (code != CLI_UNREACHABLE || now - seen_ms > AWAY_MS)
@@ -148,13 +194,18 @@ static enum cli_exit follow(struct cli *c, struct progress *p, const char *path,
         show(p, code == CLI_OK ? describe(op) : strdup("the service is away; asking again"));
         if (now >= end_ms)
             return timed_out(p, timeout_s, id);
-        pause_ms(wait < end_ms - now ? wait : end_ms - now);
+        if (code == CLI_OK &&
+            (json_array_size(json_object_get(doc, "events")) > 0 || now - asked_ms >= FIRST_MS))
+            wait = FIRST_MS; /* it did the waiting */
+        else
+            pause_ms(wait < end_ms - now ? wait : end_ms - now);
+        now = clock_mono_ms();
     }
 }
 
 enum cli_exit cli_wait(struct cli *c, const char *operation_id, int64_t timeout_s)
 {
-    _cleanup_free_ char *path = cli_path("/v1/operations", operation_id, "");
+    _cleanup_free_ char *path = cli_path("/v1/operations", operation_id, "/events");
     struct progress p = {isatty(STDERR_FILENO) == 1, clock_mono_ms(), NULL};
     if (!path)
         return cli_no_memory();
