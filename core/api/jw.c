@@ -78,7 +78,7 @@ void jw_next(struct str *o)
     if (o->len == 0)
         return;
     char last = o->s[o->len - 1];
-    if (last != '{' && last != '[')
+    if (last != '{' && last != '[' && last != ':')
         str_append_c(o, ',');
 }
 

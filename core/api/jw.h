@@ -15,7 +15,8 @@ void jw_text(struct str *o, const char *s);
 void jw_number(struct str *o, int64_t v);
 void jw_document(struct str *o, const json_t *j); /* NULL gives null */
 
-/* A comma where one is needed: before an element of an array or a member of an object. */
+/* A comma where one is needed: before an element of an array or a member of an object, not behind a
+ * key. */
 void jw_next(struct str *o);
 void jw_key(struct str *o, const char *key);
 void jw_str(struct str *o, const char *key, const char *s);
