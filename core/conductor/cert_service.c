@@ -1,5 +1,6 @@
 /* mag.host.cert: certificates from the cluster's own CA for drivers. See conductor_internal.h. */
 #include "base/jsonx.h"
+#include "conductor/cert_store.h"
 #include "conductor/conductor_internal.h"
 
 #include <string.h>
@@ -18,7 +19,7 @@ static int list_of(const json_t *args, const char *key, struct strv *ret, struct
     return 0;
 }
 
-static int issue(struct call_ctx *x, const struct cert_pair *ca, const json_t *args, json_t **ret,
+static int issue(struct call_ctx *x, struct cert_authority *ca, const json_t *args, json_t **ret,
                  struct err *e)
 {
     _cleanup_strv_ struct strv dns = STRV_INIT, ip = STRV_INIT, usages = STRV_INIT;
@@ -39,60 +40,76 @@ static int issue(struct call_ctx *x, const struct cert_pair *ca, const json_t *a
                                     .days = jsonx_int(args, "days", 0)};
     if (str_blank(rq.cn))
         return err_set(e, ERR_INVALID, "a certificate needs a cn");
-    rc = certs_issue(ca, &rq, &x->c->cert_policy, &pair, e);
+    rc = cert_authority_issue(ca, &rq, &x->c->cert_policy, &pair, e);
     if (rc == 0) {
         *ret = json_pack("{s:s,s:s,s:s}", "certificate", pair.cert_pem, "private_key",
-                         pair.key_pem.data, "ca", ca->cert_pem);
+                         pair.key_pem.data, "ca", ca->pair.cert_pem);
         rc = *ret ? 0 : err_nomem(e);
     }
     cert_pair_done(&pair);
     return rc;
 }
 
-static int sign(struct call_ctx *x, const struct cert_pair *ca, const json_t *args, json_t **ret,
+static int sign(struct call_ctx *x, struct cert_authority *ca, const json_t *args, json_t **ret,
                 struct err *e)
 {
     const char *csr = jsonx_str(args, "csr");
+    const json_t *profile = json_object_get(args, "profile");
     struct cert_policy policy = x->c->cert_policy;
-    int64_t days = jsonx_int(json_object_get(args, "profile"), "days", 0);
+    int64_t days = jsonx_int(profile, "days", 0);
+    _cleanup_strv_ struct strv usages = STRV_INIT;
     _cleanup_free_ char *pem = NULL;
     if (!csr)
         return err_set(e, ERR_INVALID, "a CSR is a PEM text");
     if (days > 0 && days < policy.days)
         policy.days = days;
-    int rc = certs_sign_csr(ca, csr, &policy, &pem, e);
+    int rc = list_of(profile, "usages", &usages, e);
+    if (usages.n)
+        policy.usages = &usages;
+    if (rc == 0)
+        rc = cert_authority_sign(ca, csr, &policy, &pem, e);
     if (rc)
         return rc;
     *ret = json_string(pem);
     return *ret ? 0 : err_nomem(e);
 }
 
-static int with_ca(struct call_ctx *x, const char *verb, const struct cert_pair *ca,
+static int show(struct call_ctx *x, const struct cluster *cluster, const char *type, json_t **ret,
+                struct err *e)
+{
+    struct cert_pair ca = {0};
+    int rc = certs_load(x->c, cluster, type, false, &ca, e);
+    if (rc == 0) {
+        *ret = json_string(ca.cert_pem);
+        rc = *ret ? 0 : err_nomem(e);
+    }
+    cert_pair_done(&ca);
+    return rc;
+}
+
+static int with_ca(struct call_ctx *x, const char *verb, const struct cluster *cluster,
                    const json_t *args, json_t **ret, struct err *e)
 {
-    if (strcmp(verb, "issue") == 0)
-        return issue(x, ca, args, ret, e);
-    if (strcmp(verb, "sign") == 0)
-        return sign(x, ca, args, ret, e);
-    if (strcmp(verb, "ca") != 0)
+    const char *type = jsonx_str(args, "ca");
+    bool issues = strcmp(verb, "issue") == 0;
+    struct cert_authority ca = {0};
+    if (strcmp(verb, "ca") == 0)
+        return show(x, cluster, type, ret, e);
+    if (!issues && strcmp(verb, "sign") != 0)
         return err_set(e, ERR_UNSUPPORTED, "mag.host.cert has no verb %s", verb);
-    *ret = json_string(ca->cert_pem);
-    return *ret ? 0 : err_nomem(e);
+    int rc = certs_authority(x->c, cluster, type, &ca, e);
+    if (rc == 0)
+        rc = issues ? issue(x, &ca, args, ret, e) : sign(x, &ca, args, ret, e);
+    cert_authority_done(&ca);
+    return rc;
 }
 
 int certs_upcall(void *ctx, const char *verb, const json_t *args, json_t **ret, struct err *e)
 {
     struct call_ctx *x = ctx;
     const struct cluster *cluster = NULL;
-    struct cert_pair ca = {0};
     int rc = call_cluster(x, &cluster, e);
-    const char *type = jsonx_str(args, "ca");
-    if (rc == 0 && str_eq(type, "client")) /* no CA: its key signs nothing */
+    if (rc == 0 && str_eq(jsonx_str(args, "ca"), "client")) /* no CA: its key signs nothing */
         rc = err_set(e, ERR_INVALID, "\"client\" is not a CA");
-    if (rc == 0)
-        rc = certs_load(x->c, cluster, type, strcmp(verb, "ca") != 0, &ca, e);
-    if (rc == 0)
-        rc = with_ca(x, verb, &ca, args, ret, e);
-    cert_pair_done(&ca);
-    return rc;
+    return rc ? rc : with_ca(x, verb, cluster, args, ret, e);
 }

@@ -71,6 +71,11 @@ int cert_authority_issue(struct cert_authority *a, const struct cert_request *rq
                          const struct cert_policy *p, struct cert_pair *ret,
                          struct err *e) MUST_CHECK;
 
+/* The CA of a cluster by type (as GET certificates names it: "etcd", "front-proxy", else the
+ * cluster's own). ERR_NOT_FOUND: it has none. */
+int certs_authority(struct conductor *c, const struct cluster *cluster, const char *type,
+                    struct cert_authority *ret, struct err *e) MUST_CHECK;
+
 /* Makes a CA named after the cluster and keeps it: the whole step, repeatable. *ret is ready to
  * sign with. */
 int cert_make_ca(const struct cert_site *s, const struct cluster *cl, const char *role,

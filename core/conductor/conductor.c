@@ -282,7 +282,7 @@ void conductor_stop(struct conductor **conductor)
         queue_done(&c->queue);
     http_client_free(&c->http);
     trusts_free(c);
-    secret_free(&c->seal_key);
+    cert_policy_done(c);
     for (size_t i = 0; i < ARRAY_LEN(SLEEPERS(c)); i++)
         sleeper_done(SLEEPERS(c)[i]);
     free(c->workers);

@@ -21,6 +21,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+struct cert_cache;
 struct driver_set;
 struct rpc_publisher;
 struct rpc_server;
@@ -104,6 +105,7 @@ struct conductor {
     char host[256];
     struct secret seal_key;
     struct cert_policy cert_policy;
+    struct cert_cache *certs; /* cert_internal.h */
     struct http_client *http;
     struct rpc_server *rpc;
     struct rpc_publisher *news, *notices; /* notices: NULL when nobody wants them */
@@ -244,7 +246,9 @@ int rotate_trusted_by_nodes(struct conductor *c, const struct cluster *cl, const
 
 /* ---- cert_stage.c, cert_service.c ---- */
 int certs_stage(struct run *r, struct err *e) MUST_CHECK;
+int certs_remove_stage(struct run *r, struct err *e) MUST_CHECK;
 int cert_policy_load(struct conductor *c, struct err *e) MUST_CHECK;
+void cert_policy_done(struct conductor *c);
 /* A stored pair of a cluster. type: kubernetes (also empty or unknown), etcd, front-proxy, client.
  */
 int certs_load(struct conductor *c, const struct cluster *cluster, const char *type, bool with_key,
@@ -271,6 +275,9 @@ int drivers_leased(struct conductor *c, struct strv *ret, struct err *e) MUST_CH
 /* ERR_UNAVAILABLE with text and *remedy (static) when this kind of work can't be given to it. */
 int drivers_use(struct conductor *c, const char *id, enum op_kind kind, struct driver_ref *ret,
                 const char **remedy, struct err *e) MUST_CHECK;
+/* A cert-manager plugin by id or name. ERR_UNAVAILABLE with text. */
+int drivers_cert_manager(struct conductor *c, const char *name, struct driver_ref *ret,
+                         struct err *e) MUST_CHECK;
 void driver_ref_done(struct driver_ref *r);
 void drivers_stop(struct conductor *c, int64_t grace_ms);
 

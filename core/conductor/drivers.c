@@ -207,8 +207,6 @@ static void probe(struct driver_set *s, size_t i)
     struct err e = ERR_INIT;
     if (p->problem)
         (void)snprintf(now.why, sizeof now.why, "%s", p->problem);
-    else if (!str_eq(p->kind, "coe-driver"))
-        now.ready = true;
     else if (front_coe_probe(s->pool, p->id, &now.ready, now.why, &e))
         (void)snprintf(now.why, sizeof now.why, "%.500s", e.msg);
     pthread_mutex_lock(&s->c->drivers->lock);
@@ -360,6 +358,33 @@ int drivers_refresh(struct conductor *c, struct err *e)
 }
 
 /* ---- using them ---- */
+/* The configuration names it: that is its enablement. */
+int drivers_cert_manager(struct conductor *c, const char *name, struct driver_ref *ret,
+                         struct err *e)
+{
+    struct drivers *d = c->drivers;
+    const struct plugin *p = NULL;
+    const char *why = "is not installed here";
+    pthread_mutex_lock(&d->lock);
+    struct driver_set *s = d->sets;
+    for (size_t i = 0; s && i < s->plugins.n && !p; i++) {
+        const struct plugin *x = &s->plugins.v[i];
+        if (!str_eq(x->kind, "cert-manager") || !(str_eq(x->id, name) || str_eq(x->name, name)))
+            continue;
+        p = x;
+        why = x->problem ? x->problem : s->states[i].quarantined ? "is quarantined" : NULL;
+    }
+    int rc = why ? err_set(e, ERR_UNAVAILABLE, "certificate manager %s %s%s", name,
+                           p && p->problem ? "can't be used: " : "", why)
+                 : 0;
+    if (rc == 0) {
+        s->refs++;
+        *ret = (struct driver_ref){.set = s, .pool = s->pool, .plugin = p};
+    }
+    pthread_mutex_unlock(&d->lock);
+    return rc;
+}
+
 int drivers_leased(struct conductor *c, struct strv *ret, struct err *e)
 {
     struct drivers *d = c->drivers;

@@ -2,6 +2,7 @@
  * and their parameters are listed in rpc/rpc.h. Every method may be repeated. */
 #include "base/clock.h"
 #include "base/jsonx.h"
+#include "conductor/cert_store.h"
 #include "conductor/conductor_internal.h"
 #include "db/db_cluster.h"
 #include "magnum/host.h"
@@ -23,47 +24,60 @@ static int64_t budget(int64_t configured_ms, int64_t deadline_mono_ms)
 }
 
 /* ---- certificates ---- */
-static int with_certs(struct conductor *c, const json_t *params, bool sign, json_t **result,
-                      struct err *e)
+static int find_cluster(struct conductor *c, const json_t *params, struct cluster *ret,
+                        struct err *e)
 {
-    const char *uuid = NULL, *csr = NULL, *type = jsonx_str(params, "type");
-    _cleanup_free_ char *pem = NULL;
-    struct cert_pair ca = {0};
-    struct cluster cl;
+    const char *uuid = NULL;
     int rc = text_param(params, "cluster", &uuid, e);
-    if (rc == 0 && sign)
-        rc = text_param(params, "csr", &csr, e);
-    if (rc == 0 && str_eq(type, "client"))
+    if (rc == 0 && str_eq(jsonx_str(params, "type"), "client"))
         rc = err_set(e, ERR_INVALID, "\"client\" is not a CA");
+    return rc ? rc : db_cluster_get(c->db, &all_rows, uuid, ret, e);
+}
+
+static int answer_pem(int rc, const char *pem, json_t **result, struct err *e)
+{
     if (rc)
         return rc;
-    cluster_init(&cl);
-    rc = db_cluster_get(c->db, &all_rows, uuid, &cl, e);
-    if (rc == 0)
-        rc = certs_load(c, &cl, type, sign, &ca, e);
-    if (rc == 0 && sign)
-        rc = certs_sign_csr(&ca, csr, &c->cert_policy, &pem, e);
-    if (rc == 0) {
-        *result = json_pack("{s:s}", "pem", sign ? pem : ca.cert_pem);
-        rc = *result ? 0 : err_nomem(e);
-    }
-    cert_pair_done(&ca);
-    cluster_done(&cl);
-    return rc;
+    *result = json_pack("{s:s}", "pem", pem);
+    return *result ? 0 : err_nomem(e);
 }
 
 static int cert_ca(struct conductor *c, const json_t *params, int64_t deadline, json_t **result,
                    struct err *e)
 {
     (void)deadline;
-    return with_certs(c, params, false, result, e);
+    struct cert_pair ca = {0};
+    struct cluster cl;
+    cluster_init(&cl);
+    int rc = find_cluster(c, params, &cl, e);
+    if (rc == 0)
+        rc = certs_load(c, &cl, jsonx_str(params, "type"), false, &ca, e);
+    rc = answer_pem(rc, ca.cert_pem, result, e);
+    cert_pair_done(&ca);
+    cluster_done(&cl);
+    return rc;
 }
 
 static int cert_sign(struct conductor *c, const json_t *params, int64_t deadline, json_t **result,
                      struct err *e)
 {
     (void)deadline;
-    return with_certs(c, params, true, result, e);
+    const char *csr = NULL;
+    _cleanup_free_ char *pem = NULL;
+    struct cert_authority ca = {0};
+    struct cluster cl;
+    cluster_init(&cl);
+    int rc = text_param(params, "csr", &csr, e);
+    if (rc == 0)
+        rc = find_cluster(c, params, &cl, e);
+    if (rc == 0)
+        rc = certs_authority(c, &cl, jsonx_str(params, "type"), &ca, e);
+    if (rc == 0)
+        rc = cert_authority_sign(&ca, csr, &c->cert_policy, &pem, e);
+    rc = answer_pem(rc, pem, result, e);
+    cert_authority_done(&ca);
+    cluster_done(&cl);
+    return rc;
 }
 
 /* ---- trusts ---- */

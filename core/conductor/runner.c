@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "conductor/conductor_internal.h"
+#include "conductor/writes.h"
 #include "model/codes.h"
 
 #include <stdlib.h>
@@ -51,57 +52,12 @@ static void set_context(const struct run *r)
 }
 
 /* ---- writes ---- */
-static size_t fill_events(const struct run *r, const struct engine_action *a,
-                          struct op_event_new ev[ENGINE_NOTES])
-{
-    const struct engine_stage *stage = &engine_stages(r->s.kind)[r->s.stage];
-    for (size_t i = 0; i < a->n_notes; i++) {
-        const struct engine_note *n = &a->notes[i];
-        ev[i] = (struct op_event_new){.code = n->code,
-                                      .stage = stage->name,
-                                      .message = n->message,
-                                      .percent = r->s.percent,
-                                      .retriable = n->retriable};
-        if (n->trouble) {
-            ev[i].remedy = r->s.trouble.remedy;
-            ev[i].actor = r->s.trouble.actor;
-        }
-    }
-    return a->n_notes;
-}
-
-static const char *or_null(const char *text)
-{
-    return text[0] ? text : NULL;
-}
-
 static int store(struct run *r, const struct engine_action *a, struct err *e)
 {
-    const struct engine_state *s = &r->s;
     struct op_event_new events[ENGINE_NOTES];
-    bool begun = s->status != ENG_PENDING;
-    struct op_store st = {.status = begun ? engine_status_name(s->status) : NULL,
-                          .stage = begun ? engine_stages(s->kind)[s->stage].name : NULL,
-                          .message = or_null(s->message),
-                          .attempt = s->attempt,
-                          .host_failures = s->host_failures,
-                          .steps = s->steps,
-                          .percent = s->percent,
-                          .set_reason = true,
-                          .code = or_null(s->trouble.code),
-                          .reason = or_null(s->trouble.reason),
-                          .remedy = or_null(s->trouble.remedy),
-                          .actor = or_null(s->trouble.actor),
-                          .progress = a->progress,
-                          .show = a->show,
-                          .gave_up_code = a->gave_up ? a->gave_up->code : NULL,
-                          .gave_up_reason = a->gave_up ? a->gave_up->reason : NULL,
-                          .blocked = s->status == ENG_BLOCKED,
-                          .due_in_ms = a->due_in_ms,
-                          .release = a->release,
-                          .outputs = r->outputs,
-                          .events = events,
-                          .n_events = fill_events(r, a, events)};
+    struct op_store st;
+    write_of_store(&r->s, a, events, &st);
+    st.outputs = r->outputs;
     int rc = db_op_store(r->c->db, &r->guard, &st, e);
     if (rc == 0 && a->n_notes)
         notify_stored(r, a);
@@ -112,26 +68,9 @@ static int finish(struct run *r, const struct engine_action *a, struct err *e)
 {
     const struct engine_state *s = &r->s;
     struct op_event_new events[ENGINE_NOTES];
-    struct op_finish f = {.status = engine_status_name(s->status),
-                          .cluster_status = a->cluster_status,
-                          .nodegroup_status = a->group_status,
-                          .status_reason = a->status_reason,
-                          .code = or_null(s->trouble.code),
-                          .reason = or_null(s->trouble.reason),
-                          .remedy = or_null(s->trouble.remedy),
-                          .actor = or_null(s->trouble.actor),
-                          .attempt = s->attempt,
-                          .host_failures = s->host_failures,
-                          .steps = s->steps,
-                          .percent = s->percent,
-                          .refused = a->refused,
-                          .gave_up_code = a->gave_up ? a->gave_up->code : NULL,
-                          .gave_up_reason = a->gave_up ? a->gave_up->reason : NULL,
-                          .remove_cluster = a->remove_cluster,
-                          .remove_nodegroup = a->remove_group,
-                          .outputs = r->outputs,
-                          .events = events,
-                          .n_events = fill_events(r, a, events)};
+    struct op_finish f;
+    write_of_finish(s, a, events, &f);
+    f.outputs = r->outputs;
     struct notice notice;
     notice_begin(r, &notice);
     int rc = db_op_finish(r->c->db, &r->guard, &f, e);
@@ -202,6 +141,7 @@ static const struct core_stage {
     {"trust_remove", trust_remove_stage, CODE_TRUST_FAILED},
     {"trust_renew", trust_renew_stage, CODE_TRUST_FAILED},
     {"certificates", certs_stage, CODE_CERTIFICATES_FAILED},
+    {"certificates_remove", certs_remove_stage, CODE_CERTIFICATES_FAILED},
 };
 
 static const struct core_stage *core_stage_find(const char *name)

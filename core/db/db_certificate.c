@@ -109,7 +109,7 @@ int db_certificate_list(struct db *db, const char *cluster_uuid, struct certific
 
 /* ---- the sweeper ---- */
 
-int db_certificate_adopt(struct db *db, struct err *e)
+int db_certificate_adopt(struct db *db, const char *cluster_uuid, struct err *e)
 {
     static const struct sql_stmt adopt = {
         "certificate_adopt",
@@ -118,10 +118,12 @@ int db_certificate_adopt(struct db *db, struct err *e)
         " c.project_id, v.ref FROM cluster c, LATERAL (VALUES ('ca', c.ca_cert_ref),"
         " ('etcd-ca', c.etcd_ca_cert_ref), ('front-proxy-ca', c.front_proxy_ca_cert_ref),"
         " ('client', c.magnum_cert_ref)) AS v(role, ref)"
-        " WHERE v.ref <> '' AND c.ca_cert_ref <> ''"
+        " WHERE v.ref <> '' AND ($1::text IS NULL OR c.uuid = $1)"
         " AND NOT EXISTS (SELECT FROM certificate x WHERE x.cluster_id = c.uuid)"
         " ON CONFLICT (cluster_id, role, serial, manager) DO NOTHING"};
-    return sql_write(db, &adopt, NULL, NULL, e);
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    param_str(&p, cluster_uuid);
+    return sql_write(db, &adopt, &p, NULL, e);
 }
 
 static int some(struct db *db, const struct sql_stmt *stmt, struct sql_params *p,

@@ -27,8 +27,8 @@ int db_certificate_list(struct db *db, const char *cluster_uuid, struct certific
                         struct err *e) MUST_CHECK;
 
 /* What clusters of older revisions refer to gets its rows (roles by column, serial 1, dates unset).
- * Only clusters without any row are looked at. */
-int db_certificate_adopt(struct db *db, struct err *e) MUST_CHECK;
+ * Only clusters without any row are looked at. cluster_uuid NULL = all of them. */
+int db_certificate_adopt(struct db *db, const char *cluster_uuid, struct err *e) MUST_CHECK;
 /* Rows that are left of clusters that are gone, untouched for min_age_s; at most max. */
 int db_certificate_orphans(struct db *db, int64_t min_age_s, size_t max,
                            struct certificate_list *ret, struct err *e) MUST_CHECK;

@@ -42,6 +42,8 @@ int db_driver_quarantine_clear(struct db *db, const char *id /* NULL = all */,
  * raised, the first row wins (a repeated create after a crash). */
 int db_x509_put(struct db *db, struct x509keypair *k, struct err *e) MUST_CHECK;
 int db_x509_get(struct db *db, const char *uuid, struct x509keypair *ret, struct err *e) MUST_CHECK;
+int db_x509_by_key(struct db *db, const char *derived_key, struct x509keypair *ret,
+                   struct err *e) MUST_CHECK;
 int db_x509_delete(struct db *db, const char *uuid, struct err *e) MUST_CHECK;
 
 int db_quota_get(struct db *db, const char *project_id, const char *resource, struct quota *ret,

@@ -15,19 +15,33 @@ static int own_uuid(struct x509keypair *k, struct err *e)
     return k->uuid ? 0 : err_nomem(e);
 }
 
-static int first_of_key(struct db *db, struct x509keypair *k, struct err *e)
+int db_x509_by_key(struct db *db, const char *derived_key, struct x509keypair *ret, struct err *e)
 {
     static const struct sql_stmt get = {
         "x509_by_key", "SELECT {k.x509keypair} FROM x509keypair k WHERE k.derived_key = $1"};
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
-    param_str(&p, k->derived_key);
+    param_str(&p, derived_key);
     int rc = sql_read(db, &get, &p, &r, e);
     if (rc)
         return rc;
-    if (PQntuples(r) == 0) /* removed in between */
+    return PQntuples(r)
+               ? ROW_ONE(x509keypair, r, ret, e)
+               : err_set(e, ERR_NOT_FOUND, "A key pair %s could not be found.", derived_key);
+}
+
+static int first_of_key(struct db *db, struct x509keypair *k, struct err *e)
+{
+    struct x509keypair first;
+    x509keypair_init(&first);
+    int rc = db_x509_by_key(db, k->derived_key, &first, e);
+    if (rc == ERR_NOT_FOUND) /* removed in between */
         return err_set(e, ERR_BUSY, "the key pair was just removed; try again");
-    return ROW_ONE(x509keypair, r, k, e);
+    if (rc)
+        return rc;
+    x509keypair_done(k);
+    *k = first;
+    return 0;
 }
 
 int db_x509_put(struct db *db, struct x509keypair *k, struct err *e)

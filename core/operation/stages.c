@@ -18,6 +18,7 @@ static const struct engine_stage update[] = {
     {.name = "update", .interface = LIFECYCLE, .verb = "update"}, {.name = NULL}};
 static const struct engine_stage delete[] = {
     {.name = "remove", .interface = LIFECYCLE, .verb = "remove"},
+    {.name = "certificates_remove"}, /* before the trust that a cert manager may need */
     {.name = "trust_remove", .needs_trust = true},
     {.name = NULL}};
 static const struct engine_stage scale[] = {

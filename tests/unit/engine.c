@@ -57,6 +57,14 @@ static const struct engine_plan *handle(struct bench *b, struct engine_event ev)
 }
 #define HANDLE(b, ...) handle(&(b), (struct engine_event){.kind = __VA_ARGS__})
 
+/* The core's own stages that follow a driver's last one, all well. */
+static const struct engine_plan *through_stages(struct bench *b, const struct engine_plan *p)
+{
+    while (p->n && p->v[p->n - 1].kind == ACT_STAGE)
+        p = handle(b, (struct engine_event){.kind = EV_STAGE, .rc = RC_OK});
+    return p;
+}
+
 /* The plan as text: "store wait", ... */
 static const char *shape(const struct engine_plan *p)
 {
@@ -280,7 +288,7 @@ static void success_sets_the_final_statuses(void)
     };
     for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
         struct bench b = running(expected[i].kind);
-        const struct engine_plan *p = HANDLE(b, EV_STEP, .rc = RC_OK);
+        const struct engine_plan *p = through_stages(&b, HANDLE(b, EV_STEP, .rc = RC_OK));
         ASSERT_SHAPE(p, "finish");
         CU_ASSERT(told(p, "succeeded"));
         CU_ASSERT_EQUAL(b.s.status, ENG_SUCCEEDED);
@@ -537,7 +545,8 @@ static void errors_without_progress_block_with_who_must_act(void)
     CU_ASSERT_EQUAL(b.s.status, ENG_BLOCKED);
     CU_ASSERT_STRING_EQUAL(b.s.trouble.code, "NoCores");
     CU_ASSERT_STRING_EQUAL(b.s.trouble.actor, "user");
-    p = HANDLE(b, EV_STEP, .rc = RC_OK); /* and it may still succeed */
+    p = through_stages(&b, HANDLE(b, EV_STEP, .rc = RC_OK)); /* and it may still succeed */
+    CU_ASSERT(told(p, "succeeded"));
     CU_ASSERT_EQUAL(b.s.status, ENG_SUCCEEDED);
 }
 
