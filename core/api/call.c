@@ -33,7 +33,10 @@ int answer_uuid(struct api_call *c, int status, const char *uuid, struct err *e)
 struct db_scope scope_own(const struct api_call *c)
 {
     return (struct db_scope){
-        .project_id = c->who.project_id, .user_id = c->who.user_id, .admin = c->who.is_admin};
+        .project_id = c->who.project_id,
+        .user_id = c->who.user_id,
+        .admin = c->who.is_admin,
+        .any_case = api_zed(c)}; /* its databases compare names that way */
 }
 
 int scope_all(struct api_call *c, const char *rule, struct db_scope *ret, struct err *e)
@@ -106,6 +109,8 @@ int operation_prepare(const struct api_call *c, enum op_kind kind, const struct 
     op->driver_id = copy(cl->driver_id, &oom);
     op->request_id = copy(c->who.request_id, &oom);
     op->deadline_at = clock_wall_us() + timeout_min * 60 * 1000000;
+    if (kind == OP_ROTATE_CA) /* waiting for the clients is no part of the work */
+        op->deadline_at += c->api->cfg->certificates_rotation_grace_s * 1000000;
     return oom ? err_nomem(e) : 0;
 }
 
@@ -147,7 +152,9 @@ int operation_accept(struct api_call *c, const struct cluster *cl, enum op_kind 
         if (rc == 0)
             rc = plan_note(c, &op, e);
     } else if (rc == 0) {
-        rc = db_accept_change(c->api->db, cl->uuid, &op, ch, idem ? &idem->db : &none.db, e);
+        rc = operation_seal_token(c, kind, &op, e);
+        if (rc == 0)
+            rc = db_accept_change(c->api->db, cl->uuid, &op, ch, idem ? &idem->db : &none.db, e);
         if (rc == 0)
             operation_wake(c, "op.due", op.id);
     }

@@ -125,23 +125,23 @@ static int to_cluster(struct call_ctx *x, const struct http_call_spec *rq, struc
                       struct err *e)
 {
     const struct cluster *c = NULL;
-    struct cert_pair ca = {0}, client = {0};
-    _cleanup_free_ char *url = NULL;
+    struct cert_pair client = {0};
+    _cleanup_free_ char *url = NULL, *trusted = NULL, *signer = NULL;
     int rc = call_cluster(x, &c, e);
     if (rc == 0)
         rc = cluster_url(x, c, rq->path, &url, e);
     struct http_call call = {.url = url};
     if (rc == 0 && !str_blank(c->ca_cert_ref)) {
-        rc = certs_load(x->c, c, "kubernetes", false, &ca, e);
+        /* for no operation in particular: whatever certificate the API shows at the moment */
+        rc = rotate_trusted_by_nodes(x->c, c, NULL, "kubernetes", &trusted, &signer, e);
         if (rc == 0)
             rc = certs_load(x->c, c, "client", true, &client, e);
-        call.ca_pem = ca.cert_pem;
+        call.ca_pem = trusted;
         call.cert_pem = client.cert_pem;
         call.key_pem = client.key_pem.data;
     }
     if (rc == 0)
         rc = exchange(x, &call, rq, rp, e);
-    cert_pair_done(&ca);
     cert_pair_done(&client);
     return rc;
 }

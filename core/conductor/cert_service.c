@@ -19,8 +19,8 @@ static int list_of(const json_t *args, const char *key, struct strv *ret, struct
     return 0;
 }
 
-static int issue(struct call_ctx *x, struct cert_authority *ca, const json_t *args, json_t **ret,
-                 struct err *e)
+static int issue(struct call_ctx *x, struct cert_authority *ca, const char *trusted,
+                 const json_t *args, json_t **ret, struct err *e)
 {
     _cleanup_strv_ struct strv dns = STRV_INIT, ip = STRV_INIT, usages = STRV_INIT;
     struct cert_pair pair = {0};
@@ -43,7 +43,7 @@ static int issue(struct call_ctx *x, struct cert_authority *ca, const json_t *ar
     rc = cert_authority_issue(ca, &rq, &x->c->cert_policy, &pair, e);
     if (rc == 0) {
         *ret = json_pack("{s:s,s:s,s:s}", "certificate", pair.cert_pem, "private_key",
-                         pair.key_pem.data, "ca", ca->pair.cert_pem);
+                         pair.key_pem.data, "ca", trusted);
         rc = *ret ? 0 : err_nomem(e);
     }
     cert_pair_done(&pair);
@@ -74,32 +74,26 @@ static int sign(struct call_ctx *x, struct cert_authority *ca, const json_t *arg
     return *ret ? 0 : err_nomem(e);
 }
 
-static int show(struct call_ctx *x, const struct cluster *cluster, const char *type, json_t **ret,
-                struct err *e)
-{
-    struct cert_pair ca = {0};
-    int rc = certs_load(x->c, cluster, type, false, &ca, e);
-    if (rc == 0) {
-        *ret = json_string(ca.cert_pem);
-        rc = *ret ? 0 : err_nomem(e);
-    }
-    cert_pair_done(&ca);
-    return rc;
-}
-
+/* Who signs and who is trusted: during a rotation there are two of them (rotate.c). */
 static int with_ca(struct call_ctx *x, const char *verb, const struct cluster *cluster,
                    const json_t *args, json_t **ret, struct err *e)
 {
     const char *type = jsonx_str(args, "ca");
-    bool issues = strcmp(verb, "issue") == 0;
+    bool issues = strcmp(verb, "issue") == 0, shows = strcmp(verb, "ca") == 0;
+    _cleanup_free_ char *trusted = NULL, *signer = NULL;
     struct cert_authority ca = {0};
-    if (strcmp(verb, "ca") == 0)
-        return show(x, cluster, type, ret, e);
-    if (!issues && strcmp(verb, "sign") != 0)
+    if (!issues && !shows && strcmp(verb, "sign") != 0)
         return err_set(e, ERR_UNSUPPORTED, "mag.host.cert has no verb %s", verb);
-    int rc = certs_authority(x->c, cluster, type, &ca, e);
+    int rc = rotate_trusted_by_nodes(x->c, cluster, x->run, type, &trusted, &signer, e);
+    if (rc == 0 && shows) {
+        *ret = json_string(trusted);
+        return *ret ? 0 : err_nomem(e);
+    }
+    const struct cert_site site = cert_site_of(x->c, cluster, x->run);
     if (rc == 0)
-        rc = issues ? issue(x, &ca, args, ret, e) : sign(x, &ca, args, ret, e);
+        rc = cert_authority_load(&site, signer, &ca, e);
+    if (rc == 0)
+        rc = issues ? issue(x, &ca, trusted, args, ret, e) : sign(x, &ca, args, ret, e);
     cert_authority_done(&ca);
     return rc;
 }

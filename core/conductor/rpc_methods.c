@@ -46,14 +46,13 @@ static int cert_ca(struct conductor *c, const json_t *params, int64_t deadline, 
                    struct err *e)
 {
     (void)deadline;
-    struct cert_pair ca = {0};
+    _cleanup_free_ char *pem = NULL;
     struct cluster cl;
     cluster_init(&cl);
     int rc = find_cluster(c, params, &cl, e);
     if (rc == 0)
-        rc = certs_load(c, &cl, jsonx_str(params, "type"), false, &ca, e);
-    rc = answer_pem(rc, ca.cert_pem, result, e);
-    cert_pair_done(&ca);
+        rc = rotate_trusted(c, &cl, jsonx_str(params, "type"), &pem, e);
+    rc = answer_pem(rc, pem, result, e);
     cluster_done(&cl);
     return rc;
 }

@@ -142,6 +142,10 @@ static const struct core_stage {
     {"trust_renew", trust_renew_stage, CODE_TRUST_FAILED},
     {"certificates", certs_stage, CODE_CERTIFICATES_FAILED},
     {"certificates_remove", certs_remove_stage, CODE_CERTIFICATES_FAILED},
+    {"ca_new", rotate_new_stage, CODE_ROTATION_FAILED},
+    {"ca_switch", rotate_switch_stage, CODE_ROTATION_FAILED},
+    {"ca_grace", rotate_grace_stage, CODE_ROTATION_FAILED},
+    {"ca_drop", rotate_drop_stage, CODE_ROTATION_FAILED},
 };
 
 static const struct core_stage *core_stage_find(const char *name)
@@ -179,7 +183,11 @@ static enum outcome act(struct run *r, const struct engine_action *a)
             return NEXT_EVENT;
         return a->release ? ENDED : GO_ON;
     case ACT_FINISH:
-        return written(r, finish(r, a, &e), &e) ? ENDED : NEXT_EVENT;
+        if (!written(r, finish(r, a, &e), &e))
+            return NEXT_EVENT;
+        if (r->s.kind == OP_ROTATE_CA && r->s.status != ENG_SUCCEEDED)
+            rotate_ended(r);
+        return ENDED;
     case ACT_STAGE:
     case ACT_CALL:
         if (!run_held(r)) { /* nothing outside may be touched without a lease we are sure of */

@@ -6,6 +6,7 @@
 
 #define LIFECYCLE "mag.coe.lifecycle/1"
 #define NODEGROUPS "mag.coe.nodegroups/1"
+#define ROTATE "mag.coe.rotate/1"
 
 static const struct engine_stage none[] = {{.name = NULL}};
 /* the trust comes first: a cert manager may be another service of the cloud */
@@ -25,9 +26,19 @@ static const struct engine_stage scale[] = {
     {.name = "scale", .interface = LIFECYCLE, .verb = "scale"}, {.name = NULL}};
 static const struct engine_stage upgrade[] = {
     {.name = "upgrade", .interface = "mag.coe.upgrade/1", .verb = "upgrade"}, {.name = NULL}};
+/* before the switch everything can be taken back; see conductor/rotate.c */
+static const struct engine_stage rotate_ca[] = {
+    {.name = "ca_new"},
+    {.name = "ca_prepare", .interface = ROTATE, .verb = "ca_prepare"},
+    {.name = "ca_switch"},
+    {.name = "ca_grace"},
+    {.name = "ca_complete", .interface = ROTATE, .verb = "ca_complete"},
+    {.name = "ca_drop"},
+    {.name = NULL}};
 static const struct engine_stage credential[] = {
     {.name = "trust_renew", .needs_trust = true},
-    {.name = "credential", .interface = "mag.coe.rotate/1", .verb = "credential"}, {.name = NULL}};
+    {.name = "credential", .interface = ROTATE, .verb = "credential"},
+    {.name = NULL}};
 static const struct engine_stage group_create[] = {
     {.name = "nodegroup_create", .interface = NODEGROUPS, .verb = "create"}, {.name = NULL}};
 /* limits and labels of a group are Magnum's own: a driver need not care for them */
@@ -45,6 +56,7 @@ const struct engine_stage *engine_stages(enum op_kind k)
         [OP_DELETE] = delete,
         [OP_SCALE] = scale,
         [OP_UPGRADE] = upgrade,
+        [OP_ROTATE_CA] = rotate_ca,
         [OP_ROTATE_CREDENTIAL] = credential,
         [OP_NODEGROUP_CREATE] = group_create,
         [OP_NODEGROUP_UPDATE] = group_update,
