@@ -161,7 +161,7 @@ static const struct attr bay[] = {
     {OF("uuid", ATTR_UUID)},
     {CLUSTER_NAME},
     {TEXT("baymodel_id"), .flags = ATTR_MANDATORY},
-    {INT("node_count", 1, NO), .dflt = "1"},
+    {INT("node_count", 0, NO), .dflt = "1"}, /* 1, once the model is found */
     {INT("master_count", 1, NO), .dflt = "1"},
     {INT("docker_volume_size", 1, NO)},
     {OF("labels", ATTR_LABELS)},

@@ -205,9 +205,20 @@ static int refuse_others(const json_t *delta, struct err *e)
     return err_set(e, ERR_INVALID, "cannot change cluster property(ies) %s.", str_text(&list));
 }
 
+int cluster_check_bay(const struct api_call *c, int64_t node_count, struct err *e)
+{
+    _cleanup_json_ json_t *shown = json_integer(node_count);
+    if (!api_old_names(c) || node_count > 0)
+        return 0;
+    return attrs_invalid(e, "node_count", shown, "Value should be greater or equal to 1");
+}
+
 static int check_count(const struct api_call *c, const struct change *ch, struct err *e)
 {
     int64_t wanted = jsonx_int(ch->delta, "node_count", ch->worker.node_count);
+    int rc = cluster_check_bay(c, jsonx_int(ch->delta, "node_count", 1), e);
+    if (rc < 0)
+        return rc;
     if (c->minor < 10 && wanted == 0)
         return err_set(e, ERR_INVALID,
                        "Resizing a nodegroup to zero is not supported in the provided "

@@ -9,5 +9,7 @@
 int cluster_rename(json_t *o, bool to_new) MUST_CHECK;
 /* Answers an accepted change: 202 and the uuid, or, for a bay at 1.1, `status` and the bay. */
 int cluster_changed(struct api_call *c, int status, const char *uuid, struct err *e) MUST_CHECK;
+/* A bay has at least one node. ERR_INVALID. */
+int cluster_check_bay(const struct api_call *c, int64_t node_count, struct err *e) MUST_CHECK;
 
 #endif

@@ -48,6 +48,19 @@ bool driver_provides(const struct driver_row *d, const struct driver_triple *t)
     return false;
 }
 
+bool driver_serves_coe(const struct config *cfg, const struct driver_row_list *l, const char *coe)
+{
+    size_t k;
+    json_t *p;
+    for (size_t i = 0; i < l->n; i++) {
+        if (!is_coe(&l->v[i]) || !driver_usable(cfg, &l->v[i], NULL))
+            continue;
+        json_array_foreach(json_object_get(l->v[i].manifest, "provides"), k,
+                           p) if (str_eq(jsonx_str(p, "coe"), coe)) return true;
+    }
+    return false;
+}
+
 bool driver_offers(const struct driver_row *d, const char *interface)
 {
     size_t i;

@@ -26,6 +26,8 @@ int driver_for_triple(const struct config *cfg, const struct driver_row_list *l,
 /* By name or id. ERR_INVALID with Magnum's text. */
 int driver_named(const struct config *cfg, const struct driver_row_list *l, const char *name,
                  const struct driver_row **ret, struct err *e) MUST_CHECK;
+/* Does any usable driver make clusters of this COE? */
+bool driver_serves_coe(const struct config *cfg, const struct driver_row_list *l, const char *coe);
 /* Any row by name or id, usable or not; NULL when there is none. */
 const struct driver_row *driver_find(const struct driver_row_list *l, const char *name);
 

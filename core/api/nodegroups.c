@@ -275,6 +275,19 @@ static int take(struct nodegroup *n, const json_t *delta, struct db_change *ch, 
     return 0;
 }
 
+/* The answer to a removal shows null, though the map or list is kept as an empty one. */
+static void show_removed(struct nodegroup *n, const json_t *delta)
+{
+    json_t **const members[] = {&n->node_labels, &n->node_taints};
+    static const char *const names[] = {"node_labels", "node_taints"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (!json_is_null(json_object_get(delta, names[i])))
+            continue;
+        json_decref(*members[i]);
+        *members[i] = json_null();
+    }
+}
+
 static int patch(struct api_call *c, struct cluster *cl, struct nodegroup *n, struct err *e)
 {
     _cleanup_json_ json_t *delta = NULL, *params = NULL;
@@ -301,7 +314,10 @@ static int patch(struct api_call *c, struct cluster *cl, struct nodegroup *n, st
     if (rc < 0)
         return rc;
     nodegroup_done(n); /* as it is stored now; the path still names it */
-    return db_nodegroup_get(c->api->db, cl->uuid, c->arg[1], n, e);
+    rc = db_nodegroup_get(c->api->db, cl->uuid, c->arg[1], n, e);
+    if (rc == 0)
+        show_removed(n, delta);
+    return rc;
 }
 
 int api_nodegroup_patch(struct api_call *c, struct err *e)

@@ -2,6 +2,8 @@
 #include "api/rules.h"
 
 #include "api/catalog.h"
+#include "api/driver_cache.h"
+#include "api/driver_select.h"
 #include "api/labels_zed.h"
 #include "base/parse.h"
 
@@ -18,6 +20,19 @@ static const struct coe_rule coes[] = {
     {"swarm-mode", {"docker", "flannel"}, {NULL}, "rexray"},
     {"mesos", {"docker"}, {NULL}, "rexray"},
 };
+
+/* 15.0.1 has no Mesos any more: there it is a COE as soon as a driver brings it. */
+static int known_to_zed(const struct api_call *c, const char *coe, bool *ret, struct err *e)
+{
+    _cleanup_drivers_ struct driver_set *set = NULL;
+    *ret = true;
+    if (!api_zed(c) || strcmp(coe, "mesos") != 0)
+        return 0;
+    int rc = driver_cache_get(c->api->drivers, &set, e);
+    if (rc == 0)
+        *ret = driver_serves_coe(c->api->cfg, &set->rows, coe);
+    return rc;
+}
 
 static const struct coe_rule *coe_rule(const char *coe)
 {
@@ -68,14 +83,18 @@ int rule_network_driver(const struct api_call *c, const char *coe, const char *d
 {
     const struct coe_rule *r = coe_rule(coe);
     _cleanup_str_ struct str list = STR_INIT;
-    if (!r)
+    bool served = false;
+    int rc = r ? known_to_zed(c, coe, &served, e) : 0;
+    if (rc < 0)
+        return rc;
+    if (!served)
         return err_set(e, ERR_INVALID, "Requested COE type %s is not supported.",
                        coe ? coe : "None");
     if (!driver)
         return 0;
-    const char *const *known = api_zed(c) && r->networks_zed[0] ? r->networks_zed : r->networks;
-    if (!among(known, ARRAY_LEN(r->networks), driver)) {
-        join(&list, known, ARRAY_LEN(r->networks));
+    const char *const *networks = api_zed(c) && r->networks_zed[0] ? r->networks_zed : r->networks;
+    if (!among(networks, ARRAY_LEN(r->networks), driver)) {
+        join(&list, networks, ARRAY_LEN(r->networks));
         return err_set(e, ERR_INVALID,
                        "Network driver type %s is not supported, expecting a %s network driver.",
                        driver, str_text(&list));

@@ -220,9 +220,9 @@ static void nodegroup_full(const struct api_call *c, const struct nodegroup *n, 
     jw_bool(o, "merge_labels", false);
     diffs(o, n->cluster_labels, n->labels);
     if (!api_zed(c) && (!made || n->node_labels))
-        jw_json(o, "node_labels", n->node_labels, "{}");
+        jw_json(o, "node_labels", n->node_labels, json_is_null(n->node_labels) ? "null" : "{}");
     if (!api_zed(c) && (!made || n->node_taints))
-        jw_json(o, "node_taints", n->node_taints, "[]");
+        jw_json(o, "node_taints", n->node_taints, json_is_null(n->node_taints) ? "null" : "[]");
     if (made)
         return;
     stored_time(c, "created_at", n->created_at);
@@ -300,6 +300,27 @@ void view_operation_event(const struct api_call *c, const struct operation_event
     jw_bool(o, "retriable", ev->retriable);
     jw_str(o, "request_id", ev->request_id);
     jw_str(o, "backend_request_id", ev->backend_request_id);
+    str_append_c(o, '}');
+}
+
+void view_federation(const struct api_call *c, const struct federation *f, enum view v)
+{
+    struct str *o = &c->rp->body;
+    jw_next(o);
+    str_append_c(o, '{');
+    jw_str(o, "uuid", f->uuid);
+    jw_str(o, "name", f->name);
+    jw_str(o, "hostcluster_id", f->hostcluster_id);
+    jw_json(o, "member_ids", f->member_ids, "[]");
+    jw_str(o, "status", f->status);
+    if (v != VIEW_SUMMARY)
+        jw_str(o, "status_reason", f->status_reason);
+    jw_json(o, "properties", f->properties, "{}");
+    jw_links(o, c, "federations", f->uuid);
+    if (v != VIEW_SUMMARY) {
+        stored_time(c, "created_at", f->created_at);
+        stored_time(c, "updated_at", f->updated_at);
+    }
     str_append_c(o, '}');
 }
 

@@ -15,6 +15,7 @@ void view_template(const struct api_call *c, const struct template *t, const cha
 void view_nodegroup(const struct api_call *c, const struct nodegroup *n, enum view v, bool made);
 void view_operation(const struct api_call *c, const struct operation *o);
 void view_operation_event(const struct api_call *c, const struct operation_event *ev);
+void view_federation(const struct api_call *c, const struct federation *f, enum view v);
 void view_quota(const struct api_call *c, const struct quota *q);
 void view_mservice(const struct api_call *c, const struct mservice *m, int64_t now_us);
 /* detail: with manifest and label schema. */

@@ -31,7 +31,8 @@ int db_now(struct db *db, int64_t *ret_us, struct err *e) MUST_CHECK;
 struct db_scope {
     const char *project_id, *user_id;
     bool all_projects;
-    bool admin; /* templates: public hidden ones are visible too */
+    bool admin;    /* templates: public hidden ones are visible too */
+    bool any_case; /* a name no row has exactly finds those that differ in case alone */
 };
 
 /* Paging (api.md 5.2). sort_key must be a column: else ERR_INVALID with Magnum's text. Keyset:

@@ -114,6 +114,10 @@ int db_cluster_get(struct db *db, const struct db_scope *s, const char *ident, s
     static const struct sql_stmt by_name = {
         "cluster_by_name", "SELECT {c.cluster}, " CLUSTER_DERIVED
                            " FROM cluster c WHERE c.name = $1 AND " SCOPE_MATCH("c") " LIMIT 2"};
+    static const struct sql_stmt by_case = {
+        "cluster_by_case", "SELECT {c.cluster}, " CLUSTER_DERIVED
+                           " FROM cluster c WHERE lower(c.name) = lower($1::text) AND " SCOPE_MATCH(
+                               "c") " LIMIT 2"};
     char uuid[UUID_TEXT];
     bool is_uuid = uuid_like(ident, uuid);
     _cleanup_params_ struct sql_params p = {.n = 0};
@@ -121,6 +125,10 @@ int db_cluster_get(struct db *db, const struct db_scope *s, const char *ident, s
     param_str(&p, is_uuid ? uuid : ident);
     scope_params(&p, s);
     int rc = sql_read(db, is_uuid ? &by_uuid : &by_name, &p, &r, e);
+    if (!rc && !is_uuid && s->any_case && PQntuples(r) == 0) {
+        result_free(&r);
+        rc = sql_read(db, &by_case, &p, &r, e);
+    }
     if (rc)
         return rc;
     if (PQntuples(r) == 0)

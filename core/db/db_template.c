@@ -59,6 +59,9 @@ int db_template_get(struct db *db, const struct db_scope *s, const char *ident, 
     static const struct sql_stmt by_name = {"template_by_name",
                                             "SELECT {t.template} FROM cluster_template t"
                                             " WHERE t.name = $1 AND " VISIBLE " LIMIT 2"};
+    static const struct sql_stmt by_case = {
+        "template_by_case", "SELECT {t.template} FROM cluster_template t"
+                            " WHERE lower(t.name) = lower($1::text) AND " VISIBLE " LIMIT 2"};
     char uuid[UUID_TEXT];
     bool is_uuid = uuid_like(ident, uuid);
     int64_t number;
@@ -69,6 +72,10 @@ int db_template_get(struct db *db, const struct db_scope *s, const char *ident, 
     if (!rc && (!r || PQntuples(r) == 0)) {
         result_free(&r);
         rc = find(db, is_uuid ? &by_uuid : &by_name, s, is_uuid ? uuid : ident, &r, e);
+    }
+    if (!rc && !is_uuid && s->any_case && PQntuples(r) == 0) {
+        result_free(&r);
+        rc = find(db, &by_case, s, ident, &r, e);
     }
     if (rc)
         return rc;

@@ -50,6 +50,8 @@ static bool accepted(const char *key, const json_t *v, bool *ret_group)
         return false;
     if (str_ends(key, "/node_addresses"))
         return json_is_array(v);
+    if (str_ends(key, "/stack_id"))
+        return is_text(v);
     return str_ends(key, "/node_count") && json_is_integer(v) && json_integer_value(v) >= 0;
 }
 
@@ -98,16 +100,17 @@ static int store_groups(struct sql_tx *tx, const char *uuid, const char *operati
     static const struct sql_stmt set = {
         "outputs_groups",
         "UPDATE nodegroup g SET node_addresses = n.addresses, node_count = n.count,"
-        " updated_at = now() FROM (SELECT o.id,"
+        " stack_id = n.stack, updated_at = now() FROM (SELECT o.id,"
         " coalesce($2::json->('nodegroup/' || o.uuid || '/node_addresses'), o.node_addresses)"
         " AS addresses,"
+        " coalesce($2::json->>('nodegroup/' || o.uuid || '/stack_id'), o.stack_id) AS stack,"
         " CASE WHEN sizes THEN coalesce(($2::json->>('nodegroup/' || o.uuid ||"
         " '/node_count'))::bigint, o.node_count) ELSE o.node_count END"
         " AS count FROM nodegroup o, (SELECT NOT EXISTS (SELECT FROM operation q"
         " WHERE q.cluster_id = $1 AND q.finished_at IS NULL AND q.superseded_by IS NULL"
         " AND q.id IS DISTINCT FROM $3) AS sizes) may WHERE o.cluster_id = $1) n"
-        " WHERE g.id = n.id AND (g.node_addresses::text, g.node_count)"
-        " IS DISTINCT FROM (n.addresses::text, n.count)"};
+        " WHERE g.id = n.id AND (g.node_addresses::text, g.node_count, g.stack_id)"
+        " IS DISTINCT FROM (n.addresses::text, n.count, n.stack)"};
     _cleanup_params_ struct sql_params p = {.n = 0};
     param_str(&p, uuid);
     param_json(&p, facts);

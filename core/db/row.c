@@ -65,6 +65,11 @@ static const struct row_column columns_quota[] = {
 #include "model/quota.def"
 };
 #undef ENTITY
+#define ENTITY federation
+static const struct row_column columns_federation[] = {
+#include "model/federation.def"
+};
+#undef ENTITY
 #define ENTITY driver_row
 static const struct row_column columns_driver_row[] = {
 #include "model/driver.def"
@@ -82,12 +87,13 @@ const struct row_entity row_mservice = DESCRIBE(mservice);
 const struct row_entity row_x509keypair = DESCRIBE(x509keypair);
 const struct row_entity row_certificate = DESCRIBE(certificate);
 const struct row_entity row_quota = DESCRIBE(quota);
+const struct row_entity row_federation = DESCRIBE(federation);
 const struct row_entity row_driver_row = DESCRIBE(driver_row);
 
 static const struct row_entity *const entities[] = {
     &row_cluster,         &row_template,     &row_nodegroup,  &row_operation,
     &row_operation_event, &row_ledger_entry, &row_mservice,   &row_x509keypair,
-    &row_certificate,     &row_quota,        &row_driver_row,
+    &row_certificate,     &row_quota,        &row_federation, &row_driver_row,
 };
 
 const struct row_column *row_find(const struct row_entity *t, const char *column)

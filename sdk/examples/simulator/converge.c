@@ -251,6 +251,35 @@ static int32_t publish_group(const struct sim *s, const mag_op *op, const struct
     return mag_output_new(s->services.host, op, key, json_integer(count), err);
 }
 
+/* A stand-in for what an orchestrator calls the thing it made for this id: another uuid. */
+static json_t *stack_of(const char *id)
+{
+    enum { VERSION_DIGIT = 14 };
+    char stack[64];
+    snprintf(stack, sizeof stack, "%.63s", id);
+    if (strlen(stack) > VERSION_DIGIT)
+        stack[VERSION_DIGIT] = '8';
+    return json_string(stack);
+}
+
+int32_t sim_publish_stacks(const struct sim *s, const mag_op *op, const json_t *spec,
+                           mag_error *err)
+{
+    size_t i;
+    json_t *g;
+    int32_t rc = mag_output_new(s->services.host, op, "stack_id", stack_of(op->cluster_id), err);
+    json_array_foreach(mag_json_at(spec, "nodegroups"), i, g)
+    {
+        char key[160];
+        const char *uuid = mag_json_text(g, "uuid", "");
+        if (rc != MAG_OK || mag_json_bool(g, "is_default", false))
+            continue; /* the default groups are part of the cluster's own */
+        snprintf(key, sizeof key, "nodegroup/%.64s/stack_id", uuid);
+        rc = mag_output_new(s->services.host, op, key, stack_of(uuid), err);
+    }
+    return rc;
+}
+
 static int32_t publish_cluster(const struct sim *s, const mag_op *op, const struct sim_nodes *have,
                                const json_t *spec, mag_error *err)
 {

@@ -25,6 +25,7 @@ int32_t sim_labels_read(const json_t *spec, bool strict, struct sim_labels *r, m
         int64_t *to;
     } numbers[] = {{"sim_steps", 1, 1000, &r->steps},
                    {"sim_step_ms", 0, MAX_MS, &r->step_ms},
+                   {"sim_leave", 0, 1000, &r->leave},
                    {"sim_fail_at_step", 0, MAX_STEP, &f->fail_at},
                    {"sim_fail_times", 0, MAX_STEP, &f->fail_times},
                    {"sim_crash_at_step", 0, MAX_STEP, &f->crash_at},

@@ -38,6 +38,7 @@ struct sim_faults {
 };
 struct sim_labels {
     int64_t steps, step_ms;
+    int64_t leave; /* nodes a delete leaves behind without a word */
     bool lie;
     char health[16], validate_fail[256];
     struct sim_faults faults;
@@ -100,6 +101,9 @@ int32_t sim_change_apply(const struct sim *s, const mag_op *op, const char *dir,
                          const struct sim_change *c, mag_error *err);
 /* The version the spec asks for; borrowed. */
 const char *sim_version(const json_t *spec, const json_t *group);
+/* Publishes the ids by which clients know that something is being made. */
+int32_t sim_publish_stacks(const struct sim *s, const mag_op *op, const json_t *spec,
+                           mag_error *err);
 /* Publishes addresses, counts, version. */
 int32_t sim_publish(const struct sim *s, const mag_op *op, const char *dir, const json_t *spec,
                     mag_error *err);
@@ -109,6 +113,7 @@ int32_t sim_need_state_dir(const struct sim *s, mag_error *err);
 extern const struct mag_lifecycle sim_lifecycle; /* steps.c */
 const void *sim_step_interface(const char *id);  /* steps.c: nodegroups, upgrade, rotate */
 const void *sim_query_interface(const char *id); /* queries.c: credentials, stats, plan */
+const void *sim_inventory_interface(const char *id); /* inventory.c */
 int32_t sim_upgrade_plan(void *self, const mag_op *op, mag_bytes *ret_json, mag_error *err);
 /* A document to return: kept in the instance until the next one. */
 int32_t sim_return(void *self, json_t *doc, mag_bytes *ret_json, mag_error *err);

@@ -49,6 +49,8 @@ static const void *sim_interface(void *self, const char *id)
     if (strcmp(id, MAG_IFACE_LIFECYCLE) == 0)
         return &sim_lifecycle;
     const void *found = sim_step_interface(id);
+    if (!found)
+        found = sim_inventory_interface(id);
     return found ? found : sim_query_interface(id);
 }
 

@@ -126,19 +126,37 @@ static void report(const struct walk *w, mag_step *out)
              (long long)w->step, (long long)w->labels.steps);
 }
 
+/* Nodes that no ledger knows, as a driver with a mistake would leave them. */
+static int32_t leave_behind(struct walk *w, mag_error *err)
+{
+    int32_t rc = MAG_OK;
+    for (int64_t i = 0; rc == MAG_OK && i < w->labels.leave; i++) {
+        struct sim_node n = {0};
+        sim_node_name(&n, w->op->cluster_id, "left", i);
+        n.doc =
+            json_pack("{s:s,s:s,s:s}", "name", n.name, "nodegroup", n.group, "address", n.address);
+        rc = n.doc ? sim_node_write(w->dir, &n, err) : mag_fail_nomem(err);
+        json_decref(n.doc);
+    }
+    return rc;
+}
+
 static int32_t finish(struct walk *w, mag_error *err)
 {
     int32_t rc = settle_ledger(w, err);
     if (rc != MAG_OK)
         return rc;
-    return w->removing ? sim_dir_remove(w->dir, err)
-                       : sim_publish(w->sim, w->op, w->dir, w->spec, err);
+    if (!w->removing)
+        return sim_publish(w->sim, w->op, w->dir, w->spec, err);
+    return w->labels.leave > 0 ? leave_behind(w, err) : sim_dir_remove(w->dir, err);
 }
 
 static int32_t do_step(struct walk *w, mag_step *out, mag_error *err)
 {
     size_t left = 0;
     int32_t rc = begin(w, err);
+    if (rc == MAG_OK && w->step == 1 && !w->removing)
+        rc = sim_publish_stacks(w->sim, w->op, w->spec, err);
     if (rc == MAG_OK)
         rc = do_share(w, &left, err);
     if (rc == MAG_OK)
