@@ -1,0 +1,173 @@
+/* Short read-only answers: capacity and use, what kubectl needs, and what a change would do.
+ * Neighbours: local_run.h, kubernetes.c. */
+#include "local_run.h"
+
+#include "lib/cleanup.h"
+#include "lib/fail.h"
+#include "lib/local/cgroup.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { PODS_MAX = 20000 };
+
+struct amount {
+    double cpu, bytes;
+};
+
+/* A container's limits; where it has none, its requests. */
+static void add_container(const json_t *container, struct amount *sum)
+{
+    double v;
+    const json_t *limits = mag_json_at(container, "resources.limits");
+    const json_t *requests = mag_json_at(container, "resources.requests");
+    if (mag_kube_quantity(mag_json_text(limits, "cpu", mag_json_text(requests, "cpu", NULL)), &v))
+        sum->cpu += v;
+    if (mag_kube_quantity(mag_json_text(limits, "memory", mag_json_text(requests, "memory", NULL)),
+                          &v))
+        sum->bytes += v;
+}
+
+static int32_t add_pods(struct kube_call *c, struct amount *sum, size_t *ret_pods)
+{
+    _mag_json_ json_t *pods = NULL;
+    struct mag_kube k = kube_api(c, 0);
+    int32_t rc = mag_kube_list(
+        &k, "/api/v1/pods?fieldSelector=status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed",
+        PODS_MAX, &pods, NULL, c->err);
+    size_t i, n;
+    json_t *pod, *container;
+    json_array_foreach(pods, i, pod){json_array_foreach(mag_json_at(pod, "spec.containers"), n,
+                                                        container){add_container(container, sum);
+}
+}
+*ret_pods = json_array_size(pods);
+return rc;
+}
+
+/* All local nodes share this machine: its capacity is the cluster's, not a multiple of it. */
+static void capacity(const json_t *nodes, struct amount *ret)
+{
+    size_t i;
+    json_t *n;
+    double v;
+    json_array_foreach(nodes, i, n)
+    {
+        if (mag_kube_quantity(mag_json_text(n, "status.capacity.cpu", NULL), &v) && v > ret->cpu)
+            ret->cpu = v;
+        if (mag_kube_quantity(mag_json_text(n, "status.capacity.memory", NULL), &v) &&
+            v > ret->bytes)
+            ret->bytes = v;
+    }
+}
+
+int32_t local_stats(struct kube_call *c, json_t **ret)
+{
+    struct local_run r;
+    struct amount used = {0}, all = {0};
+    uint64_t resident = 0;
+    size_t pods = 0;
+    char cgroup[96];
+    int32_t rc = local_open_readonly(c, &r);
+    if (rc == MAG_OK)
+        rc = local_list(&r);
+    if (rc == MAG_OK)
+        rc = add_pods(c, &used, &pods);
+    if (rc == MAG_OK) {
+        capacity(r.list, &all);
+        mag_local_cgroup(&r.cl, 0, cgroup);
+        (void)mag_cgroup_memory_used(cgroup, &resident);
+        *ret = json_pack(
+            "{s:I, s:I, s:{s:f, s:f}, s:{s:I, s:I, s:I}}", "nodes",
+            (json_int_t)json_array_size(r.list), "pods", (json_int_t)pods, "cpu", "capacity",
+            all.cpu, "used", used.cpu, "memory_mb", "capacity", (json_int_t)(all.bytes / 1048576),
+            "used", (json_int_t)(used.bytes / 1048576), "resident", (json_int_t)(resident >> 20));
+        if (!*ret)
+            rc = mag_fail_nomem(c->err);
+    }
+    local_run_done(&r);
+    return rc;
+}
+
+int32_t cluster_client_config(struct kube_call *c, json_t **ret)
+{
+    const char *name = mag_json_text(c->spec, "cluster.name", "kubernetes");
+    const char *address = mag_json_text(c->spec, "cluster.api_address", NULL);
+    if (!address)
+        return mag_fail(c->err, MAG_E_NOT_FOUND, 0, "NoApi", "wait until the cluster is complete",
+                        "The cluster has no API yet");
+    _mag_json_ json_t *doc = json_pack(
+        "{s:s, s:s, s:[{s:s, s:{s:s, s:s}}], s:[{s:s, s:{s:s, s:s}}], s:[{s:s, s:{s:s, s:s}}],"
+        " s:s}",
+        "apiVersion", "v1", "kind", "Config", "clusters", "name", name, "cluster", "server",
+        address, "certificate-authority", "${ca}", "users", "name", "admin", "user",
+        "client-certificate", "${cert}", "client-key", "${key}", "contexts", "name", "default",
+        "context", "cluster", name, "user", "admin", "current-context", "default");
+    _mag_free_ char *text = doc ? json_dumps(doc, JSON_INDENT(2)) : NULL;
+    *ret = text ? json_pack("{s:{s:s}, s:{s:s}}", "files", "config", text, "env", "KUBECONFIG",
+                            "${dir}/config")
+                : NULL;
+    return *ret ? MAG_OK : mag_fail_nomem(c->err);
+}
+
+/* ---- plan ---- */
+
+static void note(json_t *list, const char *kind, const char *name, const char *detail)
+{
+    (void)json_array_append_new(
+        list, json_pack("{s:s, s:s, s:s}", "kind", kind, "name", name, "detail", detail));
+}
+
+static bool is_new(const struct mag_roster *before, const struct mag_roster_node *n)
+{
+    return mag_roster_find(before, n->index) == NULL;
+}
+
+static void compare(const struct mag_roster *before, const struct mag_roster *after,
+                    const char *version, json_t *doc)
+{
+    char detail[96];
+    for (size_t i = 0; i < after->n; i++) {
+        const struct mag_roster_node *n = &after->v[i];
+        const struct mag_roster_node *was = mag_roster_find(before, n->index);
+        (void)snprintf(detail, sizeof detail, "%s, Kubernetes %s", n->master ? "master" : "worker",
+                       n->version[0] ? n->version : version);
+        if (is_new(before, n))
+            note(json_object_get(doc, "make"), "node", n->name, detail);
+        else if (n->leaving && was)
+            note(json_object_get(doc, "remove"), "node", n->name, detail);
+    }
+}
+
+/* The same decision as in a step, taken on a copy. */
+int32_t local_plan(struct kube_call *c, json_t **ret)
+{
+    struct mag_roster_group groups[MAG_ROSTER_GROUPS_MAX];
+    struct local_run r;
+    struct mag_roster before = {0};
+    struct settings set;
+    const struct binaries *bin = NULL;
+    size_t n = 0;
+    bool changed;
+    int32_t rc = local_open_readonly(c, &r);
+    if (rc == MAG_OK)
+        rc = mag_roster_load(c->self->host, c->op, r.cl.dir, &before, c->err);
+    if (rc == MAG_OK)
+        rc = mag_roster_groups(c->spec, NULL, groups, &n, c->err);
+    if (rc == MAG_OK)
+        rc = local_settings(c->spec, &set, c->err);
+    if (rc == MAG_OK)
+        rc =
+            binaries_pick(c->self, mag_json_text(r.st.facts, "version", set.version), &bin, c->err);
+    if (rc == MAG_OK)
+        rc = mag_roster_plan(&r.st, mag_json_text(c->spec, "cluster.name", "k8s"), groups, n,
+                             mag_json_at(c->spec, "params.nodes_to_remove"), &changed, c->err);
+    if (rc == MAG_OK) {
+        *ret = json_pack("{s:[], s:[], s:[]}", "make", "change", "remove");
+        compare(&before, &r.st, bin->version, *ret);
+        rc = *ret ? MAG_OK : mag_fail_nomem(c->err);
+    }
+    mag_roster_done(&before);
+    local_run_done(&r);
+    return rc;
+}

@@ -1,0 +1,91 @@
+/* One convergence step of a local cluster: what was asked, what is stored, what was seen. The
+ * phases below run in this order in every step; each looks first, does what is missing, and returns
+ * MAG_OK (go on), MAG_AGAIN (something has to happen first) or a negative code.
+ * Neighbours: local_cluster.c (runs them), local_files.c, local_nodes.c, local_api.c,
+ * local_leave.c, local_upgrade.c. */
+#ifndef KUBERNETES_LOCAL_RUN_H
+#define KUBERNETES_LOCAL_RUN_H
+
+#include "kubernetes_internal.h"
+
+#include "lib/local/cluster.h"
+#include "lib/local/node.h"
+#include "lib/local/purge.h"
+#include "lib/local/roster_store.h"
+
+enum { API_PORT = 6443, WORDS_MAX = 24 };
+
+struct words { /* extra flags of a label, cut at blanks */
+    char text[1024];
+    const char *v[WORDS_MAX + 1];
+};
+struct settings { /* of the whole cluster, from its labels */
+    char version[24];
+    char pods[32], services[32];       /* ranges, "10.100.0.0/16" */
+    uint32_t pods_base, services_base; /* host order */
+    char domain[64], admission[512];
+    struct words apiserver, controllers, scheduler, kubelet, proxy;
+};
+
+struct local_seen { /* of the node at the same place in the roster's list */
+    enum mag_node_state run;
+    struct mag_node_record record;
+    const json_t *entry; /* Node object in `list`, or NULL */
+};
+struct local_run {
+    struct kube_call *c;
+    struct mag_local_cluster cl;
+    struct mag_roster st;
+    struct mag_roster_group groups[MAG_ROSTER_GROUPS_MAX];
+    size_t n_groups;
+    struct settings set;
+    const struct binaries *bin;
+    struct local_seen *seen; /* st.n of them */
+    json_t *list;            /* GET /api/v1/nodes, or NULL */
+    bool api_up;             /* /readyz said ok in this step */
+};
+
+/* local_cluster.c */
+void local_run_done(struct local_run *r);
+int32_t local_save(struct local_run *r);
+/* Looks at the processes: fills `seen`. Call it again when the roster changed. */
+int32_t local_look(struct local_run *r);
+const struct mag_roster_group *local_group_of(const struct local_run *r,
+                                              const struct mag_roster_node *n);
+size_t local_staying(const struct local_run *r); /* nodes that are not leaving */
+struct mag_purge local_purge(struct local_run *r);
+/* A look without lock and without making anything; no nodes known: st.n is 0. */
+int32_t local_open_readonly(struct kube_call *c, struct local_run *r);
+/* The address of the API as the host reaches it: the first running master's. "" = none. */
+void local_api_address(const struct local_run *r, char ret[64]);
+
+/* local_settings.c: reads and checks the labels. */
+int32_t local_settings(const json_t *spec, struct settings *ret, mag_error *err);
+int32_t local_group_labels(const json_t *spec, const struct mag_roster_group *g,
+                           int64_t *ret_memory_mb, int64_t *ret_drain_ms, mag_error *err);
+void local_ipv4(uint32_t address, char ret[16]);
+
+/* local_files.c: certificates and configuration files of one node. */
+int32_t local_write_node(struct local_run *r, const struct mag_roster_node *n,
+                         const struct binaries *bin);
+
+/* Phases */
+int32_t local_start_nodes(struct local_run *r); /* every staying node runs */
+int32_t local_wait_api(struct local_run *r);    /* the control plane serves */
+int32_t local_upgrade(struct local_run *r);     /* every node runs the wanted version */
+int32_t local_settle(struct local_run *r);      /* labels, taints, all ready */
+int32_t local_let_go(struct local_run *r);      /* leaving nodes are gone */
+
+/* local_nodes.c: starts these (places in the roster) with those binaries. */
+int32_t local_start_some(struct local_run *r, const size_t *which, size_t n,
+                         const struct binaries *bin);
+/* A daemon of this node that ends again and again: its name, and why. false: none. */
+bool local_daemon_fails(const struct local_run *r, size_t at, unsigned times, char *ret,
+                        size_t cap);
+/* local_api.c: GET /api/v1/nodes; sets list and the entries. */
+int32_t local_list(struct local_run *r);
+bool local_is_ready(const struct local_run *r, size_t at);
+/* local_leave.c: cordon and drain one node; MAG_OK: empty, or time is up. */
+int32_t local_drain(struct local_run *r, size_t at);
+
+#endif

@@ -1,0 +1,153 @@
+/* Moving a cluster to another version of Kubernetes, on the nodes it has: masters first, one at a
+ * time, then workers in batches, each emptied, started with the new binaries on its old data, and
+ * given back. What is left to do is what the roster says of each node's version.
+ * Neighbours: local_run.h, binaries.c. */
+#include "local_run.h"
+
+#include "lib/cleanup.h"
+#include "lib/fail.h"
+#include "lib/local/spawn.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { STOP_GRACE_MS = 10000, BATCH_MAX = 16 };
+
+static int32_t not_allowed(mag_error *err, const char *remedy, const char *from, const char *to,
+                           const char *why)
+{
+    return mag_fail(err, MAG_E_INVALID, MAG_ERR_USER, "UpgradeNotAllowed", remedy,
+                    "Kubernetes %s can't be upgraded to %s: %s", from, to, why);
+}
+
+/* Kubernetes' own rule: no way back, and no minor version left out. */
+static int32_t check_step(const char *from, const char *to, mag_error *err)
+{
+    unsigned a[3], b[3];
+    if (!mag_kube_parse_version(from, a) || !mag_kube_parse_version(to, b))
+        return MAG_OK;
+    if (a[0] != b[0])
+        return not_allowed(err, "make a new cluster", from, to, "the major version differs");
+    if (b[1] < a[1] || (b[1] == a[1] && b[2] < a[2]))
+        return not_allowed(err, "take a template with a newer version", from, to,
+                           "that would be a downgrade");
+    if (b[1] > a[1] + 1)
+        return not_allowed(err, "upgrade one minor version at a time", from, to,
+                           "minor versions can't be left out");
+    return MAG_OK;
+}
+
+static int32_t target_of(struct kube_call *c, const struct mag_roster *st,
+                         const struct binaries **ret)
+{
+    struct settings set;
+    const char *from = mag_json_text(st->facts, "version", "");
+    int32_t rc = local_settings(c->spec, &set, c->err);
+    if (rc == MAG_OK)
+        rc = binaries_pick(c->self, set.version, ret, c->err);
+    return rc == MAG_OK && from[0] ? check_step(from, (*ret)->version, c->err) : rc;
+}
+
+static size_t batch_size(const struct kube_call *c)
+{
+    int64_t n = mag_json_int(c->spec, "params.max_batch_size", 1);
+    return n < 1 ? 1 : n > BATCH_MAX ? BATCH_MAX : (size_t)n;
+}
+
+int32_t local_upgrade_plan(struct kube_call *c, json_t **ret)
+{
+    struct local_run r;
+    const struct binaries *to = NULL;
+    int32_t rc = local_open_readonly(c, &r);
+    if (rc == MAG_OK)
+        rc = target_of(c, &r.st, &to);
+    _mag_json_ json_t *names = json_array();
+    for (int masters = 1; masters >= 0 && rc == MAG_OK; masters--)
+        for (size_t i = 0; i < r.st.n; i++)
+            if (r.st.v[i].master == (masters == 1) && !r.st.v[i].leaving &&
+                strcmp(r.st.v[i].version, to->version) != 0)
+                (void)json_array_append_new(names, json_string(r.st.v[i].name));
+    local_run_done(&r);
+    if (rc == MAG_OK)
+        *ret = json_pack("{s:b, s:s, s:O, s:i}", "allowed", 1, "reason", "", "replace", names,
+                         "batch", (int)batch_size(c));
+    else if (rc == MAG_E_INVALID)
+        *ret = json_pack("{s:b, s:s, s:[], s:i}", "allowed", 0, "reason", c->err->message,
+                         "replace", "batch", (int)batch_size(c));
+    else
+        return rc;
+    return *ret ? MAG_OK : mag_fail_nomem(c->err);
+}
+
+static bool is_old(const struct local_run *r, size_t at, bool master)
+{
+    const struct mag_roster_node *n = &r->st.v[at];
+    return !n->leaving && n->master == master && n->version[0] &&
+           strcmp(n->version, r->bin->version) != 0;
+}
+
+/* Stops and starts these with the new binaries; their roster entries say so from then on. */
+static int32_t restart(struct local_run *r, const size_t *which, size_t n)
+{
+    unsigned index[BATCH_MAX] = {0};
+    char text[160];
+    for (size_t i = 0; i < n; i++)
+        index[i] = r->st.v[which[i]].index;
+    int32_t rc = mag_nodes_stop(&r->cl, index, n, STOP_GRACE_MS, r->c->err);
+    if (rc == MAG_OK)
+        rc = local_look(r);
+    if (rc == MAG_OK)
+        rc = local_start_some(r, which, n, r->bin);
+    (void)snprintf(text, sizeof text, "%s%s is started with Kubernetes %s", r->st.v[which[0]].name,
+                   n > 1 ? " and others" : "", r->bin->version);
+    return rc == MAG_OK || rc == MAG_AGAIN ? kube_again(r->c, 100, 45, "%s", text) : rc;
+}
+
+static int32_t upgrade_master(struct local_run *r)
+{
+    for (size_t i = 0; i < r->st.n; i++)
+        if (is_old(r, i, true))
+            return restart(r, &i, 1);
+    return MAG_OK;
+}
+
+/* A worker of the last batch that is not back yet holds up the next. */
+static int32_t upgrade_workers(struct local_run *r)
+{
+    size_t which[BATCH_MAX], n = 0, ready = 0, want = batch_size(r->c);
+    int32_t rc = local_list(r);
+    for (size_t i = 0; i < r->st.n && rc == MAG_OK; i++) {
+        const struct mag_roster_node *node = &r->st.v[i];
+        if (!node->leaving && !node->master && !is_old(r, i, false) && !local_is_ready(r, i))
+            return kube_again(r->c, 200, 60, "Waiting for %s to come back", node->name);
+    }
+    for (size_t i = 0; i < r->st.n && rc == MAG_OK && n < want; i++)
+        if (is_old(r, i, false))
+            which[n++] = i;
+    for (size_t i = 0; i < n && rc >= 0; i++) {
+        bool alive = r->seen[which[i]].entry && local_is_ready(r, which[i]);
+        rc = alive ? local_drain(r, which[i]) : MAG_OK;
+        ready += rc == MAG_OK;
+    }
+    if (rc < 0 || n == 0)
+        return rc;
+    return ready == n ? restart(r, which, n) : MAG_AGAIN;
+}
+
+int32_t local_upgrade(struct local_run *r)
+{
+    const struct binaries *to = NULL;
+    if (r->c->op->kind != MAG_OP_UPGRADE)
+        return MAG_OK;
+    int32_t rc = target_of(r->c, &r->st, &to);
+    if (rc != MAG_OK)
+        return rc;
+    r->bin = to;
+    rc = upgrade_master(r);
+    if (rc == MAG_OK)
+        rc = upgrade_workers(r);
+    if (rc != MAG_OK || strcmp(mag_json_text(r->st.facts, "version", ""), to->version) == 0)
+        return rc;
+    (void)json_object_set_new(r->st.facts, "version", json_string(to->version));
+    return local_save(r);
+}
