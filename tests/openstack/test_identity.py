@@ -2,13 +2,11 @@
 revoked tokens, tokens of other scopes, application credentials, headers that lie.
 
 magnum-allinone gives database and drivers; a second magnum-api on them asks the lab's Keystone."""
-import contextlib
 import os
-import subprocess
 import sys
-import tempfile
 
 import lab
+import labmagnum as lm
 import magnumtest as mt
 from lab import keystone, login, of_project
 from magnumtest import check, check_equal, wait_for
@@ -18,31 +16,6 @@ S = {}
 
 
 # ---- Magnum ----
-
-@contextlib.contextmanager
-def api(stack):
-    """A magnum-api on the stack's database that asks Keystone."""
-    record = stack.state / "socket-dir"
-    sockets = record.read_text() if record.exists() else str(stack.state / "run")
-    options = {
-        "database.connection": f"host={sockets} user=magnum dbname=magnum",
-        "api.port": "0", "api.port_file": f"{S['dir']}/port", "log.level": "warning",
-        "auth.cache_seconds": CACHE_S, **S["lab"].magnum_options(),
-    }
-    command = [str(mt.BIN / "magnum-api")]
-    for k, v in options.items():
-        command += ["--set", f"{k}={v}"]
-    with open(f"{S['dir']}/api.log", "wb") as log:
-        p = subprocess.Popen(command, stdout=log, stderr=log, env=stack.full_env())
-    try:
-        def ready():
-            check(p.poll() is None, open(f"{S['dir']}/api.log").read())
-            return open(f"{S['dir']}/port").read().strip()
-        yield f"http://127.0.0.1:{wait_for('magnum-api to be ready', ready, 30)}"
-    finally:
-        p.terminate()
-        check_equal(p.wait(60), 0, "exit status of magnum-api")
-
 
 def ask(token, method, path, body=None, want=None, **headers):
     if token is not None:
@@ -164,11 +137,10 @@ def run():
 
 
 def main():
-    with lab.up("identity") as S["lab"], tempfile.TemporaryDirectory() as S["dir"], \
-            mt.Allinone() as stack:
+    with lab.up("identity") as S["lab"], mt.Allinone() as stack:
         log_in()
         stack.start()
-        with api(stack) as S["url"]:
+        with lm.api(stack, S["lab"], auth__cache_seconds=CACHE_S) as S["url"]:
             status = run()
     sys.exit(status)
 
