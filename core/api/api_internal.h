@@ -53,7 +53,8 @@ void query_read(struct query *q, const struct http_request *rq);
 /* One decoded argument: what query_read calls for each. query: a struct query. */
 void query_add(void *query, const char *name, const char *value);
 void query_done(struct query *q);
-/* `Unknown argument: "<name>"` unless every name is in the comma list (NULL: none are). */
+/* `Unknown argument: "<name>"` unless every name is in the comma list (NULL: none are); none may be
+ * given twice. */
 int query_check(const struct query *q, const char *allowed, struct err *e) MUST_CHECK;
 const char *query_get(const struct query *q, const char *name); /* NULL when absent */
 int query_int(const struct query *q, const char *name, int64_t missing, int64_t *ret,

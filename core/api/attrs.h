@@ -14,7 +14,7 @@
 
 enum attr_type {
     ATTR_STRING,      /* string; min/max characters, pattern; else "should be string" */
-    ATTR_TEXT,        /* string; else "Wrong type" */
+    ATTR_TEXT,        /* string; else "Wrong type"; max characters, 0: no limit */
     ATTR_INT,         /* integer; numeric text, floats and booleans are converted */
     ATTR_BOOL,        /* boolean; the texts and numbers of oslo's strict mode are converted */
     ATTR_ENUM,        /* one of choices */

@@ -66,6 +66,26 @@ static bool listed(const char *names, const char *name)
     return false;
 }
 
+static bool repeated(const struct query *q, const char *name)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < q->n; i++)
+        n += strcmp(q->v[i].name, name) == 0;
+    return n > 1;
+}
+
+/* No argument of this API is a list. */
+static int refuse_repeated(const struct query *q, struct err *e)
+{
+    for (size_t i = 0; i < q->n; i++)
+        if (repeated(q, q->v[i].name))
+            return err_set(e, ERR_INVALID,
+                           "Invalid input for field/attribute %s. Value: '%.500s'. Wrong type. "
+                           "Expected one value, got several",
+                           q->v[i].name, q->v[i].value);
+    return 0;
+}
+
 int query_check(const struct query *q, const char *allowed, struct err *e)
 {
     const char *unknown[QUERY_ARGS];
@@ -74,7 +94,7 @@ int query_check(const struct query *q, const char *allowed, struct err *e)
         if (!listed(allowed, q->v[i].name))
             unknown[n++] = q->v[i].name;
     if (n == 0)
-        return 0;
+        return refuse_repeated(q, e);
     text_sort(unknown, n);
     _cleanup_str_ struct str names = STR_INIT;
     for (size_t i = 0; i < n; i++)
@@ -91,19 +111,11 @@ const char *query_get(const struct query *q, const char *name)
     return NULL;
 }
 
-static bool repeated(const struct query *q, const char *name)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < q->n; i++)
-        n += strcmp(q->v[i].name, name) == 0;
-    return n > 1;
-}
-
 int query_int(const struct query *q, const char *name, int64_t missing, int64_t *ret, struct err *e)
 {
     const char *s = query_get(q, name);
     int64_t v = missing;
-    if (s && (repeated(q, name) || !parse_i64(s + (*s == '+'), INT64_MIN + 1, INT64_MAX, &v)))
+    if (s && !parse_i64(s + (*s == '+'), INT64_MIN + 1, INT64_MAX, &v))
         return err_set(e, ERR_INVALID,
                        "Invalid input for field/attribute %s. Value: '%.500s'. unable to convert "
                        "to int. Error: invalid literal for int() with base 10: '%.500s'",
@@ -115,7 +127,7 @@ int query_int(const struct query *q, const char *name, int64_t missing, int64_t 
 int query_bool(const struct query *q, const char *name, bool *ret, struct err *e)
 {
     const char *s = query_get(q, name);
-    if (s && (repeated(q, name) || !parse_bool(s, ret)))
+    if (s && !parse_bool(s, ret))
         return err_set(e, ERR_INVALID,
                        "Invalid input for field/attribute %s. Value: '%.500s'. unable to convert "
                        "to boolean. Error: Unrecognized value '%.500s', acceptable values are: "

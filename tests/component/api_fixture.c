@@ -212,6 +212,12 @@ void microversion(const char *v)
 
 int ask_with(const char *method, const char *path, const char *body, const char *headers)
 {
+    return ask_bytes(method, path, body, body ? strlen(body) : 0, headers);
+}
+
+int ask_bytes(const char *method, const char *path, const char *body, size_t body_len,
+              const char *headers)
+{
     enum { LINES = 16 };
     const char *list[LINES + 1];
     size_t n = 0;
@@ -245,7 +251,7 @@ int ask_with(const char *method, const char *path, const char *body, const char 
                              .url = url,
                              .headers = list,
                              .body = body,
-                             .body_len = body ? strlen(body) : 0,
+                             .body_len = body_len,
                              .timeout_ms = 30000};
     if (http_client_do(client, &call, &last, &e) < 0) {
         fprintf(stderr, "%s %s: %s\n", method, path, e.msg);

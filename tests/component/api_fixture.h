@@ -34,6 +34,8 @@ void microversion(const char *version); /* NULL = no header */
 /* One request; headers: lines "Name: value\n" or NULL. Returns the status. */
 int ask(const char *method, const char *path, const char *body);
 int ask_with(const char *method, const char *path, const char *body, const char *headers);
+int ask_bytes(const char *method, const char *path, const char *body, size_t body_len,
+              const char *headers);
 /* Of the last answer. header: NULL when absent. */
 const json_t *answer_json(void);
 const char *answer_text(void);

@@ -131,6 +131,7 @@ static void templates_are_refused(void)
          "Label mode has the value 'lazy', which driver sim_v1 does not accept; allowed: one of "
          "fast, slow"},
         {"{" BASE ",\"tls_disabled\":\"perhaps\"}",
+         "Invalid input for field/attribute tls_disabled. Value: 'perhaps'. "
          "Unrecognized value 'perhaps', acceptable values are: '0', '1', 'f', 'false', 'n', 'no', "
          "'off', 'on', 't', 'true', 'y', 'yes'"},
     };
