@@ -8,6 +8,7 @@
 #include <magnum/credentials.h>
 #include <magnum/error.h>
 #include <magnum/host.h>
+#include <magnum/inventory.h>
 #include <magnum/lifecycle.h>
 #include <magnum/nodegroups.h>
 #include <magnum/plan.h>
@@ -433,6 +434,18 @@ NUMBER(MAG_CERT_CERTIFICATE, (1u << 0));
 NUMBER(MAG_CERT_CHAIN, (1u << 1));
 NUMBER(MAG_CERT_KEY, (1u << 2));
 NUMBER(MAG_CERT_PASSPHRASE, (1u << 3));
+
+/* ---- mag_inventory (an additional interface) ---- */
+AT(mag_inventory, struct_size, 0, 4);
+TYPE(mag_inventory, struct_size, uint32_t);
+AT(mag_inventory, reserved0, 4, 4);
+TYPE(mag_inventory, reserved0, uint32_t);
+AT(mag_inventory, list, 8, 8);
+TYPE(mag_inventory, list, int32_t (*)(void *, const mag_op *, mag_bytes *, mag_error *));
+AT(mag_inventory, remove, 16, 8);
+TYPE(mag_inventory, remove,
+     int32_t (*)(void *, const mag_op *, const char *, const char *, mag_error *));
+SIZE(mag_inventory, 24);
 
 /* ---- the entry ---- */
 _Static_assert(_Generic(&mag_plugin_entry, const mag_plugin *(*)(uint32_t, uint32_t) : 1,

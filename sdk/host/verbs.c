@@ -3,6 +3,7 @@
 
 #include "magnum/cert.h"
 #include "magnum/credentials.h"
+#include "magnum/inventory.h"
 #include "magnum/lifecycle.h"
 #include "magnum/nodegroups.h"
 #include "magnum/plan.h"
@@ -36,6 +37,8 @@ const struct verb verb_table[] = {
     V(MAG_IFACE_CREDENTIALS, mag_credentials, client_config, SHAPE_DOC, NULL),
     V(MAG_IFACE_STATS, mag_stats, read, SHAPE_DOC, NULL),
     V(MAG_IFACE_PLAN, mag_plan, plan, SHAPE_DOC, NULL),
+    V(MAG_IFACE_INVENTORY, mag_inventory, list, SHAPE_DOC, NULL),
+    V(MAG_IFACE_INVENTORY, mag_inventory, remove, SHAPE_REMOVE, NULL),
     V(MAG_IFACE_WORKLOAD, mag_workload, list, SHAPE_LIST, NULL),
     V(MAG_IFACE_WORKLOAD, mag_workload, get, SHAPE_GET, NULL),
     V(MAG_IFACE_WORKLOAD, mag_workload, create, SHAPE_CREATE, NULL),

@@ -18,6 +18,7 @@ IDS = {
     "MAG_IFACE_UPGRADE": "mag.coe.upgrade/1", "MAG_IFACE_ROTATE": "mag.coe.rotate/1",
     "MAG_IFACE_CREDENTIALS": "mag.coe.credentials/1", "MAG_IFACE_WORKLOAD": "mag.coe.workload/1",
     "MAG_IFACE_STATS": "mag.coe.stats/1", "MAG_IFACE_PLAN": "mag.coe.plan/1",
+    "MAG_IFACE_INVENTORY": "mag.coe.inventory/1",
     "MAG_IFACE_CERT_STORE": "mag.cert.store/1", "MAG_IFACE_CERT_SIGN": "mag.cert.sign/1",
     "MAG_HOST_LEDGER": "mag.host.ledger/1", "MAG_HOST_CERT": "mag.host.cert/1",
     "MAG_HOST_RENDER": "mag.host.render/1",

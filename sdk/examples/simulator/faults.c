@@ -127,12 +127,22 @@ static void leak(int64_t mib)
     }
 }
 
+/* "rotate" stands for all verbs of mag.coe.rotate/1. */
+static bool meant(const char *asked, const char *kind)
+{
+    static const char *const rotation[] = {"ca_prepare", "ca_complete", "credential"};
+    bool meant = strcmp(asked, "any") == 0 || strcmp(asked, kind) == 0;
+    for (size_t i = 0; !meant && i < MAG_LEN(rotation); i++)
+        meant = strcmp(asked, "rotate") == 0 && strcmp(kind, rotation[i]) == 0;
+    return meant;
+}
+
 int32_t sim_faults_apply(const struct sim_faults *f, const char *dir, const char *kind,
                          int64_t step, mag_error *err)
 {
     bool crash, hang, fail;
     leak(f->leak_mb);
-    if (strcmp(f->kind, "any") != 0 && strcmp(f->kind, kind) != 0)
+    if (!meant(f->kind, kind))
         return MAG_OK;
     int32_t rc = due(dir, "crash", f->crash_at, step, f->crash_times, &crash, err);
     if (rc == MAG_OK && crash)

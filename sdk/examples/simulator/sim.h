@@ -108,6 +108,10 @@ int32_t sim_publish_stacks(const struct sim *s, const mag_op *op, const json_t *
 int32_t sim_publish(const struct sim *s, const mag_op *op, const char *dir, const json_t *spec,
                     mag_error *err);
 
+/* ---- rotate.c ---- */
+/* Notes whom the cluster trusts from now on. */
+int32_t sim_note_trust(const struct sim *s, const mag_op *op, const char *phase, mag_error *err);
+
 /* ---- the interfaces ---- */
 int32_t sim_need_state_dir(const struct sim *s, mag_error *err);
 extern const struct mag_lifecycle sim_lifecycle; /* steps.c */

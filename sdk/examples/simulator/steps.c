@@ -22,12 +22,14 @@ struct walk {
     int64_t step; /* the one being done, from 1 */
 };
 
-/* The number of the last step done by this operation; another operation's state counts nothing. */
-static int64_t steps_done(const mag_op *op)
+/* The number of the last step done by this verb of this operation; another one's state counts
+ * nothing. */
+static int64_t steps_done(const mag_op *op, const char *kind)
 {
     _mag_json_ json_t *state = json_loadb(op->state.len ? op->state.data : "{}",
                                           op->state.len ? (size_t)op->state.len : 2, 0, NULL);
-    if (strcmp(mag_json_text(state, "op", ""), op->op_id) != 0)
+    if (strcmp(mag_json_text(state, "op", ""), op->op_id) != 0 ||
+        strcmp(mag_json_text(state, "kind", kind), kind) != 0)
         return 0;
     int64_t n = mag_json_int(state, "step", 0);
     return n < 0 ? 0 : n;
@@ -46,7 +48,7 @@ static int32_t begin(struct walk *w, mag_error *err)
         rc = sim_labels_read(w->spec, !w->removing, &w->labels, err);
     if (rc == MAG_OK && (w->op->flags & MAG_OPF_CANCEL))
         rc = mag_fail(err, MAG_E_CANCELLED, 0, "Cancelled", NULL, "Stopped as asked");
-    w->step = steps_done(w->op) + 1;
+    w->step = steps_done(w->op, w->kind) + 1;
     return rc;
 }
 
@@ -110,8 +112,8 @@ static int32_t settle_ledger(struct walk *w, mag_error *err)
 
 static int32_t checkpoint(struct walk *w, mag_error *err)
 {
-    _mag_json_ json_t *state =
-        json_pack("{s:i,s:I,s:s}", "v", 1, "step", (json_int_t)w->step, "op", w->op->op_id);
+    _mag_json_ json_t *state = json_pack("{s:i,s:I,s:s,s:s}", "v", 1, "step", (json_int_t)w->step,
+                                         "op", w->op->op_id, "kind", w->kind);
     return state ? mag_checkpoint(w->sim->services.host, w->op, state, err) : mag_fail_nomem(err);
 }
 
@@ -294,15 +296,17 @@ static int32_t sim_upgrade(void *self, const mag_op *op, mag_step *out, mag_erro
 }
 static int32_t sim_ca_prepare(void *self, const mag_op *op, mag_step *out, mag_error *err)
 {
-    return walk(self, op, "rotate", (struct sim_mark){"ca", "both"}, out, err);
+    int32_t rc = walk(self, op, "ca_prepare", (struct sim_mark){"ca", "both"}, out, err);
+    return rc == MAG_OK ? sim_note_trust(self, op, "both", err) : rc;
 }
 static int32_t sim_ca_complete(void *self, const mag_op *op, mag_step *out, mag_error *err)
 {
-    return walk(self, op, "rotate", (struct sim_mark){"ca", "new"}, out, err);
+    int32_t rc = walk(self, op, "ca_complete", (struct sim_mark){"ca", "new"}, out, err);
+    return rc == MAG_OK ? sim_note_trust(self, op, "new", err) : rc;
 }
 static int32_t sim_credential(void *self, const mag_op *op, mag_step *out, mag_error *err)
 {
-    return walk(self, op, "rotate", (struct sim_mark){"credential", op->op_id}, out, err);
+    return walk(self, op, "credential", (struct sim_mark){"credential", op->op_id}, out, err);
 }
 
 const void *sim_step_interface(const char *id)
