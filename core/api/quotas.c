@@ -79,6 +79,8 @@ int api_quota_create(struct api_call *c, struct err *e)
     int rc = enforce_self(c, "quota:create", e);
     if (rc == 0 && !jsonx_str(c->body, "project_id"))
         rc = err_set(e, ERR_INVALID, "Must provide a valid project ID.");
+    if (rc == 0)
+        rc = auth_check_project(c->api->auth, jsonx_str(c->body, "project_id"), e);
     if (rc == 0) {
         q.project_id = copy(jsonx_str(c->body, "project_id"), &oom);
         q.resource = copy(jsonx_str(c->body, "resource"), &oom);

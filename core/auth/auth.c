@@ -142,6 +142,11 @@ int auth_enforce(struct auth *a, const struct auth_context *c, const char *rule,
     return err_set(e, ERR_FORBIDDEN, "Policy doesn't allow %s to be performed.", rule);
 }
 
+int auth_check_project(struct auth *a, const char *id, struct err *e)
+{
+    return a->strategy->project ? a->strategy->project(a->state, id, e) : 0;
+}
+
 const char *auth_endpoint(const struct auth_context *c, const char *type, const char *interface,
                           const char *region)
 {

@@ -58,6 +58,10 @@ void auth_forget(struct auth *a, const char *token);
 int auth_enforce(struct auth *a, const struct auth_context *c, const char *rule,
                  const char *target_project, const char *target_user, struct err *e) MUST_CHECK;
 
+/* Is there a project of this id? ERR_NOT_FOUND with Magnum's text; always, where no service knows
+ * of projects. ERR_UNAVAILABLE when it can't be asked. */
+int auth_check_project(struct auth *a, const char *id, struct err *e) MUST_CHECK;
+
 /* The URL of a service in the caller's catalogue (keystone only), borrowed; NULL = it has none.
  * interface: public, internal or admin; region "" or NULL: the first one. */
 const char *auth_endpoint(const struct auth_context *c, const char *type, const char *interface,

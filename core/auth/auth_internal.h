@@ -29,6 +29,7 @@ struct auth_strategy {
     int (*check)(void *state, const struct auth_ask *ask, struct auth_context *ret, struct err *e);
     /* May check take long (a password hash, a remote service)? NULL = never. */
     bool (*may_wait)(void *state, const struct auth_ask *ask);
+    int (*project)(void *state, const char *id, struct err *e); /* NULL = all there are, are fine */
     void (*forget)(void *state, const char *token); /* NULL = nothing is remembered by token */
     void (*stop)(void *state);
 };

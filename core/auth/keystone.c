@@ -114,6 +114,11 @@ static void forget(void *state, const char *token)
     token_cache_drop(k->cache, token);
 }
 
+static int project(void *state, const char *id, struct err *e)
+{
+    return keystone_client_project(((struct keystone *)state)->client, id, e);
+}
+
 static const char *challenge_of(void *state)
 {
     return ((struct keystone *)state)->challenge;
@@ -124,5 +129,6 @@ const struct auth_strategy auth_keystone = {.name = "keystone",
                                             .start = start,
                                             .check = check,
                                             .may_wait = may_wait,
+                                            .project = project,
                                             .forget = forget,
                                             .stop = stop};

@@ -3,6 +3,7 @@
  * must not queue up behind each other's timeouts. Neighbours: http/client.h. */
 #include "auth/keystone_internal.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/secret.h"
 #include "config/config.h"
 #include "http/client.h"
@@ -17,6 +18,7 @@ enum {
     CODE_OK = 200,
     CODE_CREATED = 201,
     CODE_UNAUTHORIZED = 401,
+    CODE_FORBIDDEN = 403,
     CODE_NOT_FOUND = 404,
 };
 
@@ -225,18 +227,40 @@ static int service_token(struct keystone_client *c, const char *stale, char **re
 
 /* ---- the question ---- */
 
-static int ask(struct keystone_client *c, const char *service, const char *token,
+struct question {
+    const char *path;
+    const char *token; /* that it is about; NULL = none */
+};
+
+static int ask(struct keystone_client *c, const char *service, const struct question *q,
                struct http_answer *ret, struct err *e)
 {
-    _cleanup_free_ char *mine = str_fmt("X-Auth-Token: %s", service);
-    _cleanup_free_ char *theirs = str_fmt("X-Subject-Token: %s", token);
-    const char *const headers[] = {mine, theirs, "Accept: application/json", NULL};
-    int rc = mine && theirs ? keystone_client_exchange(c, "GET", TOKENS, headers, NULL, ret, e)
-                            : err_nomem(e);
-    if (mine)
-        secret_wipe(mine, strlen(mine));
-    if (theirs)
-        secret_wipe(theirs, strlen(theirs));
+    char *mine = str_fmt("X-Auth-Token: %s", service);
+    char *theirs = q->token ? str_fmt("X-Subject-Token: %s", q->token) : NULL;
+    const char *const headers[] = {mine, "Accept: application/json", theirs, NULL};
+    int rc = mine && (theirs || !q->token)
+                 ? keystone_client_exchange(c, "GET", q->path, headers, NULL, ret, e)
+                 : err_nomem(e);
+    drop_text(&mine);
+    drop_text(&theirs);
+    return rc;
+}
+
+static int ask_as_service(struct keystone_client *c, const struct question *q,
+                          struct http_answer *ret, struct err *e)
+{
+    char *service = NULL, *fresh = NULL;
+    int rc = service_token(c, NULL, &service, e);
+    if (rc == 0)
+        rc = ask(c, service, q, ret, e);
+    if (rc == 0 && ret->status == CODE_UNAUTHORIZED) { /* our own token was revoked */
+        http_answer_done(ret);
+        rc = service_token(c, service, &fresh, e);
+        if (rc == 0)
+            rc = ask(c, fresh, q, ret, e);
+    }
+    drop_text(&service);
+    drop_text(&fresh);
     return rc;
 }
 
@@ -259,21 +283,37 @@ static int read_answer(const struct http_answer *a, struct identity **ret, struc
 int keystone_client_validate(struct keystone_client *c, const char *token, struct identity **ret,
                              struct err *e)
 {
+    const struct question q = {TOKENS, token};
     struct http_answer a = {0};
-    char *service = NULL, *fresh = NULL;
-    int rc = service_token(c, NULL, &service, e);
-    if (rc == 0)
-        rc = ask(c, service, token, &a, e);
-    if (rc == 0 && a.status == CODE_UNAUTHORIZED) { /* our own token was revoked */
-        http_answer_done(&a);
-        rc = service_token(c, service, &fresh, e);
-        if (rc == 0)
-            rc = ask(c, fresh, token, &a, e);
-    }
+    int rc = ask_as_service(c, &q, &a, e);
     if (rc == 0)
         rc = read_answer(&a, ret, e);
     http_answer_done(&a);
-    drop_text(&service);
-    drop_text(&fresh);
+    return rc;
+}
+
+static int no_such_project(const char *id, struct err *e)
+{
+    return err_set(e, ERR_NOT_FOUND, "The project_id %s could not be found.", id);
+}
+
+int keystone_client_project(struct keystone_client *c, const char *id, struct err *e)
+{
+    _cleanup_str_ struct str path = STR_INIT;
+    struct http_answer a = {0};
+    if (!id[strspn(id, ".")]) /* as part of a path, dots would mean another question */
+        return no_such_project(id, e);
+    str_append(&path, "/projects/");
+    http_escape(&path, id);
+    const struct question q = {str_text(&path), NULL};
+    int rc = path.oom ? err_nomem(e) : ask_as_service(c, &q, &a, e);
+    if (rc == 0 && a.status == CODE_NOT_FOUND)
+        rc = no_such_project(id, e);
+    else if (rc == 0 && a.status == CODE_FORBIDDEN)
+        log_warn("auth.project", "Keystone does not let keystone.username %s look at projects",
+                 c->cfg->keystone_username);
+    else if (rc == 0 && a.status != CODE_OK)
+        rc = bad_answer("the question for a project", a.status, e);
+    http_answer_done(&a);
     return rc;
 }

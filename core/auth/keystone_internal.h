@@ -42,6 +42,9 @@ bool keystone_client_insecure(const struct keystone_client *c);
 /* ERR_UNAUTHORIZED: Keystone does not know the token; ERR_UNAVAILABLE: it can't be asked. */
 int keystone_client_validate(struct keystone_client *c, const char *token, struct identity **ret,
                              struct err *e) MUST_CHECK;
+/* ERR_NOT_FOUND with Magnum's text when there is no such project. A service user who may not look
+ * at projects finds all of them there, and a warning in the log. */
+int keystone_client_project(struct keystone_client *c, const char *id, struct err *e) MUST_CHECK;
 
 struct token_cache;
 typedef int (*token_ask_fn)(void *ctx, const char *token, struct identity **ret, struct err *e);

@@ -16,6 +16,7 @@ struct cert_policy {      /* borrowed, as a rule from the configuration */
     const char *key_type; /* ec-p256, ec-p384, rsa-2048, rsa-4096 */
     int64_t days;
     bool allow_ca;
+    bool no_key_identifier; /* certificates without one, as 15.0.1 makes them */
     const struct strv *allowed_extensions, *allowed_key_usage;
     /* Of a signed CSR: "server", "client" in place of what it asks for; NULL = what it asks for. */
     const struct strv *usages;

@@ -293,7 +293,7 @@ int x509_draft_csr(const char *csr_pem, const struct cert_policy *p, X509 **ret,
     if (rc == 0 && p->usages)
         rc = force_usages(cert, p->usages, e);
     if (rc == 0)
-        rc = x509_add_ski(cert, e);
+        rc = x509_add_ski(cert, p, e);
     if (rc == 0) {
         *ret = TAKE_PTR(cert);
         *ret_req = TAKE_PTR(req);

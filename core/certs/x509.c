@@ -90,8 +90,10 @@ int x509_extend(X509 *cert, int nid, const char *value, struct err *e)
     return ok ? 0 : x509_fail(e, "cannot add a certificate extension");
 }
 
-int x509_add_ski(X509 *cert, struct err *e)
+int x509_add_ski(X509 *cert, const struct cert_policy *p, struct err *e)
 {
+    if (p->no_key_identifier)
+        return 0;
     return x509_extend(cert, NID_subject_key_identifier, "hash", e);
 }
 
@@ -214,7 +216,7 @@ int certs_ca_make(const char *cn, const struct cert_policy *p, struct cert_pair 
     if (rc == 0)
         rc = x509_extend(cert, NID_key_usage, "critical,keyCertSign", e);
     if (rc == 0)
-        rc = x509_add_ski(cert, e);
+        rc = x509_add_ski(cert, p, e);
     if (rc == 0)
         rc = x509_finish(cert, key, &made.cert_pem, e);
     if (rc == 0)
@@ -250,7 +252,8 @@ static int add_names(struct str *san, const char *kind, bool (*fits)(const char 
     return san->oom ? err_nomem(e) : 0;
 }
 
-static int add_leaf_extensions(X509 *cert, const struct cert_request *rq, struct err *e)
+static int add_leaf_extensions(X509 *cert, const struct cert_request *rq, const struct cert_policy *p,
+                               struct err *e)
 {
     _cleanup_str_ struct str san = STR_INIT;
     const char *eku = rq->server && rq->client ? "serverAuth,clientAuth"
@@ -267,7 +270,7 @@ static int add_leaf_extensions(X509 *cert, const struct cert_request *rq, struct
         rc = x509_extend(cert, NID_ext_key_usage, eku, e);
     if (rc == 0)
         rc = x509_extend(cert, NID_basic_constraints, "critical,CA:FALSE", e);
-    return rc == 0 ? x509_add_ski(cert, e) : rc;
+    return rc == 0 ? x509_add_ski(cert, p, e) : rc;
 }
 
 int x509_draft_request(const struct cert_request *rq, const struct cert_policy *p, X509 **ret,
@@ -281,7 +284,7 @@ int x509_draft_request(const struct cert_request *rq, const struct cert_policy *
     if (rc == 0)
         rc = set_subject(cert, rq->cn, rq->o, e);
     if (rc == 0)
-        rc = add_leaf_extensions(cert, rq, e);
+        rc = add_leaf_extensions(cert, rq, p, e);
     if (rc == 0) {
         *ret = TAKE_PTR(cert);
         *ret_key = TAKE_PTR(key);

@@ -38,7 +38,7 @@ int x509_begin(EVP_PKEY *subject_key, int64_t days, X509 **ret, struct err *e) M
 /* Adds one extension from OpenSSL's text form ("critical,CA:FALSE"). */
 int x509_extend(X509 *cert, int nid, const char *value, struct err *e) MUST_CHECK;
 /* Subject key identifier: SHA-1 of the key, not critical. */
-int x509_add_ski(X509 *cert, struct err *e) MUST_CHECK;
+int x509_add_ski(X509 *cert, const struct cert_policy *p, struct err *e) MUST_CHECK;
 /* Signs with SHA-256 and writes PEM (without a trailing newline, as Magnum stores it). */
 int x509_finish(X509 *cert, EVP_PKEY *issuer_key, char **ret_pem, struct err *e) MUST_CHECK;
 /* The signed certificate as PEM; key as PKCS#8. */

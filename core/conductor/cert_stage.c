@@ -23,6 +23,7 @@ int cert_policy_load(struct conductor *c, struct err *e)
         (struct cert_policy){.key_type = cfg->certificates_ca_key_type,
                              .days = cfg->certificates_term_of_validity_days,
                              .allow_ca = cfg->certificates_allow_ca,
+                             .no_key_identifier = str_eq(cfg->api_compat, "zed"),
                              .allowed_extensions = &cfg->certificates_allowed_extensions,
                              .allowed_key_usage = &cfg->certificates_allowed_key_usage};
     int rc = cert_cache_new((size_t)cfg->certificates_cache_entries,
