@@ -383,7 +383,7 @@ def left_behind(marks):
     return found
 
 
-# ---- local Swarm clusters ----
+# ---- local clusters ----
 
 SWARM_ID = "org.magnum.swarm"
 
@@ -393,15 +393,20 @@ def swarm_options(**config):
     return [x for k, v in config.items() for x in ("--set", f"driver_config.{SWARM_ID}.{k}={v}")]
 
 
+def cluster_dirs(stack, driver):
+    """Directories of clusters below a driver's state directory."""
+    top = stack.state / driver
+    return sorted(str(p) for p in top.iterdir()
+                  if p.is_dir() and p.name != "images") if top.is_dir() else []
+
+
 def swarm_dirs(stack):
-    """Directories of clusters below the driver's state directory."""
-    top = stack.state / "swarm"
-    return sorted(str(p) for p in top.iterdir() if p.is_dir()) if top.is_dir() else []
+    return cluster_dirs(stack, "swarm")
 
 
 def node_dirs(stack, uuid):
     """Directories of one cluster's nodes, the manager's first."""
-    for top in (stack.state / "swarm").iterdir():
+    for top in map(pathlib.Path, cluster_dirs(stack, "swarm") + cluster_dirs(stack, "kubernetes")):
         record = top / "uuid"
         if record.exists() and record.read_text().strip() == uuid:
             return sorted((p for p in top.glob("n[0-9]*") if p.is_dir()),
@@ -429,7 +434,7 @@ def node_namespaces(uuid):
 
 def destroy_nodes(stack):
     """Ends what a failed test left of its clusters, by derived names."""
-    for top in map(pathlib.Path, swarm_dirs(stack)):
+    for top in map(pathlib.Path, cluster_dirs(stack, "swarm") + cluster_dirs(stack, "kubernetes")):
         record = top / "uuid"
         uuid = record.read_text().strip() if record.exists() else ""
         if len(uuid) != 36:
