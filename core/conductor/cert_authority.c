@@ -67,13 +67,25 @@ static const char *ca_name(const struct cluster *cl)
     return n == 0 || n > 64 ? cl->uuid : cl->name;
 }
 
+/* Each CA of a cluster has a name of its own: verifiers look for an issuer by its name, and while
+ * two are trusted some of them try only the first one that fits. */
+static char *ca_name_of(const struct cluster *cl, int64_t serial)
+{
+    enum { NAME_MAX_CHARS = 40 }; /* leaves room for any serial */
+    const char *name = ca_name(cl);
+    if (serial == CERT_FIRST_SERIAL)
+        return str_dup(name);
+    return str_fmt("%s r%lld", strlen(name) > NAME_MAX_CHARS ? cl->uuid : name, (long long)serial);
+}
+
 int cert_make_ca(const struct cert_site *s, const struct cluster *cl, const char *role,
                  int64_t serial, struct cert_authority *ret, struct err *e)
 {
     struct cert_authority a = {.site = *s};
-    int rc = cert_manager_signs(s, &a.signs, e);
+    _cleanup_free_ char *name = ca_name_of(cl, serial);
+    int rc = name ? cert_manager_signs(s, &a.signs, e) : err_nomem(e);
     if (rc == 0)
-        rc = certs_ca_make(ca_name(cl), &s->c->cert_policy, &a.pair, e);
+        rc = certs_ca_make(name, &s->c->cert_policy, &a.pair, e);
     if (rc == 0)
         rc = cert_store_put(s, role, serial, &a.pair, &a.ref, e);
     if (rc == 0 && a.signs) /* from here on the manager's alone */
