@@ -121,7 +121,8 @@ int auth_check(struct auth *a, const char *(*header)(const void *req, const char
     memcpy(c.request_id, ret->request_id, sizeof c.request_id);
     c.global_request_id = TAKE_PTR(ret->global_request_id);
     auth_context_done(ret);
-    c.is_admin = policy_allows(a->policy, &c, "context_is_admin", c.project_id, c.user_id);
+    const struct auth_target self = {c.project_id, c.user_id, NULL};
+    c.is_admin = policy_allows(a->policy, &c, "context_is_admin", &self);
     *ret = c;
     return 0;
 }
@@ -133,13 +134,20 @@ bool auth_may_wait(struct auth *a, const char *(*header)(const void *req, const 
     return a->strategy->may_wait && a->strategy->may_wait(a->state, &ask);
 }
 
+int auth_enforce_on(struct auth *a, const struct auth_context *c, const char *rule,
+                    const struct auth_target *target, struct err *e)
+{
+    if (policy_allows(a->policy, c, rule, target))
+        return 0;
+    return err_set(e, ERR_FORBIDDEN, "Policy doesn't allow %s to be performed.", rule);
+}
+
 int auth_enforce(struct auth *a, const struct auth_context *c, const char *rule,
                  const char *target_project, const char *target_user, struct err *e)
 {
-    if (policy_allows(a->policy, c, rule, target_project ? target_project : c->project_id,
-                      target_user ? target_user : c->user_id))
-        return 0;
-    return err_set(e, ERR_FORBIDDEN, "Policy doesn't allow %s to be performed.", rule);
+    const struct auth_target target = {target_project ? target_project : c->project_id,
+                                       target_user ? target_user : c->user_id, NULL};
+    return auth_enforce_on(a, c, rule, &target, e);
 }
 
 int auth_check_project(struct auth *a, const char *id, struct err *e)

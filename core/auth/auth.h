@@ -58,6 +58,15 @@ void auth_forget(struct auth *a, const char *token);
 int auth_enforce(struct auth *a, const struct auth_context *c, const char *rule,
                  const char *target_project, const char *target_user, struct err *e) MUST_CHECK;
 
+/* What a request is about, as far as rules may ask. NULL = it has none. */
+struct auth_target {
+    const char *project_id, *user_id;
+    const char *trustee_user_id; /* of the cluster */
+};
+/* The same for all that a target may have. */
+int auth_enforce_on(struct auth *a, const struct auth_context *c, const char *rule,
+                    const struct auth_target *target, struct err *e) MUST_CHECK;
+
 /* Is there a project of this id? ERR_NOT_FOUND with Magnum's text; always, where no service knows
  * of projects. ERR_UNAVAILABLE when it can't be asked. */
 int auth_check_project(struct auth *a, const char *id, struct err *e) MUST_CHECK;

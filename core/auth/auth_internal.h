@@ -5,12 +5,13 @@
  *   htpasswd.c   the file: read, checked, read again when it changes
  *   cred_cache.c credentials that were right a moment ago
  *   keystone*.c  tokens of Keystone: keystone_internal.h
- *   policy.c     who may do what
+ *   policy*.c    who may do what
  * A new strategy is one more struct auth_strategy in auth.c's list. */
 #ifndef MAGNUM_AUTH_AUTH_INTERNAL_H
 #define MAGNUM_AUTH_AUTH_INTERNAL_H
 
 #include "auth/auth.h"
+#include "auth/policy_language.h"
 
 #include <stdint.h>
 
@@ -78,8 +79,18 @@ int policy_new(const struct config *cfg, struct policy **ret, struct err *e) MUS
 void policy_free(struct policy *p);
 /* Reads the file again; after an error the rules are as before. */
 int policy_reload(struct policy *p, struct err *e) MUST_CHECK;
-/* project and user are those of the object that the request is about. */
 bool policy_allows(struct policy *p, const struct auth_context *c, const char *rule,
-                   const char *project, const char *user);
+                   const struct auth_target *target);
+
+/* What the checks find (policy_facts.c): of who asks about target. */
+struct policy_trustees { /* the domain of clusters' trustee users; owned, "" = not configured */
+    char *domain_id, *domain_name;
+};
+struct policy_case {
+    const struct auth_context *who;
+    const struct auth_target *target;
+    const struct policy_trustees *trustees;
+};
+extern const struct policy_facts policy_context_facts; /* about a struct policy_case */
 
 #endif

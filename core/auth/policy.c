@@ -3,7 +3,6 @@
  * Neighbours: auth_internal.h, policy_rules.h. */
 #include "auth/auth_internal.h"
 #include "auth/policy_rules.h"
-#include "base/jsonx.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "config/yaml.h"
@@ -16,6 +15,7 @@ enum { POLICY_FILE_MAX = 1024 * 1024 };
 
 struct policy {
     struct policy_options options;
+    struct policy_trustees trustees;
     char *path;            /* as configured; "" = the default one when it exists */
     pthread_rwlock_t lock; /* rules */
     struct policy_rules *rules;
@@ -63,7 +63,10 @@ int policy_new(const struct config *cfg, struct policy **ret, struct err *e)
                                          .new_defaults = cfg->policy_enforce_new_defaults,
                                          .enforce_scope = cfg->policy_enforce_scope};
     p->path = strdup(cfg->policy_file);
-    int rc = p->path ? load(p, &p->rules, e) : err_nomem(e);
+    p->trustees.domain_id = strdup(cfg->trust_trustee_domain_id);
+    p->trustees.domain_name = strdup(cfg->trust_trustee_domain_name);
+    int rc = p->path && p->trustees.domain_id && p->trustees.domain_name ? load(p, &p->rules, e)
+                                                                         : err_nomem(e);
     if (rc < 0) {
         policy_free(p);
         return rc;
@@ -79,6 +82,8 @@ void policy_free(struct policy *p)
     policy_rules_free(p->rules);
     pthread_rwlock_destroy(&p->lock);
     free(p->path);
+    free(p->trustees.domain_id);
+    free(p->trustees.domain_name);
     free(p);
 }
 
@@ -96,50 +101,12 @@ int policy_reload(struct policy *p, struct err *e)
     return 0;
 }
 
-/* What is not known is left out, so that nothing unknown can equal anything. */
-static bool set(json_t *o, const char *key, const char *value)
-{
-    return !value || json_object_set_new(o, key, json_string(value)) == 0;
-}
-
-static json_t *roles_of(const struct auth_context *c)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; list && i < c->roles.n; i++)
-        if (json_array_append_new(list, json_string(c->roles.v[i])) != 0) {
-            json_decref(list);
-            return NULL;
-        }
-    return list;
-}
-
-static json_t *creds_of(const struct auth_context *c)
-{
-    json_t *o = json_object();
-    bool ok = o && set(o, "user_id", c->user_id) && set(o, "user_name", c->user_name) &&
-              set(o, "project_id", c->project_id) && set(o, "project_name", c->project_name) &&
-              set(o, "domain_id", c->domain_id) && set(o, "domain_name", c->domain_name) &&
-              set(o, "user_domain_id", c->domain_id) &&
-              set(o, "user_domain_name", c->domain_name) &&
-              set(o, "project_domain_id", c->project_domain_id) &&
-              set(o, "scope_domain_id", c->scope_domain_id) && set(o, "trust_id", c->trust_id) &&
-              set(o, "system_scope", c->system_scope ? "all" : NULL) &&
-              json_object_set_new(o, "is_admin", json_boolean(c->is_admin)) == 0 &&
-              json_object_set_new(o, "roles", roles_of(c)) == 0;
-    if (ok)
-        return o;
-    json_decref(o);
-    return NULL;
-}
-
 bool policy_allows(struct policy *p, const struct auth_context *c, const char *rule,
-                   const char *project, const char *user)
+                   const struct auth_target *target)
 {
-    _cleanup_json_ json_t *creds = creds_of(c), *target = json_object();
-    if (!creds || !target || !set(target, "project_id", project) || !set(target, "user_id", user))
-        return false; /* without memory nobody may anything */
+    const struct policy_case about = {c, target, &p->trustees};
     pthread_rwlock_rdlock(&p->lock);
-    bool yes = policy_rules_hold(p->rules, rule, target, creds);
+    bool yes = policy_rules_hold_for(p->rules, rule, &policy_context_facts, &about);
     pthread_rwlock_unlock(&p->lock);
     return yes;
 }

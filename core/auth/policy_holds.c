@@ -1,6 +1,7 @@
-/* See policy_language.h: a tree of checks against a target and credentials. Values are compared as
- * the texts that Python's str() gives: None, True, 7. A value that is a list matches when one of
- * its items does; mappings and lists in lists never match. */
+/* See policy_language.h: a tree of checks against a target and credentials, which are documents or
+ * the caller's facts. Values are compared as the texts that Python's str() gives: None, True, 7. A
+ * value that is a list matches when one of its items does; mappings and lists in lists never match.
+ * Asked with facts, nothing is allocated but for a match that mixes names and text. */
 #include "auth/policy_tree.h"
 #include "base/str.h"
 
@@ -32,8 +33,20 @@ static bool append_value(struct str *t, const json_t *v)
     return false;
 }
 
+static bool append_target(const struct policy_ask *ask, const char *name, struct str *t)
+{
+    const char *text;
+    if (!ask->facts) {
+        const json_t *v = json_object_get(ask->target, name);
+        return v && append_value(t, v);
+    }
+    text = ask->facts->target(ask->about, name);
+    str_append(t, text);
+    return text != NULL;
+}
+
 /* match with the target's values in it. False when the target lacks one of them. */
-static bool expand(const char *match, const json_t *target, struct str *t)
+static bool expand(const char *match, const struct policy_ask *ask, struct str *t)
 {
     const char *p = match;
     for (const char *at; (at = strchr(p, '%')) != NULL;) {
@@ -45,13 +58,22 @@ static bool expand(const char *match, const json_t *target, struct str *t)
         }
         const char *close = strchr(at, ')'); /* there: the parser has looked */
         _cleanup_free_ char *key = strndup(at + 2, (size_t)(close - at - 2));
-        const json_t *v = key ? json_object_get(target, key) : NULL;
-        if (!v || !append_value(t, v))
+        if (!key || !append_target(ask, key, t))
             return false;
         p = close + 2;
     }
     str_append(t, p);
     return !t->oom;
+}
+
+/* The text to compare with, kept in t where it has to be made; NULL = there is none. */
+static const char *wanted(const struct policy_check *c, const struct policy_ask *ask, struct str *t)
+{
+    if (c->plain)
+        return c->match;
+    if (c->key && ask->facts)
+        return ask->facts->target(ask->about, c->key);
+    return expand(c->match, ask, t) ? str_text(t) : NULL;
 }
 
 static bool has_role(const json_t *creds, const char *role)
@@ -93,13 +115,15 @@ static bool found(const json_t *v, const char *path, const char *want)
 static bool leaf_holds(const struct policy_check *c, const struct policy_ask *ask)
 {
     _cleanup_str_ struct str t = STR_INIT;
-    if (!expand(c->match, ask->target, &t))
+    const char *want = wanted(c, ask, &t);
+    if (!want)
         return false;
-    if (c->kind == CHECK_ROLE)
-        return has_role(ask->creds, str_text(&t));
     if (c->kind == CHECK_LITERAL)
-        return strcmp(c->left, str_text(&t)) == 0;
-    return found(ask->creds, c->left, str_text(&t));
+        return strcmp(c->left, want) == 0;
+    if (c->kind == CHECK_ROLE)
+        return ask->facts ? ask->facts->role(ask->about, want) : has_role(ask->creds, want);
+    return ask->facts ? ask->facts->creds(ask->about, c->left, want)
+                      : found(ask->creds, c->left, want);
 }
 
 /* Does one of the parts hold (want), or does one not hold (!want)? */
@@ -126,7 +150,7 @@ bool policy_holds(const struct policy_check *c, const struct policy_ask *ask)
     case CHECK_NOT:
         return !policy_holds(c->sub[0], ask);
     case CHECK_RULE:
-        other = ask->rule(ask->ctx, c->match);
+        other = c->to ? c->to : ask->rule(ask->ctx, c->match);
         return other && policy_holds(other, ask);
     case CHECK_ROLE:
     case CHECK_LITERAL:

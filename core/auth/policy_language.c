@@ -21,6 +21,7 @@ void policy_check_free(struct policy_check *c)
     free(c->sub);
     free(c->left);
     free(c->match);
+    free(c->key);
     free(c);
 }
 
@@ -249,4 +250,14 @@ int policy_references(const struct policy_check *c, int (*fn)(void *ctx, const c
     for (size_t i = 0; rc == 0 && i < c->n; i++)
         rc = policy_references(c->sub[i], fn, ctx);
     return rc;
+}
+
+void policy_resolve(struct policy_check *c,
+                    const struct policy_check *(*fn)(const void *ctx, const char *name),
+                    const void *ctx)
+{
+    if (c->kind == CHECK_RULE)
+        c->to = fn(ctx, c->match);
+    for (size_t i = 0; i < c->n; i++)
+        policy_resolve(c->sub[i], fn, ctx);
 }

@@ -28,12 +28,28 @@ void policy_check_free(struct policy_check *c);
 int policy_references(const struct policy_check *c, int (*fn)(void *ctx, const char *rule),
                       void *ctx);
 
+/* Sets what the references to other rules point to, so that rule() below is not asked for them. fn
+ * gives NULL for a rule that does not exist; what it gives must live as long as the check. */
+void policy_resolve(struct policy_check *c,
+                    const struct policy_check *(*fn)(const void *ctx, const char *name),
+                    const void *ctx);
+
+/* Where a check finds its values when there are no documents of them. Texts as Python's str() gives
+ * them; NULL = there is no such value. */
+struct policy_facts {
+    const char *(*target)(const void *about, const char *name);
+    /* Do the credentials have this text at the dotted path? text NULL: any. */
+    bool (*creds)(const void *about, const char *path, const char *text);
+    bool (*role)(const void *about, const char *role);
+};
 struct policy_ask {
-    const json_t *target, *creds; /* objects */
+    const json_t *target, *creds; /* objects; not used with facts */
     /* The check of another rule; NULL = there is none, which never holds. The rules must not refer
      * to each other in a circle. */
     const struct policy_check *(*rule)(const void *ctx, const char *name);
     const void *ctx;
+    const struct policy_facts *facts; /* or NULL */
+    const void *about;                /* its first argument */
 };
 bool policy_holds(const struct policy_check *c, const struct policy_ask *ask);
 

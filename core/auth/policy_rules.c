@@ -199,6 +199,12 @@ static int add_file(struct policy_rules *r, const char *name, const json_t *file
     return 0;
 }
 
+static const struct policy_check *check_of(const void *ctx, const char *name)
+{
+    const struct rule *rule = find(ctx, name);
+    return rule ? rule->check : NULL;
+}
+
 int policy_rules_new(const struct policy_options *o, const char *name, const json_t *file,
                      struct policy_rules **ret, struct err *e)
 {
@@ -215,6 +221,8 @@ int policy_rules_new(const struct policy_options *o, const char *name, const jso
     rc = check_references(r, e);
     if (rc < 0)
         return name ? err_wrap(e, "%s", name) : rc;
+    for (size_t i = 0; i < r->n; i++)
+        policy_resolve(r->v[i].check, check_of, r);
     *ret = TAKE_PTR(r);
     return 0;
 }
@@ -222,12 +230,6 @@ int policy_rules_new(const struct policy_options *o, const char *name, const jso
 const char *policy_rules_missing(const struct policy_rules *r)
 {
     return r->missing;
-}
-
-static const struct policy_check *check_of(const void *ctx, const char *name)
-{
-    const struct rule *rule = find(ctx, name);
-    return rule ? rule->check : NULL;
 }
 
 bool policy_rules_hold(const struct policy_rules *r, const char *rule, const json_t *target,
@@ -238,6 +240,16 @@ bool policy_rules_hold(const struct policy_rules *r, const char *rule, const jso
         return false;
     if (found->project && !json_is_string(json_object_get(creds, "project_id")))
         return false;
-    struct policy_ask ask = {target, creds, check_of, r};
+    struct policy_ask ask = {.target = target, .creds = creds, .rule = check_of, .ctx = r};
+    return policy_holds(found->check, &ask);
+}
+
+bool policy_rules_hold_for(const struct policy_rules *r, const char *rule,
+                           const struct policy_facts *facts, const void *about)
+{
+    const struct rule *found = find(r, rule);
+    if (!found || (found->project && !facts->creds(about, "project_id", NULL)))
+        return false;
+    struct policy_ask ask = {.rule = check_of, .ctx = r, .facts = facts, .about = about};
     return policy_holds(found->check, &ask);
 }

@@ -34,5 +34,8 @@ const char *policy_rules_missing(const struct policy_rules *r);
 /* Rules that don't exist are decided by the rule `default` when there is one. */
 bool policy_rules_hold(const struct policy_rules *r, const char *rule, const json_t *target,
                        const json_t *creds);
+/* The same without documents. */
+bool policy_rules_hold_for(const struct policy_rules *r, const char *rule,
+                           const struct policy_facts *facts, const void *about);
 
 #endif

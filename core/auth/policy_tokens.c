@@ -59,6 +59,17 @@ static bool to_literal(char *s)
     return strcmp(s, "None") == 0 || strcmp(s, "True") == 0 || strcmp(s, "False") == 0;
 }
 
+/* What most matches are is decided here once, not each time they are asked for. */
+static int set_form(struct policy_check *c, struct err *e)
+{
+    const char *open = strchr(c->match, '%'), *close = open ? strchr(open, ')') : NULL;
+    c->plain = !open;
+    if (open != c->match || open[1] != '(' || !close || close[2])
+        return 0;
+    c->key = strndup(open + 2, (size_t)(close - open - 2));
+    return c->key ? 0 : err_nomem(e);
+}
+
 static int set_kind(struct policy_check *c, struct err *e)
 {
     static const char *const remote[] = {"http", "https", "remote"};
@@ -75,7 +86,7 @@ static int set_kind(struct policy_check *c, struct err *e)
     c->kind = strcmp(c->left, "role") == 0 ? CHECK_ROLE
               : to_literal(c->left)        ? CHECK_LITERAL
                                            : CHECK_CREDS;
-    return 0;
+    return set_form(c, e);
 }
 
 int policy_check_read(const char *word, struct policy_check **ret, struct err *e)

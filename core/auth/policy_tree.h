@@ -23,6 +23,9 @@ enum policy_kind {
 struct policy_check {
     enum policy_kind kind;
     char *left, *match; /* owned; match may hold %(name)s */
+    char *key;          /* owned: the name, where match is one %(name)s and nothing else */
+    bool plain;         /* match holds no % */
+    const struct policy_check *to; /* CHECK_RULE, once resolved */
     struct policy_check **sub;
     size_t n;
 };

@@ -23,6 +23,15 @@ LITERALS = ["None", "True", "False", "7", "-3", "+7", "0", "'p1'", '"u1"', "''",
 PATHS = ["user_id", "project_id", "is_admin", "gone", "token.user.id", "token.roles.name",
          "token.gone.id", "groups", "roles", "count", "token.user.on"]
 TEXTS = ["p1", "p2", "u1", "True", "False", "None", "7", "-3", "admin", "", "50%%", "a:b"]
+DOCUMENT_WORDS = KEYS, PATHS, TEXTS
+CALLER = ["p1", "p2", "u1", "u2", "all", "7"]
+CALLER_WORDS = (
+    ["project_id", "user_id", "trustee_user_id", "trustee_domain_id", "nothing"],
+    ["user_id", "user_name", "project_id", "project_name", "user_domain_id", "user_domain_name",
+     "domain_id", "domain_name", "trust_id", "is_admin", "roles", "system_scope", "gone",
+     "gone.more"],
+    ["p1", "p2", "u1", "True", "False", "all", "admin", "reader", "7", "%(project_id)s%%",
+     "x%(user_id)s", "%%(user_id)s"])
 
 
 def value_text(r):
@@ -89,15 +98,41 @@ def creds(r):
     return c
 
 
+def known(r, keys, values, share):
+    return {k: r.choice(values) for k in keys if r.random() < share}
+
+
+def caller_target(r):
+    return known(r, ["project_id", "user_id", "trustee_user_id", "trustee_domain_id"], CALLER, 0.8)
+
+
+def caller_creds(r):
+    """What a token says: the same keys as core/auth/policy_facts.c, texts only."""
+    c = known(r, ["user_id", "user_name", "project_id", "project_name", "user_domain_id",
+                  "user_domain_name", "trust_id"], CALLER, 0.8)
+    for new, old in (("domain_id", "user_domain_id"), ("domain_name", "user_domain_name")):
+        if old in c:
+            c[new] = c[old]
+    if r.random() < 0.3:
+        c["system_scope"] = "all"
+    return dict(c, is_admin=r.choice([True, False]), roles=r.sample(ROLES, r.randrange(4)))
+
+
 def make_set(r):
+    """Half of the sets are about callers as the services know them."""
+    global KEYS, PATHS, TEXTS
+    caller = r.random() < 0.5
+    KEYS, PATHS, TEXTS = CALLER_WORDS if caller else DOCUMENT_WORDS
     rules = {}
     for i in range(r.randrange(2, 8)):
         rules[f"r{i}"] = rule(r, list(rules) or ["unknown"])
     if r.random() < 0.2:
         rules["default"] = r.choice(["@", "!", "role:admin"])
     names = list(rules) + ["unknown"]
-    return {"rules": rules, "cases": [
-        {"rule": r.choice(names), "target": target(r), "creds": creds(r)} for _ in range(CASES)]}
+    cases = [{"rule": r.choice(names), "caller": caller,
+              "target": caller_target(r) if caller else target(r),
+              "creds": caller_creds(r) if caller else creds(r)} for _ in range(CASES)]
+    return {"rules": rules, "cases": cases, "resolve": r.random() < 0.7}
 
 
 class Enforcer:

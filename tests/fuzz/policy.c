@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     _cleanup_json_ json_t *target = json_pack("{s:s, s:n}", "project_id", "p1", "a");
     _cleanup_json_ json_t *creds = json_pack("{s:s, s:[s], s:{s:s}}", "project_id", "p1", "roles",
                                              "member", "token", "id", "1");
-    struct policy_ask ask = {target, creds, no_rule, NULL};
+    struct policy_ask ask = {.target = target, .creds = creds, .rule = no_rule};
     bool yes = policy_holds(c, &ask);
     policy_check_free(c);
     _cleanup_free_ char *inverse = malloc(strlen(text) + 16);

@@ -18,7 +18,7 @@ static struct policy *defaults;
 static bool may(const char *roles, const char *rule, const char *project, const char *user)
 {
     struct auth_context c = caller("p1", "u1", roles);
-    bool yes = policy_allows(defaults, &c, rule, project, user);
+    bool yes = policy_allows(defaults, &c, rule, &(struct auth_target){project, user, NULL});
     auth_context_done(&c);
     return yes;
 }
@@ -72,8 +72,44 @@ static void policy_by_project_and_user(void)
     CU_ASSERT_FALSE(may("admin", "credential:rotate", "p1", "u1"));
     CU_ASSERT_TRUE(may("admin,member", "credential:rotate", "p1", "u1"));
     struct auth_context nobody = caller(NULL, NULL, "member,reader");
-    CU_ASSERT_FALSE(policy_allows(defaults, &nobody, "cluster:get", NULL, NULL));
+    const struct auth_target nothing = {NULL, NULL, NULL};
+    CU_ASSERT_FALSE(policy_allows(defaults, &nobody, "cluster:get", &nothing));
     auth_context_done(&nobody);
+}
+
+/* 15.0.1: the trustee users of clusters may ask for their own certificates and nothing else. */
+static bool trustee_may(struct config *cfg, const char *domain_id, const char *domain_name,
+                        const char *rule, const char *trustee)
+{
+    struct policy *p = NULL;
+    struct err e = ERR_INIT;
+    struct auth_context c = caller("p1", "t1", "member");
+    c.domain_id = str_dup(domain_id);
+    c.domain_name = str_dup(domain_name);
+    ASSERT_OK(policy_new(cfg, &p, &e), &e);
+    bool yes = policy_allows(p, &c, rule, &(struct auth_target){"p1", "u1", trustee});
+    policy_free(p);
+    auth_context_done(&c);
+    return yes;
+}
+
+static void trustee_users_get_certificates_only(void)
+{
+    static char compat[] = "zed", id[] = "td", name[] = "magnum", none[] = "";
+    struct config cfg = test_config();
+    cfg.api_compat = compat;
+    CU_ASSERT_TRUE(trustee_may(&cfg, "td", "magnum", "cluster:create", NULL)); /* no such domain */
+    for (int by_name = 0; by_name < 2; by_name++) {
+        cfg.trust_trustee_domain_id = by_name ? none : id;
+        cfg.trust_trustee_domain_name = by_name ? name : none;
+        CU_ASSERT_FALSE(trustee_may(&cfg, "td", "magnum", "cluster:create", NULL));
+        CU_ASSERT_FALSE(trustee_may(&cfg, "td", "magnum", "cluster:get", "t1"));
+        CU_ASSERT_TRUE(trustee_may(&cfg, "default", "Default", "cluster:create", NULL));
+        CU_ASSERT_TRUE(trustee_may(&cfg, "td", "magnum", "certificate:get", "t1"));
+        CU_ASSERT_TRUE(trustee_may(&cfg, "td", "magnum", "certificate:create", "t1"));
+        CU_ASSERT_FALSE(trustee_may(&cfg, "td", "magnum", "certificate:get", "t2"));
+        CU_ASSERT_FALSE(trustee_may(&cfg, "td", "magnum", "certificate:get", NULL));
+    }
 }
 
 /* Every rule name of policy.md is known: an admin who is a member too passes all of them. */
@@ -366,6 +402,7 @@ static void noauth_knows_everybody(void)
 }
 
 TEST_MAIN("auth", setup, teardown, TEST(policy_by_role), TEST(policy_by_project_and_user),
-          TEST(policy_knows_every_rule), TEST(htpasswd_reads_users), TEST(htpasswd_refuses),
-          TEST(cache_remembers_for_a_while), TEST(cache_is_bounded), TEST(noauth_only_on_loopback),
-          TEST(unknown_strategies_are_named), TEST(noauth_knows_everybody))
+          TEST(trustee_users_get_certificates_only), TEST(policy_knows_every_rule),
+          TEST(htpasswd_reads_users), TEST(htpasswd_refuses), TEST(cache_remembers_for_a_while),
+          TEST(cache_is_bounded), TEST(noauth_only_on_loopback), TEST(unknown_strategies_are_named),
+          TEST(noauth_knows_everybody))

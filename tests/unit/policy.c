@@ -28,7 +28,7 @@ static bool holds(const char *text)
     ASSERT_OK(policy_parse(text, &c, &e), &e);
     _cleanup_json_ json_t *target = json_loads(target_text, 0, NULL);
     _cleanup_json_ json_t *creds = json_loads(creds_text, 0, NULL);
-    struct policy_ask ask = {target, creds, no_rule, NULL};
+    struct policy_ask ask = {.target = target, .creds = creds, .rule = no_rule};
     bool yes = policy_holds(c, &ask);
     policy_check_free(c);
     return yes;
@@ -142,7 +142,7 @@ static bool list_holds(const char *json)
     ASSERT_OK(policy_parse_json(list, &c, &e), &e);
     _cleanup_json_ json_t *target = json_loads(target_text, 0, NULL);
     _cleanup_json_ json_t *creds = json_loads(creds_text, 0, NULL);
-    struct policy_ask ask = {target, creds, no_rule, NULL};
+    struct policy_ask ask = {.target = target, .creds = creds, .rule = no_rule};
     bool yes = policy_holds(c, &ask);
     policy_check_free(c);
     return yes;
