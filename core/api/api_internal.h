@@ -137,6 +137,10 @@ int idempotency_mark(const struct api_call *c, const struct idempotency *i,
 /* An operation of this kind for the cluster, not stored yet. timeout_min 0: the default. */
 int operation_prepare(const struct api_call *c, enum op_kind kind, const struct cluster *cl,
                       int64_t timeout_min, struct operation *op, struct err *e) MUST_CHECK;
+/* Adds the sealed token of who asked where the cluster gets a trust (seal_token.c). A create without
+ * a conductor that seals is refused. */
+int operation_seal_token(struct api_call *c, enum op_kind kind, struct operation *op,
+                         struct err *e) MUST_CHECK;
 /* Accepts it (db_accept_change) and wakes a conductor. */
 int operation_accept(struct api_call *c, const struct cluster *cl, enum op_kind kind, bool rollback,
                      const struct db_change *ch, struct idempotency *idem,

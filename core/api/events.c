@@ -53,11 +53,16 @@ static bool wait_on(struct api_call *c, const struct events *q, int *rc, struct 
     int64_t began = c->rq->parked_ms ? c->rq->parked_ms : clock_mono_ms();
     int64_t until = began + q->follow_s * 1000;
     bool first = c->rq->parked_ms == 0;
-    if (clock_mono_ms() >= until)
-        return false;
     struct http_ticket *t = http_request_park(c->rq);
     if (!t) {
         *rc = err_nomem(e);
+        return false;
+    }
+    if (!first)
+        follow_drop(c->api->follow, t);
+    if (clock_mono_ms() >= until || c->rq->gone) {
+        http_ticket_done(t);
+        http_request_unpark(c->rq);
         return false;
     }
     int added = follow_add(c->api->follow, q->id, q->cluster, q->after, until, t, &full);

@@ -54,7 +54,7 @@ static void topic_of(const struct waiter *w, char topic[64])
 }
 
 /* Under the lock. The ticket is rung there too: its own lock is the last one ever taken. */
-static void wake(struct follow *f, size_t i)
+static void take_out(struct follow *f, size_t i, bool ring)
 {
     char topic[64];
     struct waiter w = f->v[i];
@@ -62,8 +62,23 @@ static void wake(struct follow *f, size_t i)
     topic_of(&w, topic);
     if (f->listener)
         rpc_listener_watch(f->listener, topic, false);
-    http_ticket_ring(w.ticket);
+    if (ring)
+        http_ticket_ring(w.ticket);
     http_ticket_done(w.ticket);
+}
+
+static void wake(struct follow *f, size_t i)
+{
+    take_out(f, i, true);
+}
+
+void follow_drop(struct follow *f, const struct http_ticket *ticket)
+{
+    pthread_mutex_lock(&f->lock);
+    for (size_t i = f->n; i-- > 0;)
+        if (f->v[i].ticket == ticket)
+            take_out(f, i, false);
+    pthread_mutex_unlock(&f->lock);
 }
 
 static void wake_all(struct follow *f, const char *topic)

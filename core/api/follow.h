@@ -27,6 +27,8 @@ void follow_free(struct follow **f);
  * (api.follow_waiters), ERR_CANCELLED after follow_close: answer now. */
 int follow_add(struct follow *f, const char *id, bool cluster, int64_t after, int64_t deadline_ms,
                struct http_ticket *ticket, struct err *e) MUST_CHECK;
+/* Its request was called for another reason: forget it. */
+void follow_drop(struct follow *f, const struct http_ticket *ticket);
 /* Something was stored for this operation by this process itself. */
 void follow_operation(struct follow *f, const char *operation_id);
 

@@ -46,6 +46,26 @@ static int permitted(const struct call_ctx *x, struct err *e)
     return 0;
 }
 
+/* Through the endpoint's circuit breaker, unless it is the cluster's own API. */
+static int guarded(struct call_ctx *x, const struct http_call *call,
+                   const struct http_call_spec *rq, struct http_answer *answer, struct err *e)
+{
+    char name[BREAKER_NAME_MAX] = "";
+    if (strcmp(rq->service, "cluster") != 0)
+        breaker_name(call->url, call->unix_socket, name);
+    if (!name[0])
+        return http_client_do(x->c->http, call, answer, e);
+    int rc = x->looks ? breaker_enter(x->c, name, e) : 0;
+    if (rc) {
+        x->refused = rc;
+        snprintf(x->refused_by, sizeof x->refused_by, "%s", name);
+        return err_set(e, ERR_UNAVAILABLE, "%s can't be asked now", name);
+    }
+    rc = http_client_do(x->c->http, call, answer, e);
+    breaker_leave(x->c, name, x->looks, rc, answer->status, rc ? e->msg : NULL);
+    return rc;
+}
+
 static int exchange(struct call_ctx *x, struct http_call *call, const struct http_call_spec *rq,
                     struct http_reply *rp, struct err *e)
 {
@@ -59,7 +79,7 @@ static int exchange(struct call_ctx *x, struct http_call *call, const struct htt
         call->body_len = rq->body_len;
         call->timeout_ms = rq->timeout_ms;
         call->max_body = (size_t)x->c->cfg->drivers_max_frame_bytes / 2;
-        rc = http_client_do(x->c->http, call, &answer, e);
+        rc = guarded(x, call, rq, &answer, e);
     }
     if (h.text)
         secret_wipe(h.text, strlen(rq->headers ? rq->headers : "")); /* a token may be in it */

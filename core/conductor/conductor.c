@@ -11,7 +11,7 @@
 enum { RESCAN_MS = 60000, RPC_DRAIN_MS = 2000 };
 #define SLEEPERS(c)                                                                                \
     ((struct sleeper *const[]){&(c)->scheduler, &(c)->renewer, &(c)->heartbeat, &(c)->health,      \
-                               &(c)->rescan})
+                               &(c)->rescan, &(c)->upkeep, &(c)->sweep})
 
 int64_t conductor_now_us(const struct conductor *c)
 {
@@ -125,6 +125,7 @@ static int start_threads(struct conductor *c, struct err *e)
         [ROLE_SCHEDULER] = scheduler_thread, [ROLE_RENEWER] = renewer_thread,
         [ROLE_HEARTBEAT] = heartbeat_thread, [ROLE_RESCAN] = rescan_thread,
         [ROLE_HEALTH] = health_thread,       [ROLE_CLOCK] = clock_thread,
+        [ROLE_UPKEEP] = upkeep_thread,       [ROLE_SWEEP] = sweep_thread,
     };
     size_t workers = (size_t)c->cfg->conductor_workers;
     c->workers = calloc(workers, sizeof *c->workers);
@@ -197,9 +198,11 @@ int conductor_start(const struct config *cfg, struct db *db, struct conductor **
         return err_nomem(e);
     c->cfg = cfg;
     c->db = db;
+    breakers_init(&c->breakers);
     for (size_t i = 0; i < ARRAY_LEN(SLEEPERS(c)); i++) {
         int rc = sleeper_init(SLEEPERS(c)[i], e);
         if (rc) {
+            breakers_done(&c->breakers);
             free(c); /* nothing else was made yet */
             return rc;
         }
@@ -245,11 +248,13 @@ static void join(struct conductor *c, enum role role)
 static void withdraw(struct conductor *c)
 {
     struct err e = ERR_INIT;
-    struct sleeper *const quiet[] = {&c->scheduler, &c->health, &c->heartbeat, &c->rescan};
+    struct sleeper *const quiet[] = {&c->scheduler, &c->health, &c->heartbeat,
+                                     &c->rescan,    &c->upkeep, &c->sweep};
     for (size_t i = 0; i < ARRAY_LEN(quiet); i++)
         sleeper_stop(quiet[i]);
     join(c, ROLE_SCHEDULER);
     join(c, ROLE_HEALTH);
+    join(c, ROLE_UPKEEP);
     join(c, ROLE_HEARTBEAT);
     if (c->rpc && db_service_gone(c->db, c->host, "magnum-conductor", &e))
         log_warn("conductor.stop", "%s, ignoring: the service will be seen down", e.msg);
@@ -267,6 +272,7 @@ void conductor_stop(struct conductor **conductor)
     if (c->n_workers)
         end_runs(c);
     join(c, ROLE_RESCAN);
+    join(c, ROLE_SWEEP);
     sleeper_stop(&c->renewer);
     join(c, ROLE_RENEWER);
     if (c->queue.table)
@@ -283,6 +289,7 @@ void conductor_stop(struct conductor **conductor)
     http_client_free(&c->http);
     trusts_free(c);
     cert_policy_done(c);
+    breakers_done(&c->breakers);
     for (size_t i = 0; i < ARRAY_LEN(SLEEPERS(c)); i++)
         sleeper_done(SLEEPERS(c)[i]);
     free(c->workers);

@@ -93,9 +93,20 @@ enum role {
     ROLE_HEARTBEAT,
     ROLE_RESCAN,
     ROLE_HEALTH,
+    ROLE_UPKEEP,
+    ROLE_SWEEP,
     ROLE_CLOCK,
     ROLES
 };
+
+/* ---- breaker.c ---- */
+struct breaker;
+struct breakers {
+    pthread_mutex_t lock;
+    struct breaker *v;
+    size_t n;
+};
+enum { BREAKER_NAME_MAX = 160 };
 
 struct conductor {
     const struct config *cfg;
@@ -113,7 +124,8 @@ struct conductor {
     struct drivers *drivers;
     struct trusts *trusts; /* NULL: there is no Keystone */
     bool makes_trusts;
-    struct sleeper scheduler, renewer, heartbeat, health, rescan;
+    struct sleeper scheduler, renewer, heartbeat, health, rescan, upkeep, sweep;
+    struct breakers breakers;
     pthread_t roles[ROLES], *workers;
     size_t n_roles, n_workers;
     atomic_bool stopping;
@@ -176,10 +188,14 @@ struct call_ctx { /* what the upcalls of one driver call work with */
     struct run *run; /* NULL: not an operation */
     const char *cluster_id, *project_id;
     const struct plugin *plugin;
-    json_t *outputs;    /* collected; owned by the caller */
-    bool may_cancel;    /* the call itself was made to cancel: brokered calls go on */
-    bool fenced;        /* an upcall met ERR_FENCED */
+    json_t *outputs; /* collected; owned by the caller */
+    bool may_cancel; /* the call itself was made to cancel: brokered calls go on */
+    bool fenced;     /* an upcall met ERR_FENCED */
+    bool looks;      /* reads a cluster's health: within the backend's budget */
+    int refused;     /* why a breaker held a call back: ERR_BUSY, ERR_UNAVAILABLE; else 0 */
+    char refused_by[BREAKER_NAME_MAX];
     bool new_state;     /* a checkpoint with other content was committed */
+    bool touched;       /* the ledger was changed */
     struct cluster row; /* read when first needed */
     bool have_row;
 };
@@ -202,7 +218,7 @@ int trust_renew_stage(struct run *r, struct err *e) MUST_CHECK; /* another passw
 /* What the accepting API stores beside the operation. */
 int trust_seal_token(struct conductor *c, const char *operation_id, const char *token, char **ret,
                      struct err *e) MUST_CHECK;
-struct ticket { /* owned */
+struct ticket {      /* owned */
     char *token;     /* secret */
     char *url;       /* of the service, without a slash at its end */
     char *domain_id; /* of a domain-scoped token, else NULL */
@@ -270,6 +286,9 @@ void drivers_free(struct conductor *c);
 int drivers_scan(struct conductor *c, struct err *e) MUST_CHECK;
 /* Learns enablement, quarantine and what other conductors have. */
 int drivers_refresh(struct conductor *c, struct err *e) MUST_CHECK;
+/* The ids of ready drivers with this interface. */
+int drivers_offering(struct conductor *c, const char *interface, struct strv *ret,
+                     struct err *e) MUST_CHECK;
 /* The ids whose operations this conductor takes; caller frees. */
 int drivers_leased(struct conductor *c, struct strv *ret, struct err *e) MUST_CHECK;
 /* ERR_UNAVAILABLE with text and *remedy (static) when this kind of work can't be given to it. */
@@ -295,6 +314,21 @@ struct notice {
 };
 void notice_begin(const struct run *r, struct notice *n);
 void notice_end(const struct run *r, const struct engine_action *a, bool written, struct notice *n);
+
+void breakers_init(struct breakers *b);
+void breakers_done(struct breakers *b);
+/* "https://host:port" of a URL, or "unix:/path"; "" when it has none. */
+void breaker_name(const char *url, const char *unix_socket, char ret[BREAKER_NAME_MAX]);
+/* Before a call that looks at a cluster. ERR_BUSY: enough of them are at work there,
+ * ERR_UNAVAILABLE: it is left alone at present. */
+int breaker_enter(struct conductor *c, const char *endpoint, struct err *e) MUST_CHECK;
+/* After any call. entered: breaker_enter let it in; status of an answer, why it has none. */
+void breaker_leave(struct conductor *c, const char *endpoint, bool entered, int rc, int status,
+                   const char *why);
+
+/* ---- upkeep.c, sweep.c: thread bodies ---- */
+void *upkeep_thread(void *conductor);
+void *sweep_thread(void *conductor);
 
 /* ---- health.c ---- */
 void *health_thread(void *conductor);

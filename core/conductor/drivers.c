@@ -404,6 +404,27 @@ int drivers_leased(struct conductor *c, struct strv *ret, struct err *e)
     return bad ? err_nomem(e) : 0;
 }
 
+int drivers_offering(struct conductor *c, const char *interface, struct strv *ret, struct err *e)
+{
+    struct drivers *d = c->drivers;
+    int bad = 0;
+    pthread_mutex_lock(&d->lock);
+    struct driver_set *s = d->sets;
+    for (size_t i = 0; s && i < s->plugins.n; i++) {
+        size_t k;
+        json_t *v;
+        if (!s->states[i].ready || s->states[i].quarantined)
+            continue;
+        json_array_foreach(json_object_get(s->plugins.v[i].manifest, "interfaces"), k, v)
+        {
+            if (str_eq(json_string_value(v), interface))
+                bad |= strv_add(ret, s->plugins.v[i].id);
+        }
+    }
+    pthread_mutex_unlock(&d->lock);
+    return bad ? err_nomem(e) : 0;
+}
+
 /* Under the lock: why this kind of work can't be given to the driver; NULL = it can. */
 static const char *obstacle(const struct driver_set *s, size_t i, enum op_kind kind,
                             const char **remedy)

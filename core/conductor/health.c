@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { SCAN_MS = 1000, STALE_INTERVALS = 2 };
+enum { SCAN_MS = 1000, STALE_INTERVALS = 2, PUT_OFF_MS = 1000 };
 
 /* ---- leasing what is due ---- */
 static int lease(struct conductor *c, size_t room, size_t *ret_n, struct err *e)
@@ -60,18 +60,28 @@ struct finding {
     const char *status; /* NULL = nothing new */
     json_t *reason;     /* owned */
     json_t *outputs;    /* owned */
+    bool unread;        /* health_at stays as it is */
+    bool put_off;       /* the backend is busy: soon again */
 };
 
+/* Nothing could be learned. What was known stays for a while; then it is UNKNOWN, and how old the
+ * last knowledge is goes with it. */
 static void unreadable(const struct conductor *c, const struct cluster *cl, struct finding *f,
                        const char *why)
 {
     int64_t interval_us = c->cfg->conductor_health_interval_s * 1000000;
-    bool old = cl->health_at == TIME_UNSET ||
-               conductor_now_us(c) - cl->health_at >= STALE_INTERVALS * interval_us;
-    if (!old)
+    bool never = cl->health_at == TIME_UNSET;
+    int64_t age_us = never ? 0 : conductor_now_us(c) - cl->health_at;
+    json_decref(f->reason);
+    f->reason = NULL;
+    f->status = NULL;
+    f->unread = true;
+    if (!never && age_us < STALE_INTERVALS * interval_us)
         return;
     f->status = "UNKNOWN";
-    f->reason = json_pack("{s:s}", "health", why);
+    f->reason = never ? json_pack("{s:s}", "health", why)
+                      : json_pack("{s:s, s:o}", "health", why, "last_read",
+                                  json_sprintf("%lld s ago", (long long)(age_us / 1000000)));
 }
 
 static void understand(const struct conductor *c, const struct cluster *cl,
@@ -107,7 +117,8 @@ static int ask(struct conductor *c, const struct cluster *cl, const struct drive
                          .cluster_id = cl->uuid,
                          .project_id = cl->project_id,
                          .plugin = d->plugin,
-                         .outputs = f->outputs};
+                         .outputs = f->outputs,
+                         .looks = true};
     struct coe_services services = services_for(&x);
     struct coe_call call = {.driver_id = cl->driver_id,
                             .interface = "mag.coe.lifecycle/1",
@@ -123,13 +134,36 @@ static int ask(struct conductor *c, const struct cluster *cl, const struct drive
                             .services = &services};
     struct coe_result result = {0};
     rc = front_coe_call(d->pool, &call, &result, e);
-    if (rc == 0)
+    if (x.refused == ERR_BUSY) {
+        f->put_off = true;
+    } else if (x.refused) { /* what the driver made of it is no news about the cluster */
+        char why[BREAKER_NAME_MAX + 64];
+        snprintf(why, sizeof why, "%s is left alone: it failed several times", x.refused_by);
+        unreadable(c, cl, f, why);
+    } else if (rc == 0)
         understand(c, cl, &result, f);
     else if (rc != ERR_UNSUPPORTED && rc != ERR_CANCELLED)
         unreadable(c, cl, f, e->msg);
     coe_result_done(&result);
     call_ctx_done(&x);
     return 0;
+}
+
+/* By the state the cluster is in, and not all at the same time. */
+static int64_t next_look_ms(const struct conductor *c, const struct cluster *cl,
+                            const struct finding *f)
+{
+    const struct config *cfg = c->cfg;
+    const char *health = f->status ? f->status : cl->health_status;
+    int64_t s = cfg->conductor_health_interval_s, other = 0;
+    if (f->put_off)
+        return PUT_OFF_MS + clock_mono_us() % PUT_OFF_MS;
+    if (str_ends(cl->status, "_FAILED"))
+        other = cfg->conductor_health_interval_failed_s;
+    else if (str_ends(cl->status, "_IN_PROGRESS") || !str_eq(health, "HEALTHY"))
+        other = cfg->conductor_health_interval_unwell_s;
+    int64_t ms = (other ? other : s) * 1000;
+    return ms - ms / 20 + clock_mono_us() % (ms / 10);
 }
 
 void health_look(struct conductor *c, struct observation *o)
@@ -140,7 +174,6 @@ void health_look(struct conductor *c, struct observation *o)
     struct driver_ref d = {0};
     struct err e = ERR_INIT;
     const char *remedy = NULL;
-    int64_t interval_ms = c->cfg->conductor_health_interval_s * 1000;
     int rc = 0;
 
     log_context_set(&context);
@@ -151,9 +184,9 @@ void health_look(struct conductor *c, struct observation *o)
         driver_ref_done(&d);
     }
     if (rc == 0)
-        rc = db_observe_store(c->db, c->instance, cl->uuid, f.status, f.reason, f.outputs,
-                              interval_ms - interval_ms / 20 + clock_mono_us() % (interval_ms / 10),
-                              &e);
+        rc = db_observe_store(c->db, c->instance, cl->uuid, f.put_off ? NULL : f.status, f.reason,
+                              f.unread || f.put_off ? NULL : f.outputs, !f.unread,
+                              next_look_ms(c, cl, &f), &e);
     if (rc && rc != ERR_NOT_FOUND)
         log_warn("health.store", "%s, ignoring: it is looked at again", e.msg);
     json_decref(f.reason);

@@ -112,10 +112,15 @@ int db_op_release_all(struct db *db, const char *owner, struct err *e) MUST_CHEC
 int db_observe_lease(struct db *db, const char *owner, size_t max, int64_t lease_ms,
                      const struct strv *drivers, struct cluster_list *ret,
                      struct err *e) MUST_CHECK;
-/* Stores the result and the next due time; ignored (0) when the lease was lost. */
+/* Stores the result and the next due time; ignored (0) when the lease was lost. was_read: health_at
+ * becomes now, if there is something to store. */
 int db_observe_store(struct db *db, const char *owner, const char *cluster_uuid,
                      const char *health_status, const json_t *reason, const json_t *outputs,
-                     int64_t next_in_ms, struct err *e) MUST_CHECK;
+                     bool was_read, int64_t next_in_ms, struct err *e) MUST_CHECK;
+/* Health that nobody has looked at although it was due for stale_s becomes UNKNOWN with its age:
+ * no conductor can, or none is there that has the driver. Up to `batch` clusters. */
+int db_observe_decay(struct db *db, int64_t stale_s, int64_t batch, int64_t *ret_n,
+                     struct err *e) MUST_CHECK;
 /* The full spec of a cluster as the accepting transaction would build it now. Caller owns. */
 int db_cluster_spec(struct db *db, const char *cluster_uuid, json_t **ret,
                     struct err *e) MUST_CHECK;

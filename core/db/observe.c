@@ -44,7 +44,8 @@ static const struct sql_stmt store = {
     " WHERE o.cluster_id = c.uuid AND o.lease_owner = $2 AND o.lease_until > clock_timestamp()"
     " RETURNING o.cluster_id),"
     " u AS (UPDATE cluster x SET health_status = coalesce($3::text, x.health_status),"
-    " health_status_reason = coalesce($4::json, x.health_status_reason), health_at = now(),"
+    " health_status_reason = coalesce($4::json, x.health_status_reason),"
+    " health_at = CASE WHEN $6::boolean THEN now() ELSE x.health_at END,"
     " updated_at = CASE WHEN (x.health_status, x.health_status_reason::text) IS DISTINCT FROM"
     " (coalesce($3::text, x.health_status), coalesce($4::json, x.health_status_reason)::text)"
     " THEN now() ELSE x.updated_at END"
@@ -53,7 +54,7 @@ static const struct sql_stmt store = {
 
 int db_observe_store(struct db *db, const char *owner, const char *cluster_uuid,
                      const char *health_status, const json_t *reason, const json_t *outputs,
-                     int64_t next_in_ms, struct err *e)
+                     bool was_read, int64_t next_in_ms, struct err *e)
 {
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
@@ -62,6 +63,7 @@ int db_observe_store(struct db *db, const char *owner, const char *cluster_uuid,
     param_str(&p, health_status);
     param_json(&p, reason);
     param_int(&p, next_in_ms);
+    param_bool(&p, was_read);
     if (json_object_size(outputs) == 0)
         return sql_write(db, &store, &p, NULL, e);
     _cleanup_tx_ struct sql_tx tx = SQL_TX_INIT;
@@ -71,4 +73,27 @@ int db_observe_store(struct db *db, const char *owner, const char *cluster_uuid,
     if (!rc && row_int(r, 0, 0, 0))
         rc = outputs_store(&tx, cluster_uuid, NULL, outputs, e);
     return rc ? rc : tx_commit(&tx, e);
+}
+
+int db_observe_decay(struct db *db, int64_t stale_s, int64_t batch, int64_t *ret_n, struct err *e)
+{
+    static const struct sql_stmt decay = {
+        "observe_decay",
+        "WITH old AS (SELECT c.uuid FROM observation ob JOIN cluster c ON c.uuid = ob.cluster_id"
+        " WHERE ob.due_at < now() - $1::bigint * interval '1 second'"
+        " AND (ob.lease_until IS NULL OR ob.lease_until <= now())"
+        " AND c.health_status <> 'UNKNOWN' AND c.status IN " OBSERVABLE
+        " ORDER BY ob.due_at LIMIT $2::bigint FOR UPDATE OF c SKIP LOCKED),"
+        " u AS (UPDATE cluster c SET health_status = 'UNKNOWN', updated_at = now(),"
+        " health_status_reason = json_build_object('health', 'no conductor looks at it',"
+        " 'last_read', floor(extract(epoch FROM now() - c.health_at)) || ' s ago')"
+        " FROM old WHERE c.uuid = old.uuid RETURNING 1) SELECT count(*) FROM u"};
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_result_ PGresult *r = NULL;
+    param_int(&p, stale_s);
+    param_int(&p, batch);
+    int rc = sql_write(db, &decay, &p, &r, e);
+    if (!rc)
+        *ret_n = row_int(r, 0, 0, 0);
+    return rc;
 }

@@ -24,6 +24,7 @@ struct http_request {
     bool has_body;      /* a Content-Length > 0 or chunked body was announced */
     bool from_loopback; /* loopback address or unix socket */
     int64_t parked_ms;  /* clock_mono_ms() when this request was first parked; 0 = it was not */
+    bool gone;          /* the client went away while it was parked */
     void *impl;
 };
 /* First value of a header, NULL when absent; case-insensitive. */
@@ -58,7 +59,7 @@ int http_server_start(const struct config *cfg, http_handler handler, http_rejec
 /* Putting a request aside without a thread: the handler calls http_request_park, gives the ticket
  * to whoever will know more, and returns; what it put into the answer is dropped. After a ring
  * (which may come first, or more than once) it is called again with the same request, and may park
- * again. A client that goes away rings too. NULL: out of memory. */
+ * again. A client that goes away rings too (then `gone` is set). NULL: out of memory. */
 struct http_ticket;
 struct http_ticket *http_request_park(const struct http_request *r);
 /* It is answered after all: what was put into the answer counts. The ticket stays the caller's. */

@@ -103,6 +103,9 @@ void watch_close_all(struct http_server *s);
  * already), false when it was rung meanwhile. suspend: the connection is not suspended yet. */
 bool park_sleep(struct conn *c, bool suspend);
 bool park_asleep(struct http_ticket *t);
+void park_gone(struct http_ticket *t); /* rings: nobody waits for the answer any more */
+/* Before the handler of a parked request is asked again. */
+void park_wake(struct conn *c);
 /* The connection is closed. */
 void park_close(struct conn *c);
 struct http_ticket *park_ref(struct http_ticket *t);

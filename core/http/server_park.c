@@ -12,6 +12,7 @@ struct http_ticket {
     struct conn *conn; /* NULL: closed */
     bool asleep;       /* suspended, nobody works on it */
     bool rung;         /* while it was awake */
+    bool gone;         /* the client is */
 };
 
 struct http_ticket *park_ref(struct http_ticket *t)
@@ -62,6 +63,22 @@ void http_ticket_ring(struct http_ticket *t)
     } else {
         t->rung = true;
     }
+    pthread_mutex_unlock(&t->lock);
+}
+
+void park_gone(struct http_ticket *t)
+{
+    pthread_mutex_lock(&t->lock);
+    t->gone = true;
+    pthread_mutex_unlock(&t->lock);
+    http_ticket_ring(t);
+}
+
+void park_wake(struct conn *c)
+{
+    struct http_ticket *t = atomic_load(&c->ticket);
+    pthread_mutex_lock(&t->lock);
+    c->pub.gone = t->gone;
     pthread_mutex_unlock(&t->lock);
 }
 

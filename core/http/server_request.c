@@ -285,6 +285,8 @@ static enum MHD_Result take_body(struct conn *c, const char *data, size_t *size)
 static enum MHD_Result handle_request(struct conn *c)
 {
     struct http_server *s = c->server;
+    if (c->again)
+        park_wake(c);
     c->again = false;
     if (c->reject || !s->waits || !s->waits(s->ctx, &c->pub))
         return answer_now(c);

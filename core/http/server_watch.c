@@ -140,7 +140,7 @@ static void ring_gone(struct http_server *s, struct http_ticket *gone[GONE_MAX],
         return;
     pthread_mutex_unlock(&s->lock);
     for (size_t i = 0; i < n; i++) {
-        http_ticket_ring(gone[i]);
+        park_gone(gone[i]);
         http_ticket_done(gone[i]);
     }
     pthread_mutex_lock(&s->lock);

@@ -678,7 +678,7 @@ static size_t look(const char *owner, size_t max)
     size_t n = l.n;
     for (size_t i = 0; i < l.n; i++) {
         CU_ASSERT_EQUAL(l.v[i].node_count, 2); /* derived members are there */
-        ASSERT_OK(db_observe_store(db, owner, l.v[i].uuid, "HEALTHY", NULL, NULL, 60000, &e), &e);
+        ASSERT_OK(db_observe_store(db, owner, l.v[i].uuid, "HEALTHY", NULL, NULL, true, 60000, &e), &e);
     }
     cluster_list_done(&l);
     return n;
@@ -730,11 +730,11 @@ static void observation_leases_expire(void)
     ASSERT_OK(db_observe_lease(db, "b", 10, 60000, NULL, &l, &e), &e);
     CU_ASSERT_EQUAL(l.n, 1);
     _cleanup_json_ json_t *out = json_pack("{s:s}", "api_address", "late");
-    ASSERT_OK(db_observe_store(db, "a", m.c.uuid, "UNHEALTHY", NULL, out, 1000, &e), &e);
+    ASSERT_OK(db_observe_store(db, "a", m.c.uuid, "UNHEALTHY", NULL, out, true, 1000, &e), &e);
     CU_ASSERT_STRING_EQUAL(sql("SELECT health_status FROM cluster"), "");
     CU_ASSERT_STRING_EQUAL(sql("SELECT api_address FROM cluster"), "");
     _cleanup_json_ json_t *reason = json_pack("{s:s}", "api", "ok");
-    ASSERT_OK(db_observe_store(db, "b", m.c.uuid, "HEALTHY", reason, out, 3600000, &e), &e);
+    ASSERT_OK(db_observe_store(db, "b", m.c.uuid, "HEALTHY", reason, out, true, 3600000, &e), &e);
     CU_ASSERT_STRING_EQUAL(sql("SELECT health_status || ' ' || api_address FROM cluster"),
                            "HEALTHY late");
     CU_ASSERT_STRING_EQUAL(sql("SELECT due_at > now() + interval '59 minutes' FROM observation"),
