@@ -39,7 +39,11 @@ static int conductor_handle(void *ctx, const char *method, const json_t *params,
         atomic_fetch_add(&conductor_due, 1);
         return 0;
     }
-    if (strcmp(method, "driver.validate") == 0 && validate_code)
+    if (strcmp(method, "driver.plan") == 0 && !validate_code)
+        *result = json_pack("{s:[{s:s,s:s+}]}", "make", "kind", "thing", "name", "of ",
+                            jsonx_str(params, "kind"));
+    if ((strcmp(method, "driver.validate") == 0 || strcmp(method, "driver.plan") == 0) &&
+        validate_code)
         return err_set(e, validate_code, "the driver refuses the step from %s",
                        jsonx_str(params, "driver_id"));
     if (strcmp(method, "cert.ca") == 0)
