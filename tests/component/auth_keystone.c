@@ -2,8 +2,10 @@
  * remembers, how often it asks, and what happens while Keystone is away. */
 #include "auth/auth.h"
 #include "base/clock.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "component/http_config.h"
+#include "component/http_tls.h"
 #include "http/server.h"
 #include "support/cunit_main.h"
 
@@ -17,6 +19,7 @@ static struct config fake_cfg, cfg;
 static struct auth *auth;
 static char url[64];
 static _Atomic int logins, asked, login_status, ask_status, service_life_s, revoked;
+static _Atomic int projects_asked, project_status;
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* held: validations wait */
 
 /* ---- Keystone ---- */
@@ -80,10 +83,21 @@ static void answer_ask(const struct http_request *rq, struct http_response *rp)
                ends, scope_of(theirs), strstr(theirs, "admin") ? "admin" : "member");
 }
 
+static void answer_project(const struct http_request *rq, struct http_response *rp)
+{
+    const char *mine = http_request_header(rq, "X-Auth-Token");
+    atomic_fetch_add(&projects_asked, 1);
+    rp->status = strcmp(rq->path, "/v3/projects/p 1/?x") == 0 ? project_status : 404;
+    if (!mine || !str_starts(mine, "svc-") || atoi(mine + 4) <= revoked)
+        rp->status = 401;
+}
+
 static void handle(void *ctx, const struct http_request *rq, struct http_response *rp)
 {
     (void)ctx;
     rp->status = 404;
+    if (str_starts(rq->path, "/v3/projects/"))
+        answer_project(rq, rp);
     if (strcmp(rq->path, "/v3/auth/tokens") == 0)
         strcmp(rq->method, "POST") == 0 ? answer_login(rq, rp) : answer_ask(rq, rp);
 }
@@ -299,6 +313,120 @@ static void the_service_token_is_renewed(void)
     auth_free(&auth);
 }
 
+/* A token that ends soon is replaced before it does: no question runs into a refusal. */
+static void the_service_token_is_renewed_in_time(void)
+{
+    char token[32];
+    begin();
+    service_life_s = 2;
+    int64_t until = clock_mono_ms() + 20000;
+    for (int i = 0; logins < 3 && clock_mono_ms() < until; i++) {
+        snprintf(token, sizeof token, "user-%d", i);
+        CU_ASSERT_EQUAL(try(token, NULL), 0);
+        usleep(20000);
+    }
+    CU_ASSERT_EQUAL(logins, 3);
+    auth_free(&auth);
+}
+
+static void a_refused_token_is_asked_about_again(void)
+{
+    begin();
+    CU_ASSERT_EQUAL(try("one", NULL), 0);
+    auth_forget(auth, NULL);
+    auth_forget(auth, "other");
+    CU_ASSERT_EQUAL(try("one", NULL), 0);
+    CU_ASSERT_EQUAL(asked, 1);
+    auth_forget(auth, "one");
+    CU_ASSERT_TRUE(auth_may_wait(auth, header_of, "one"));
+    CU_ASSERT_EQUAL(try("one", NULL), 0);
+    CU_ASSERT_EQUAL(asked, 2);
+    CU_ASSERT_PTR_NOT_NULL(strstr(auth_challenge(auth), url));
+    auth_free(&auth);
+}
+
+static void projects_are_looked_up(void)
+{
+    static const char *const none[] = {"p2", "", ".", "..", "p 1/../p 1"};
+    struct err e = ERR_INIT;
+    begin();
+    project_status = 200;
+    ASSERT_OK(auth_check_project(auth, "p 1/?x", &e), &e);
+    revoked = 1;
+    ASSERT_OK(auth_check_project(auth, "p 1/?x", &e), &e);
+    CU_ASSERT_EQUAL(logins, 2);
+    for (size_t i = 0; i < ARRAY_LEN(none); i++) {
+        char text[64];
+        snprintf(text, sizeof text, "The project_id %s could not be found.", none[i]);
+        CU_ASSERT_EQUAL(auth_check_project(auth, none[i], &e), ERR_NOT_FOUND);
+        CU_ASSERT_STRING_EQUAL(e.msg, text);
+    }
+    project_status = 500;
+    CU_ASSERT_EQUAL(auth_check_project(auth, "p 1/?x", &e), ERR_UNAVAILABLE);
+    auth_free(&auth);
+}
+
+/* ---- TLS ---- */
+
+static char pem_dir[] = "/tmp/mgt-tls-XXXXXX";
+
+static char *pem_file(const char *name, const char *text)
+{
+    struct err e = ERR_INIT;
+    char *path = str_fmt("%s/%s", pem_dir, name);
+    ASSERT_OK(io_write_file(path, text, strlen(text), 0600, &e), &e);
+    return path;
+}
+
+/* One question with this material; "" = none. */
+static int try_tls(int port, char *ca, char *cert, char *key, bool insecure)
+{
+    char own[sizeof url], tls_url[64];
+    struct err e = ERR_INIT;
+    begin();
+    auth_free(&auth);
+    memcpy(own, url, sizeof url);
+    snprintf(tls_url, sizeof tls_url, "https://127.0.0.1:%d", port);
+    memcpy(url, tls_url, sizeof url);
+    cfg.keystone_cafile = ca;
+    cfg.keystone_certfile = cert;
+    cfg.keystone_keyfile = key;
+    cfg.keystone_insecure = insecure;
+    ASSERT_OK(auth_new(&cfg, &auth, &e), &e);
+    int rc = try("good", NULL);
+    auth_free(&auth);
+    memcpy(url, own, sizeof url);
+    return rc;
+}
+
+static void keystone_is_reached_by_tls(void)
+{
+    static char none[] = "";
+    struct tls_pair ca, srv, user, other;
+    tls_pair_make(&ca, NULL, "test ca");
+    tls_pair_make(&srv, &ca, "server");
+    tls_pair_make(&user, &ca, "user");
+    tls_pair_make(&other, NULL, "other ca");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(pem_dir));
+    _cleanup_free_ char *ca_file = pem_file("ca", ca.cert), *cert = pem_file("cert", user.cert);
+    _cleanup_free_ char *key = pem_file("key", user.key), *wrong = pem_file("other", other.cert);
+    _cleanup_free_ char *other_key = pem_file("other.key", other.key);
+    struct tls_server t = {.backend = http_server_port(fake)};
+    tls_server_start(&t, &ca, &srv);
+    CU_ASSERT_EQUAL(try_tls(t.port, ca_file, cert, key, false), 0);
+    CU_ASSERT_EQUAL(logins, 1);
+    CU_ASSERT_EQUAL(try_tls(t.port, none, cert, key, false), ERR_UNAVAILABLE); /* unknown CA */
+    CU_ASSERT_EQUAL(try_tls(t.port, wrong, cert, key, false), ERR_UNAVAILABLE);
+    CU_ASSERT_EQUAL(try_tls(t.port, ca_file, none, none, false), ERR_UNAVAILABLE); /* no user */
+    CU_ASSERT_EQUAL(try_tls(t.port, ca_file, wrong, other_key, false), ERR_UNAVAILABLE);
+    CU_ASSERT_EQUAL(logins, 0);
+    CU_ASSERT_EQUAL(try_tls(t.port, none, cert, key, true), 0); /* as told */
+    tls_server_stop(&t);
+    char *const files[] = {ca_file, cert, key, wrong, other_key, pem_dir};
+    for (size_t i = 0; i < ARRAY_LEN(files); i++)
+        CU_ASSERT_EQUAL(remove(files[i]), 0);
+}
+
 static void without_keystone_the_cache_goes_on(void)
 {
     begin();
@@ -346,5 +474,7 @@ static void options_are_checked_at_start(void)
 TEST_MAIN("auth_keystone", setup, teardown, TEST(a_token_says_who_asks),
           TEST(scopes_and_roles_count), TEST(wrong_tokens_stay_outside),
           TEST(a_token_ends_in_the_cache_too), TEST(threads_share_a_question),
-          TEST(the_service_token_is_renewed), TEST(without_keystone_the_cache_goes_on),
+          TEST(the_service_token_is_renewed), TEST(the_service_token_is_renewed_in_time),
+          TEST(a_refused_token_is_asked_about_again), TEST(projects_are_looked_up),
+          TEST(keystone_is_reached_by_tls), TEST(without_keystone_the_cache_goes_on),
           TEST(options_are_checked_at_start))

@@ -1,5 +1,6 @@
 /* A TLS server on loopback that demands a client certificate, with key pairs made on the spot.
- * It answers every connection with "hello <common name of the client>". */
+ * It answers every connection with "hello <common name of the client>", or hands it on to a server
+ * without TLS. */
 #ifndef MAGNUM_TESTS_HTTP_TLS_H
 #define MAGNUM_TESTS_HTTP_TLS_H
 
@@ -80,15 +81,38 @@ static inline void tls_pair_make(struct tls_pair *p, const struct tls_pair *ca, 
 
 struct tls_server {
     int fd, port;
+    int backend; /* port of the server without TLS; 0 = hello */
     SSL_CTX *ctx;
     pthread_t thread;
 };
 
-static inline void tls_serve(SSL_CTX *ctx, int fd)
+/* Both ways until one side closes. */
+static inline void tls_pump(SSL *ssl, int fd, int port)
 {
-    SSL *ssl = SSL_new(ctx);
+    _cleanup_close_ int to = peer_connect(port);
+    char buf[16384];
+    for (bool open = to >= 0; open;) {
+        struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = to, .events = POLLIN}};
+        if (!SSL_pending(ssl) && poll(p, 2, -1) < 0)
+            return;
+        if (SSL_pending(ssl) || p[0].revents) {
+            int n = SSL_read(ssl, buf, sizeof buf);
+            open = n > 0 && peer_send_n(to, buf, (size_t)n);
+        } else if (p[1].revents) {
+            ssize_t n = recv(to, buf, sizeof buf, 0);
+            open = n > 0 && SSL_write(ssl, buf, (int)n) == n;
+        }
+    }
+}
+
+static inline void tls_serve(const struct tls_server *t, int fd)
+{
+    SSL *ssl = SSL_new(t->ctx);
     SSL_set_fd(ssl, fd);
-    if (SSL_accept(ssl) == 1) {
+    if (SSL_accept(ssl) == 1 && t->backend) {
+        tls_pump(ssl, fd, t->backend);
+        (void)SSL_shutdown(ssl);
+    } else if (SSL_is_init_finished(ssl)) {
         char buf[4096], name[64] = "";
         (void)SSL_read(ssl, buf, sizeof buf);
         X509 *peer = SSL_get1_peer_certificate(ssl);
@@ -112,7 +136,7 @@ static inline void *tls_server_main(void *arg)
         _cleanup_close_ int fd = accept(t->fd, NULL, NULL);
         if (fd < 0)
             return NULL;
-        tls_serve(t->ctx, fd);
+        tls_serve(t, fd);
     }
 }
 
