@@ -155,6 +155,8 @@ int front_coe_call(struct driver_pool *p, const struct coe_call *c, struct coe_r
     }
     struct coe_result r = {0};
     struct err why = ERR_INIT;
+    if (c->ret_pid)
+        *c->ret_pid = child->conn.pid;
     rc = converse(p, child, c, verb, &r, &why);
     rc = settle(p, child, c, rc, &r, &why, e);
     if (rc == 0)

@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct driver_pool;
 
@@ -75,6 +76,7 @@ struct coe_call {
      *   mag.cert.sign/1     sign_csr {ca, csr_pem, profile}. */
     const json_t *args;
     const struct coe_services *services;
+    pid_t *ret_pid; /* set before the call begins to the process that carries it out; or NULL */
 };
 struct coe_result {
     int32_t rc; /* MAG_OK, MAG_AGAIN or MAG_E_* */

@@ -1,0 +1,34 @@
+# The deliberately wrong drivers, one for each fault, and what magnum-driver-check says of them.
+set(wrong_dir ${CMAKE_BINARY_DIR}/tests/wrong_plugins)
+set(wrong_source ${CMAKE_SOURCE_DIR}/tests/fakes/wrong)
+function(wrong_plugin name fault)
+  cmake_parse_arguments(A "SOFT" "MORE" "DEFINES" ${ARGN})
+  set(NAME ${name})
+  set(MORE "${A_MORE}")
+  configure_file(${wrong_source}/wrong.yaml.in ${wrong_dir}/${name}/wrong_${name}.yaml @ONLY)
+  add_library(wrong_${name} MODULE ${wrong_source}/wrong.c)
+  target_include_directories(wrong_${name} PRIVATE ${CMAKE_SOURCE_DIR}/sdk/include)
+  target_compile_definitions(wrong_${name} PRIVATE FAULT=${fault} PLUGIN_ID="test.wrong.${name}"
+    ${A_DEFINES})
+  target_link_libraries(wrong_${name} PRIVATE magnum_flags)
+  set_target_properties(wrong_${name} PROPERTIES PREFIX "" C_VISIBILITY_PRESET hidden
+    LIBRARY_OUTPUT_DIRECTORY ${wrong_dir}/${name})
+  if(A_SOFT)
+    # after the flags, which ask for the contrary
+    target_link_libraries(wrong_${name} PRIVATE -Wl,-z,lazy,-z,norelro)
+  endif()
+  set_property(GLOBAL APPEND PROPERTY MAGNUM_WRONG wrong_${name})
+endfunction()
+
+foreach(fault IN ITEMS nothing leak ledger names cancel fence secret trust state spec delete_twice
+        delete_labels validate final garbage silent hangs endless health second)
+  string(TOUPPER ${fault} upper)
+  wrong_plugin(${fault} WRONG_${upper})
+endforeach()
+wrong_plugin(two_exports WRONG_NOTHING DEFINES WRONG_TWO_EXPORTS)
+wrong_plugin(soft WRONG_NOTHING SOFT)
+wrong_plugin(manifest WRONG_NOTHING MORE "maturitty: beta")
+
+magnum_add_system_test(driver_check RING component TIMEOUT 600)
+get_property(wrong GLOBAL PROPERTY MAGNUM_WRONG)
+add_custom_target(wrong_plugins ALL DEPENDS ${wrong} magnum-driver-check)
