@@ -53,16 +53,18 @@ int rpc_socket_set(zsock_t *s, int option, int value, struct err *e)
                    zmq_strerror(zmq_errno()));
 }
 
-static void leave_signals_alone(void)
+static void prepare_czmq(void)
 {
     /* czmq would otherwise take SIGINT and SIGTERM from the program. */
     zsys_handler_set(NULL);
+    /* and would set itself up with the first socket, which two threads may make at once */
+    zsys_init();
 }
 
 zsock_t *rpc_socket_new(const struct config *cfg, int type, const char *endpoint, struct err *e)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&once, leave_signals_alone);
+    (void)pthread_once(&once, prepare_czmq);
     zsock_t *s = zsock_new(type);
     if (!s) {
         err_set(e, ERR_UNAVAILABLE, "cannot make a ZeroMQ socket: %s", zmq_strerror(zmq_errno()));
