@@ -1,6 +1,7 @@
 /* Bringing local nodes up: network, certificate, daemon. Nodes that run are left alone; one whose
  * process died is started again on its old data and needs no new join.
  * Neighbours: local_run.h, lib/local. */
+#include "local_front.h"
 #include "local_run.h"
 
 #include "lib/cleanup.h"
@@ -55,21 +56,10 @@ static int32_t make_network(struct local_run *r, const size_t *which, size_t n)
     return rc == MAG_OK ? mag_net_nodes_up(&r->cl, index, k, c->err) : rc;
 }
 
-static int32_t write_pem(const char *base, const char *file, const json_t *pem, mag_error *err)
-{
-    char path[MAG_LOCAL_BASE_MAX + 32];
-    (void)snprintf(path, sizeof path, "%s/%s", base, file);
-    return mag_write_file(path, mag_text(json_string_value(pem)), 0600, err);
-}
-
-/* The key is written last: where it is, the certificate beside it is its own. */
-static int32_t make_certificate(struct local_run *r, const struct local_node *n, const char *base)
+int32_t local_certify(struct local_run *r, const struct local_node *n, const char *base)
 {
     struct swarm_call *c = r->c;
-    char path[MAG_LOCAL_BASE_MAX + 32], address[16];
-    (void)snprintf(path, sizeof path, "%s/key.pem", base);
-    if (access(path, F_OK) == 0)
-        return MAG_OK;
+    char address[16], *material = NULL;
     mag_local_address(n->index, address);
     _mag_json_ json_t *request =
         json_pack("{s:s, s:s, s:s, s:[s,s], s:[s,s], s:[s,s], s:i}", "ca", "kubernetes", "cn",
@@ -79,14 +69,25 @@ static int32_t make_certificate(struct local_run *r, const struct local_node *n,
         return mag_fail_nomem(c->err);
     json_t *made = NULL;
     int32_t rc = mag_cert_issue(&c->self->services, c->op, request, &made, c->err);
+    if (rc == MAG_OK && asprintf(&material, "%s\n%s\n", mag_json_text(made, "private_key", ""),
+                                 mag_json_text(made, "certificate", "")) < 0) {
+        material = NULL;
+        rc = mag_fail_nomem(c->err);
+    }
     if (rc == MAG_OK)
-        rc = write_pem(base, "ca.pem", json_object_get(made, "ca"), c->err);
-    if (rc == MAG_OK)
-        rc = write_pem(base, "cert.pem", json_object_get(made, "certificate"), c->err);
-    if (rc == MAG_OK)
-        rc = write_pem(base, "key.pem", json_object_get(made, "private_key"), c->err);
+        rc = local_front_write(base, material, mag_json_text(made, "ca", ""), c->err);
+    if (material)
+        explicit_bzero(material, strlen(material));
+    free(material);
     mag_wipe_json(&made);
     return rc;
+}
+
+static int32_t make_certificate(struct local_run *r, const struct local_node *n, const char *base)
+{
+    char path[MAG_LOCAL_BASE_MAX + 32];
+    (void)snprintf(path, sizeof path, "%s/front.pem", base);
+    return access(path, F_OK) == 0 ? MAG_OK : local_certify(r, n, base);
 }
 
 /* A daemon that ends at once would be started for ever. Counted per operation on disk, since no
@@ -126,7 +127,7 @@ struct daemon { /* a command line with the texts it points to */
     const char *argv[ARGS_MAX];
     size_t n;
     char program[256], base[MAG_LOCAL_BASE_MAX + 8], cgroup[96], storage[32];
-    char socket[MAG_LOCAL_BASE_MAX + 32], pem[3][MAG_LOCAL_BASE_MAX + 32];
+    char socket[MAG_LOCAL_BASE_MAX + 32];
 };
 
 static void arg(struct daemon *d, const char *name, const char *value)
@@ -140,7 +141,6 @@ static void arg(struct daemon *d, const char *name, const char *value)
 static int32_t daemon_command(struct local_run *r, const struct local_node *n, struct daemon *d,
                               int64_t *ret_memory)
 {
-    static const char *const files[] = {"ca.pem", "cert.pem", "key.pem"};
     struct swarm_call *c = r->c;
     const struct local_group *g = local_group_of(r, n);
     struct mag_labels l = mag_labels_of(c->spec, g ? g->json : NULL);
@@ -156,16 +156,10 @@ static int32_t daemon_command(struct local_run *r, const struct local_node *n, s
     mag_local_base(&r->cl, n->index, d->base);
     mag_local_cgroup(&r->cl, n->index, d->cgroup);
     (void)snprintf(d->socket, sizeof d->socket, "unix://%s/docker.sock", d->base);
-    for (size_t i = 0; i < 3; i++)
-        (void)snprintf(d->pem[i], sizeof d->pem[i], "%s/%s", d->base, files[i]);
     d->n = 0;
+    arg(d, c->self->front, d->base); /* serves the TCP socket, with certificates that may change */
     arg(d, d->program, NULL);
     arg(d, "-H", d->socket);
-    arg(d, "-H", "fd://");
-    arg(d, "--tlsverify", NULL);
-    arg(d, "--tlscacert", d->pem[0]);
-    arg(d, "--tlscert", d->pem[1]);
-    arg(d, "--tlskey", d->pem[2]);
     arg(d, "--group", "root");
     arg(d, "--cgroup-parent", d->cgroup);
     arg(d, "--exec-opt", "native.cgroupdriver=cgroupfs");

@@ -49,9 +49,11 @@ bool local_listed_ready(const struct local_run *r, size_t at);
 
 /* Phases */
 int32_t local_start_nodes(struct local_run *r); /* local_nodes.c: every staying node runs */
-int32_t local_make_swarm(struct local_run *r);  /* local_swarm.c: all of them are members */
-int32_t local_settle(struct local_run *r);      /* local_swarm.c: roles, labels, all ready */
-int32_t local_let_go(struct local_run *r);      /* local_leave.c: leaving nodes are gone */
+/* local_nodes.c: a new certificate for a node, with who is trusted now; base: its directory. */
+int32_t local_certify(struct local_run *r, const struct local_node *n, const char *base);
+int32_t local_make_swarm(struct local_run *r); /* local_swarm.c: all of them are members */
+int32_t local_settle(struct local_run *r);     /* local_swarm.c: roles, labels, all ready */
+int32_t local_let_go(struct local_run *r);     /* local_leave.c: leaving nodes are gone */
 
 /* local_health.c: a look without lock and without making anything; no nodes known: st.n is 0. */
 int32_t local_open_readonly(struct swarm_call *c, struct local_run *r);

@@ -10,13 +10,27 @@
 #include <magnum/credentials.h>
 #include <magnum/lifecycle.h>
 #include <magnum/nodegroups.h>
+#include <magnum/rotate.h>
 #include <magnum/stats.h>
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { STEP_MAX_MS = 10000 };
+
+/* Beside the other helper program. */
+static int32_t find_front(struct swarm *s, mag_error *err)
+{
+    const char *helper = s->machine.helper, *slash = strrchr(helper, '/');
+    int n = snprintf(s->front, sizeof s->front, "%.*s/magnum-swarm-front",
+                     (int)(slash ? slash - helper : 0), helper);
+    if (n > 0 && (size_t)n < sizeof s->front && access(s->front, X_OK) == 0)
+        return MAG_OK;
+    return mag_fail(err, MAG_E_UNAVAILABLE, MAG_ERR_OPERATOR, "ProgramMissing",
+                    "install all of the swarm driver", "%s is not installed", s->front);
+}
 
 int32_t swarm_machine(struct swarm *s, mag_error *err)
 {
@@ -37,6 +51,8 @@ int32_t swarm_machine(struct swarm *s, mag_error *err)
     if (s->machine_ok)
         return MAG_OK;
     int32_t rc = mag_local_check(&wants, &s->machine, err);
+    if (rc == MAG_OK)
+        rc = find_front(s, err);
     s->machine_ok = rc == MAG_OK;
     return rc;
 }
@@ -83,7 +99,7 @@ static int32_t run(void *self, const mag_op *op, mag_step *out, mag_error *err, 
     };
     bool stop = (op->flags & MAG_OPF_CANCEL) ||
                 (s->host->cancelled && s->host->cancelled(s->host->ctx, op));
-    if (stop && verb == local_converge)
+    if (stop && (verb == local_converge || verb == local_ca_prepare))
         return mag_fail(err, MAG_E_CANCELLED, MAG_ERR_MAY_LEAK, "Cancelled",
                         "delete the cluster, or update it to go on", "Stopped on request");
     return verb(&c);
@@ -97,6 +113,16 @@ static int32_t swarm_validate(void *self, const mag_op *op, mag_error *err)
 static int32_t swarm_converge(void *self, const mag_op *op, mag_step *out, mag_error *err)
 {
     return run(self, op, out, err, local_converge);
+}
+
+static int32_t swarm_ca_prepare(void *self, const mag_op *op, mag_step *out, mag_error *err)
+{
+    return run(self, op, out, err, local_ca_prepare);
+}
+
+static int32_t swarm_ca_complete(void *self, const mag_op *op, mag_step *out, mag_error *err)
+{
+    return run(self, op, out, err, local_ca_complete);
 }
 
 static int32_t swarm_remove(void *self, const mag_op *op, mag_step *out, mag_error *err)
@@ -184,6 +210,11 @@ static const void *swarm_interface(void *self, const char *id)
         .update = swarm_converge,
         .remove = swarm_converge,
     };
+    static const mag_rotate rotate = {
+        .struct_size = sizeof rotate,
+        .ca_prepare = swarm_ca_prepare,
+        .ca_complete = swarm_ca_complete,
+    };
     static const mag_credentials credentials = {
         .struct_size = sizeof credentials,
         .client_config = swarm_client_config,
@@ -194,6 +225,8 @@ static const void *swarm_interface(void *self, const char *id)
         return &lifecycle;
     if (strcmp(id, MAG_IFACE_NODEGROUPS) == 0)
         return &nodegroups;
+    if (strcmp(id, MAG_IFACE_ROTATE) == 0)
+        return &rotate;
     if (strcmp(id, MAG_IFACE_CREDENTIALS) == 0)
         return &credentials;
     return strcmp(id, MAG_IFACE_STATS) == 0 ? &stats : NULL;

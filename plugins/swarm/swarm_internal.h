@@ -15,7 +15,8 @@ struct swarm { /* one instance = one process of the driver host */
     const char *state_dir, *path;     /* path: where programs are looked for */
     struct mag_local_machine machine; /* what mag_local_check found */
     bool machine_ok;
-    char *answer; /* last document given to the host */
+    char front[1100]; /* the program magnum-swarm-front */
+    char *answer;     /* last document given to the host */
 };
 
 /* Checks the machine until it was found fit once. */
@@ -33,6 +34,8 @@ struct swarm_call {
 
 /* The verbs for local nodes; each a step as in lifecycle.h. */
 int32_t local_validate(struct swarm_call *c);
+int32_t local_ca_prepare(struct swarm_call *c);
+int32_t local_ca_complete(struct swarm_call *c);
 int32_t local_converge(struct swarm_call *c);
 int32_t local_remove(struct swarm_call *c);
 int32_t local_health(struct swarm_call *c);
