@@ -50,6 +50,17 @@ def our_examples_pass():
                            mt.BUILD / "plugins/simulator.yaml", want=0)), [], "simulator")
 
 
+def our_certificate_managers_pass():
+    with tempfile.NamedTemporaryFile() as key:
+        key.write(bytes(range(32)))
+        key.flush()
+        check_equal(failed(kit("--config", "storage_path=@DIR@/certs", "--config",
+                               f"key_file={key.name}", mt.BUILD / "plugins/certs-local.yaml",
+                               want=0)), [], "certs-local")
+    check_equal(failed(kit("--backend", f"{sys.executable} {FAKES}/barbican_backend.py",
+                           mt.BUILD / "plugins/certs-barbican.yaml", want=0)), [], "certs-barbican")
+
+
 def caught(fault, name):
     def run():
         options = ["--include", f"^{re.escape(name)}$"]
@@ -93,6 +104,7 @@ def bad_usage_is_told():
         kit(*args, want=2)
 
 
-mt.main(__name__, [a_right_driver_passes, our_examples_pass, every_wrong_driver_has_a_check,
+mt.main(__name__, [a_right_driver_passes, our_examples_pass, our_certificate_managers_pass,
+                   every_wrong_driver_has_a_check,
                    *[caught(f, n) for f, n in sorted(CAUGHT.items())], reports_say_the_same,
                    the_same_seed_walks_the_same_way, bad_usage_is_told])
