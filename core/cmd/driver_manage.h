@@ -1,5 +1,6 @@
 /* The parts of magnum-driver-manage: what is known of each driver (driver_manage_info.c), the check
- * of one plugin (driver_manage_verify.c), printing (driver_manage_output.c).
+ * of one plugin (driver_manage_verify.c), leaks and backends (driver_manage_leaks.c), printing
+ * (driver_manage_output.c).
  * Neighbours: magnum-driver-manage.c. */
 #ifndef MAGNUM_CMD_DRIVER_MANAGE_H
 #define MAGNUM_CMD_DRIVER_MANAGE_H
@@ -44,5 +45,11 @@ int driver_info_show(const struct driver_info *i, const char *id, json_t **ret,
  * *ok: it can be used. */
 int driver_verify(struct config *cfg, const char *id, json_t **ret_rows, bool *ok,
                   struct err *e) MUST_CHECK;
+
+/* What sweeps found; what to remove (id NULL: all that is certain); endpoints left alone. */
+int leaks_list(const struct config *cfg, struct db *db, enum output_format f,
+               struct err *e) MUST_CHECK;
+int leaks_remove(const struct config *cfg, struct db *db, const char *id, struct err *e) MUST_CHECK;
+int backends_list(struct db *db, enum output_format f, struct err *e) MUST_CHECK;
 
 #endif

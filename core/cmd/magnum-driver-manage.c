@@ -24,6 +24,9 @@ static const char help[] =
     "  disable ID               no new clusters; existing ones can still be deleted\n"
     "  quarantine list          print what is closed because it kept ending its process\n"
     "  quarantine clear [ID]    open it again; without ID all of them\n"
+    "  leaks list               print what backends hold and no ledger names\n"
+    "  leaks remove [LEAK]      have it removed; without LEAK all that are certain\n"
+    "  backends                 print the endpoints that conductors leave alone at present\n"
     "\n"
     "ID is the id or the name of a driver.\n"
     "  -d, --details          list-drivers: what each provides, its state, and unusable ones too\n"
@@ -197,6 +200,24 @@ static int do_quarantine_clear(struct request *r, struct err *e)
     return rc;
 }
 
+static int do_leaks_list(struct request *r, struct err *e)
+{
+    int rc = need_database(r, e);
+    return rc ? rc : leaks_list(r->cfg, r->db, r->format, e);
+}
+
+static int do_leaks_remove(struct request *r, struct err *e)
+{
+    int rc = need_database(r, e);
+    return rc ? rc : leaks_remove(r->cfg, r->db, r->arg, e);
+}
+
+static int do_backends(struct request *r, struct err *e)
+{
+    int rc = need_database(r, e);
+    return rc ? rc : backends_list(r->db, r->format, e);
+}
+
 static const struct verb {
     const char *name, *second; /* second: the word after it, or NULL */
     int min_args, max_args;
@@ -210,6 +231,9 @@ static const struct verb {
     {"disable", NULL, 1, 1, true, do_disable},
     {"quarantine", "list", 0, 0, true, do_quarantine_list},
     {"quarantine", "clear", 0, 1, true, do_quarantine_clear},
+    {"leaks", "list", 0, 0, true, do_leaks_list},
+    {"leaks", "remove", 0, 1, true, do_leaks_remove},
+    {"backends", NULL, 0, 0, true, do_backends},
 };
 
 static const struct verb *find_verb(int n, char **words)
