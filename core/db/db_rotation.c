@@ -124,14 +124,15 @@ int db_rotation_switch(struct db *db, const struct op_guard *g, int64_t grace_ms
 }
 
 #define ONE_CA                                                                                     \
-    " phase = 'none', operation_id = NULL, other_serial = NULL, other_ca_ref = NULL,"              \
+    " phase = 'none', operation_id = NULL, other_ca_ref = NULL,"                                   \
     " other_client_ref = NULL, other_etcd_ref = NULL, other_front_proxy_ref = NULL,"               \
     " grace_until = NULL, updated_at = now()"
 
 int db_rotation_end(struct db *db, const struct op_guard *g, struct err *e)
 {
     static const struct sql_stmt end = {
-        "rotation_end", LIVE "), u AS (UPDATE cluster_rotation r SET given_up = NULL," ONE_CA
+        "rotation_end", LIVE "), u AS (UPDATE cluster_rotation r SET given_up = NULL,"
+                             " other_serial = NULL," ONE_CA
                              " FROM g WHERE r.cluster_id = g.cluster_id AND r.phase = 'old'"
                              " RETURNING 1) SELECT count(*) FROM u"};
     _cleanup_params_ struct sql_params p = {.n = 0};
@@ -150,4 +151,15 @@ int db_rotation_give_up(struct db *db, const char *cluster_uuid, const char *ope
     param_str(&p, operation_id);
     param_str(&p, given_up);
     return sql_write(db, &back, &p, NULL, e);
+}
+
+int db_rotation_forget(struct db *db, const char *cluster_uuid, int64_t other_serial, struct err *e)
+{
+    static const struct sql_stmt forget = {
+        "rotation_forget", "UPDATE cluster_rotation SET other_serial = NULL WHERE cluster_id = $1"
+                           " AND other_serial = $2::bigint AND phase = 'none'"};
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    param_str(&p, cluster_uuid);
+    param_int(&p, other_serial);
+    return sql_write(db, &forget, &p, NULL, e);
 }

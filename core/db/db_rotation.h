@@ -16,10 +16,10 @@ struct rotation_refs { /* borrowed where passed in, owned in struct rotation */
 struct rotation {
     enum rotation_phase phase;
     char *operation_id;           /* that made the other bundle */
-    int64_t serial, other_serial; /* of the cluster's references; of the other bundle */
+    int64_t serial, other_serial; /* of the cluster's references; of the other bundle, or UNSET */
     struct rotation_refs other;
     int64_t grace_until; /* TIME_UNSET = not running */
-    char *given_up;      /* PEM of CAs that nodes may trust beside; NULL = none */
+    char *given_up;      /* CAs that nodes may trust beside, as rotate.c writes it; NULL = none */
 };
 void rotation_done(struct rotation *r);
 
@@ -34,9 +34,12 @@ int db_rotation_switch(struct db *db, const struct op_guard *g, int64_t grace_ms
                        struct err *e) MUST_CHECK;
 /* OLD -> NONE: nobody trusts the former CA any more. */
 int db_rotation_end(struct db *db, const struct op_guard *g, struct err *e) MUST_CHECK;
-/* NEW -> NONE: the new CA is not used after all; given_up replaces what is stored. Not guarded: the
- * operation named is over, or is the caller's own. Another phase or operation changes nothing. */
+/* NEW -> NONE: the new CA is not used after all; given_up replaces what is stored. other_serial
+ * stays until its bundle is gone (db_rotation_forget). Not guarded: the operation named is over, or
+ * is the caller's own. Another phase or operation changes nothing. */
 int db_rotation_give_up(struct db *db, const char *cluster_uuid, const char *operation_id,
                         const char *given_up, struct err *e) MUST_CHECK;
+int db_rotation_forget(struct db *db, const char *cluster_uuid, int64_t other_serial,
+                       struct err *e) MUST_CHECK;
 
 #endif
