@@ -6,6 +6,7 @@
 #include "lib/cleanup.h"
 #include "lib/fail.h"
 #include "lib/local/spawn.h"
+#include "lib/names.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -119,6 +120,27 @@ static int32_t check_masters(const struct mag_roster *st, const struct mag_roste
                     want);
 }
 
+/* What is known of the cluster: from the directory too, since a request that is only asked about
+ * comes without the stored state. A cluster that is yet to be made has neither. */
+static int32_t load_known(struct kube_call *c, struct mag_roster *ret)
+{
+    char dir[MAG_LOCAL_BASE_MAX] = "";
+    int32_t rc = mag_is_uuid(c->op->cluster_id)
+                     ? mag_local_find(c->self->state_dir, c->op->cluster_id, dir, c->err)
+                     : MAG_OK;
+    return rc == MAG_OK ? mag_roster_load(c->self->host, c->op, dir, ret, c->err) : rc;
+}
+
+/* Everything that can be said of a request without looking at the cluster. */
+static int32_t check_request(struct kube_call *c, struct mag_roster_group *groups, size_t *ret_n,
+                             struct settings *ret)
+{
+    int32_t rc = mag_roster_groups(c->spec, gone_group(c->op), groups, ret_n, c->err);
+    if (rc == MAG_OK)
+        rc = local_settings(c->spec, ret, c->err);
+    return rc == MAG_OK ? check_groups(c->spec, groups, *ret_n, c->err) : rc;
+}
+
 int32_t local_validate(struct kube_call *c)
 {
     struct mag_roster_group groups[MAG_ROSTER_GROUPS_MAX];
@@ -126,19 +148,19 @@ int32_t local_validate(struct kube_call *c)
     struct mag_roster st = {0};
     const struct binaries *bin = NULL;
     size_t n;
-    int32_t rc = mag_roster_groups(c->spec, gone_group(c->op), groups, &n, c->err);
+    int32_t rc = check_request(c, groups, &n, &set);
     if (rc == MAG_OK)
-        rc = local_settings(c->spec, &set, c->err);
-    if (rc == MAG_OK)
-        rc = check_groups(c->spec, groups, n, c->err);
-    if (rc == MAG_OK)
-        rc = mag_roster_load(c->self->host, c->op, "", &st, c->err);
+        rc = load_known(c, &st);
     if (rc == MAG_OK)
         rc = check_masters(&st, groups, n, c->err);
-    mag_roster_done(&st);
     if (rc == MAG_OK)
         rc = kubernetes_machine(c->self, c->err);
-    return rc == MAG_OK ? binaries_pick(c->self, set.version, &bin, c->err) : rc;
+    if (rc == MAG_OK && strcmp(mag_json_text(c->spec, "params.kind", ""), "upgrade") == 0)
+        rc = local_upgrade_target(c, &st, &bin);
+    else if (rc == MAG_OK)
+        rc = binaries_pick(c->self, set.version, &bin, c->err);
+    mag_roster_done(&st);
+    return rc;
 }
 
 /* ---- one step ---- */
@@ -160,13 +182,7 @@ static int32_t plan(struct local_run *r)
     const json_t *remove =
         c->op->kind == MAG_OP_SCALE ? mag_json_at(c->spec, "params.nodes_to_remove") : NULL;
     bool changed = false;
-    int32_t rc = mag_roster_groups(c->spec, gone_group(c->op), r->groups, &r->n_groups, c->err);
-    if (rc == MAG_OK)
-        rc = local_settings(c->spec, &r->set, c->err);
-    if (rc == MAG_OK)
-        rc = check_groups(c->spec, r->groups, r->n_groups, c->err);
-    if (rc == MAG_OK)
-        rc = check_masters(&r->st, r->groups, r->n_groups, c->err);
+    int32_t rc = check_masters(&r->st, r->groups, r->n_groups, c->err);
     if (rc == MAG_OK)
         rc = choose_version(r);
     if (rc == MAG_OK)
@@ -257,6 +273,10 @@ int32_t local_converge(struct kube_call *c)
     struct local_run r = {.c = c, .cl = MAG_LOCAL_CLUSTER_INIT};
     const struct mag_local_machine *m = &c->self->machine;
     int32_t rc = kubernetes_machine(c->self, c->err);
+    if (rc == MAG_OK) /* before the first thing is made */
+        rc = check_request(c, r.groups, &r.n_groups, &r.set);
+    if (rc == MAG_OK && c->op->kind == MAG_OP_CREATE)
+        rc = binaries_pick(c->self, r.set.version, &r.bin, c->err);
     if (rc == MAG_OK)
         rc = mag_roster_here(c->op, c->self->state_dir, c->err);
     if (rc == MAG_OK)

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ASK_MS = 3000, FAILS_SHOWN = 2 };
+enum { ASK_MS = 3000, FAILS_SHOWN = 3 };
 
 struct verdict {
     bool bad, unknown;

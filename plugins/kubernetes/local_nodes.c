@@ -216,7 +216,7 @@ bool local_daemon_fails(const struct local_run *r, size_t at, unsigned times, ch
     json_object_foreach(doc, name, p)
     {
         if (mag_json_int(p, "fails", 0) < (int64_t)times || mag_json_bool(p, "ready", false))
-            continue;
+            continue; /* one that ended once or twice may just have been too early */
         last_line(base, name, words, sizeof words);
         (void)snprintf(ret, cap, "%s ended %lld times (%s): %s", name,
                        (long long)mag_json_int(p, "fails", 0), mag_json_text(p, "why", ""), words);

@@ -197,9 +197,11 @@ static void controllers(struct writer *w)
     arg(w, argv, "--leader-elect=%s", count_masters(w->r) > 1 ? "true" : "false");
     arg(w, argv, "--node-monitor-period=2s");
     arg(w, argv, "--node-monitor-grace-period=%ds", GRACE_SECONDS);
+    /* At the first start of a cluster the right to read it is not yet there. */
+    arg(w, argv, "--authentication-tolerate-lookup-failure=true");
     arg(w, argv, "--flex-volume-plugin-dir=%s/volumeplugins", w->base);
     if (w->minor < 24)
-        arg(w, argv, "--port=0");
+        arg(w, argv, "--address=127.0.0.1"); /* where the API asks for its health */
     extra(w, argv, &s->controllers);
     part(w, "kube-controller-manager", argv, NULL, NULL);
 }
@@ -213,7 +215,7 @@ static void scheduler(struct writer *w)
     arg(w, argv, "--bind-address=127.0.0.1");
     arg(w, argv, "--leader-elect=%s", count_masters(w->r) > 1 ? "true" : "false");
     if (w->minor < 23)
-        arg(w, argv, "--port=0");
+        arg(w, argv, "--address=127.0.0.1"); /* where the API asks for its health */
     extra(w, argv, &w->r->set.scheduler);
     part(w, "kube-scheduler", argv, NULL, NULL);
 }

@@ -76,6 +76,9 @@ int32_t local_upgrade(struct local_run *r);     /* every node runs the wanted ve
 int32_t local_settle(struct local_run *r);      /* labels, taints, all ready */
 int32_t local_let_go(struct local_run *r);      /* leaving nodes are gone */
 
+/* local_upgrade.c: the binaries an upgrade goes to; INVALID when the step is not allowed. */
+int32_t local_upgrade_target(struct kube_call *c, const struct mag_roster *st,
+                             const struct binaries **ret);
 /* local_nodes.c: starts these (places in the roster) with those binaries. */
 int32_t local_start_some(struct local_run *r, const size_t *which, size_t n,
                          const struct binaries *bin);

@@ -37,15 +37,36 @@ static int32_t check_step(const char *from, const char *to, mag_error *err)
     return MAG_OK;
 }
 
-static int32_t target_of(struct kube_call *c, const struct mag_roster *st,
-                         const struct binaries **ret)
+int32_t local_upgrade_target(struct kube_call *c, const struct mag_roster *st,
+                             const struct binaries **ret)
 {
     struct settings set;
-    const char *from = mag_json_text(st->facts, "version", "");
+    const char *from =
+        mag_json_text(st->facts, "version", mag_json_text(c->spec, "cluster.coe_version", ""));
     int32_t rc = local_settings(c->spec, &set, c->err);
     if (rc == MAG_OK)
         rc = binaries_pick(c->self, set.version, ret, c->err);
     return rc == MAG_OK && from[0] ? check_step(from, (*ret)->version, c->err) : rc;
+}
+
+/* The default workers' upgrade is the masters' too; another nodegroup goes alone, to catch up. */
+static bool is_meant(const struct kube_call *c, const struct mag_roster_node *n)
+{
+    const char *group = mag_json_text(c->spec, "params.nodegroup", "");
+    size_t i;
+    json_t *j;
+    bool whole = !*group;
+    json_array_foreach(mag_json_at(c->spec, "nodegroups"), i, j)
+    {
+        if (strcmp(mag_json_text(j, "uuid", ""), group) == 0)
+            whole = mag_json_bool(j, "is_default", false);
+    }
+    return strcmp(n->group, group) == 0 || (whole && (n->master || !*group));
+}
+
+static bool is_old(const struct kube_call *c, const struct mag_roster_node *n, const char *version)
+{
+    return !n->leaving && n->version[0] && is_meant(c, n) && strcmp(n->version, version) != 0;
 }
 
 static size_t batch_size(const struct kube_call *c)
@@ -60,12 +81,11 @@ int32_t local_upgrade_plan(struct kube_call *c, json_t **ret)
     const struct binaries *to = NULL;
     int32_t rc = local_open_readonly(c, &r);
     if (rc == MAG_OK)
-        rc = target_of(c, &r.st, &to);
+        rc = local_upgrade_target(c, &r.st, &to);
     _mag_json_ json_t *names = json_array();
     for (int masters = 1; masters >= 0 && rc == MAG_OK; masters--)
         for (size_t i = 0; i < r.st.n; i++)
-            if (r.st.v[i].master == (masters == 1) && !r.st.v[i].leaving &&
-                strcmp(r.st.v[i].version, to->version) != 0)
+            if (r.st.v[i].master == (masters == 1) && is_old(c, &r.st.v[i], to->version))
                 (void)json_array_append_new(names, json_string(r.st.v[i].name));
     local_run_done(&r);
     if (rc == MAG_OK)
@@ -77,13 +97,6 @@ int32_t local_upgrade_plan(struct kube_call *c, json_t **ret)
     else
         return rc;
     return *ret ? MAG_OK : mag_fail_nomem(c->err);
-}
-
-static bool is_old(const struct local_run *r, size_t at, bool master)
-{
-    const struct mag_roster_node *n = &r->st.v[at];
-    return !n->leaving && n->master == master && n->version[0] &&
-           strcmp(n->version, r->bin->version) != 0;
 }
 
 /* Stops and starts these with the new binaries; their roster entries say so from then on. */
@@ -106,7 +119,7 @@ static int32_t restart(struct local_run *r, const size_t *which, size_t n)
 static int32_t upgrade_master(struct local_run *r)
 {
     for (size_t i = 0; i < r->st.n; i++)
-        if (is_old(r, i, true))
+        if (r->st.v[i].master && is_old(r->c, &r->st.v[i], r->bin->version))
             return restart(r, &i, 1);
     return MAG_OK;
 }
@@ -118,11 +131,12 @@ static int32_t upgrade_workers(struct local_run *r)
     int32_t rc = local_list(r);
     for (size_t i = 0; i < r->st.n && rc == MAG_OK; i++) {
         const struct mag_roster_node *node = &r->st.v[i];
-        if (!node->leaving && !node->master && !is_old(r, i, false) && !local_is_ready(r, i))
+        bool old = is_old(r->c, node, r->bin->version);
+        if (!node->leaving && !node->master && !old && !local_is_ready(r, i))
             return kube_again(r->c, 200, 60, "Waiting for %s to come back", node->name);
     }
     for (size_t i = 0; i < r->st.n && rc == MAG_OK && n < want; i++)
-        if (is_old(r, i, false))
+        if (!r->st.v[i].master && is_old(r->c, &r->st.v[i], r->bin->version))
             which[n++] = i;
     for (size_t i = 0; i < n && rc >= 0; i++) {
         bool alive = r->seen[which[i]].entry && local_is_ready(r, which[i]);
@@ -139,7 +153,7 @@ int32_t local_upgrade(struct local_run *r)
     const struct binaries *to = NULL;
     if (r->c->op->kind != MAG_OP_UPGRADE)
         return MAG_OK;
-    int32_t rc = target_of(r->c, &r->st, &to);
+    int32_t rc = local_upgrade_target(r->c, &r->st, &to);
     if (rc != MAG_OK)
         return rc;
     r->bin = to;

@@ -211,6 +211,15 @@ static int64_t advance(struct group *g)
             wait = left;
         if (is_once(p))
             return wait;
+        if (p->pid && p->fails) {
+            int64_t to_good = p->since_ms + GOOD_RUN_MS - now_ms();
+            if (to_good <= 0) {
+                p->fails = 0;
+                write_status(g);
+            } else if (to_good < wait) {
+                wait = to_good;
+            }
+        }
         if (!wants_wait(p, &where) || p->ready)
             continue;
         if (!p->pid)

@@ -1,0 +1,2 @@
+magnum_add_test(kube RING unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/kube.c LINKS magnum_sdk)
+magnum_add_test(roster RING unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/roster.c LINKS magnum_local)
