@@ -11,7 +11,7 @@
 enum { RESCAN_MS = 60000, RPC_DRAIN_MS = 2000 };
 #define SLEEPERS(c)                                                                                \
     ((struct sleeper *const[]){&(c)->scheduler, &(c)->renewer, &(c)->heartbeat, &(c)->health,      \
-                               &(c)->rescan, &(c)->upkeep, &(c)->sweep})
+                               &(c)->rescan, &(c)->upkeep, &(c)->sweep, &(c)->certs_sweep})
 
 int64_t conductor_now_us(const struct conductor *c)
 {
@@ -126,6 +126,7 @@ static int start_threads(struct conductor *c, struct err *e)
         [ROLE_HEARTBEAT] = heartbeat_thread, [ROLE_RESCAN] = rescan_thread,
         [ROLE_HEALTH] = health_thread,       [ROLE_CLOCK] = clock_thread,
         [ROLE_UPKEEP] = upkeep_thread,       [ROLE_SWEEP] = sweep_thread,
+        [ROLE_CERTS] = certs_thread,
     };
     size_t workers = (size_t)c->cfg->conductor_workers;
     c->workers = calloc(workers, sizeof *c->workers);
@@ -248,8 +249,8 @@ static void join(struct conductor *c, enum role role)
 static void withdraw(struct conductor *c)
 {
     struct err e = ERR_INIT;
-    struct sleeper *const quiet[] = {&c->scheduler, &c->health, &c->heartbeat,
-                                     &c->rescan,    &c->upkeep, &c->sweep};
+    struct sleeper *const quiet[] = {&c->scheduler, &c->health, &c->heartbeat,  &c->rescan,
+                                     &c->upkeep,    &c->sweep,  &c->certs_sweep};
     for (size_t i = 0; i < ARRAY_LEN(quiet); i++)
         sleeper_stop(quiet[i]);
     join(c, ROLE_SCHEDULER);
@@ -273,6 +274,7 @@ void conductor_stop(struct conductor **conductor)
         end_runs(c);
     join(c, ROLE_RESCAN);
     join(c, ROLE_SWEEP);
+    join(c, ROLE_CERTS);
     sleeper_stop(&c->renewer);
     join(c, ROLE_RENEWER);
     if (c->queue.table)

@@ -95,6 +95,7 @@ enum role {
     ROLE_HEALTH,
     ROLE_UPKEEP,
     ROLE_SWEEP,
+    ROLE_CERTS,
     ROLE_CLOCK,
     ROLES
 };
@@ -124,7 +125,7 @@ struct conductor {
     struct drivers *drivers;
     struct trusts *trusts; /* NULL: there is no Keystone */
     bool makes_trusts;
-    struct sleeper scheduler, renewer, heartbeat, health, rescan, upkeep, sweep;
+    struct sleeper scheduler, renewer, heartbeat, health, rescan, upkeep, sweep, certs_sweep;
     struct breakers breakers;
     pthread_t roles[ROLES], *workers;
     size_t n_roles, n_workers;
@@ -265,6 +266,7 @@ int certs_stage(struct run *r, struct err *e) MUST_CHECK;
 int certs_remove_stage(struct run *r, struct err *e) MUST_CHECK;
 int cert_policy_load(struct conductor *c, struct err *e) MUST_CHECK;
 void cert_policy_done(struct conductor *c);
+void *certs_thread(void *conductor); /* cert_sweep.c */
 /* A stored pair of a cluster. type: kubernetes (also empty or unknown), etcd, front-proxy, client.
  */
 int certs_load(struct conductor *c, const struct cluster *cluster, const char *type, bool with_key,

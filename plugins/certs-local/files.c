@@ -120,8 +120,10 @@ int32_t file_read(int dir, const char *name, char **ret, size_t *len, mag_error 
 int32_t secret_read(const char *path, char **ret, size_t *len, mag_error *err)
 {
     _mag_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return io_fail(err, "cannot open", path);
+    if (fd < 0) /* not NOT_FOUND: the bundles are there, and the operator can help */
+        return mag_fail(err, MAG_E_UNAVAILABLE, MAG_ERR_RETRYABLE | MAG_ERR_OPERATOR, "NoKeyFile",
+                        "put the file back, or make a first one: magnum-keygen --seal-key FILE",
+                        "cannot open %s: %s", path, strerror(errno));
     int32_t rc = check_rights(fd, path, err);
     return rc == MAG_OK ? read_all(fd, path, ret, len, err) : rc;
 }

@@ -251,10 +251,7 @@ int32_t store_check(const struct store *s, mag_error *err)
                              &text, &len, err);
     wipe_free(&text, len);
     if (rc != MAG_OK)
-        return rc == MAG_E_NOT_FOUND
-                   ? mag_fail(err, MAG_E_PRECONDITION, MAG_ERR_OPERATOR, "NoKeyFile",
-                              "make one: magnum-keygen --seal-key FILE", "%s", err->message)
-                   : rc;
+        return rc;
     rc = dir_open(s->path, false, &o.dir, err);
     if (rc == MAG_E_NOT_FOUND) /* made with the first bundle */
         return MAG_OK;

@@ -1,0 +1,185 @@
+"""Certificates of clusters in the database and in files: made, shown, signed, removed; what a
+conductor leaves behind when it is killed in the middle is taken up or swept away; nothing secret is
+anywhere it should not be."""
+import base64
+import itertools
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import certs
+import magnumtest as mt
+from magnumtest import check, check_equal, wait_for
+
+LOCAL = "org.magnum.certs-local"
+NUMBERS = itertools.count(1)
+S = {}
+
+
+def options(state, manager):
+    return ["--set", f"certificates.cert_manager_type={manager}",
+            "--set", "certificates.sweep_interval_s=1",
+            "--set", f"driver_config.{LOCAL}.storage_path={state}/bundles",
+            "--set", f"driver_config.{LOCAL}.key_file={state}/certs.key"]
+
+
+def restart(manager):
+    S["stack"].stop()
+    S["stack"].options = options(S["state"], manager)
+    S["stack"].start()
+    S["template"] = S["stack"].client.simulator(f"t{next(NUMBERS)}", steps=1, step_ms=0)
+
+
+def bundles():
+    d = S["state"] / "bundles"
+    return sorted(p.name for p in d.iterdir() if p.suffix == ".bundle") if d.is_dir() else []
+
+
+def inventory(uuid):
+    return sorted(r[0] for r in S["stack"].sql(
+        f"SELECT role FROM certificate WHERE cluster_id = '{uuid}' AND ref IS NOT NULL"
+        " AND not_after > now() AND subject <> ''"))
+
+
+def life(manager, stored):
+    """stored(uuid): roles of the bundles that the store holds."""
+    ask = S["stack"].client
+    uuid = ask.create(f"c{next(NUMBERS)}", S["template"])
+    ask.wait_status(uuid, "CREATE_COMPLETE")
+    check_equal(S["stack"].sql(f"SELECT cert_manager FROM cluster WHERE uuid = '{uuid}'"),
+                [[manager]], "the manager that the cluster remembers")
+    check_equal(stored(uuid), sorted(certs.ROLES), "bundles")
+    check_equal(inventory(uuid), sorted(certs.ROLES), "inventory")
+    certs.check_cluster(ask, uuid)
+    ask.delete(uuid)
+    ask.wait_gone(uuid)
+    check_equal(stored(uuid), [], "bundles after the delete")
+    check_equal(inventory(uuid), [], "inventory after the delete")
+
+
+def in_rows(uuid):
+    return sorted(r[0].split("/")[1] for r in S["stack"].sql(
+        f"SELECT derived_key FROM x509keypair WHERE derived_key LIKE '{uuid}/%'"))
+
+
+def in_files(uuid):
+    return sorted(n.split("~")[1] for n in bundles() if n.startswith(uuid))
+
+
+def in_the_database():
+    life("x509keypair", in_rows)
+
+
+def in_files_of_this_machine():
+    ask = S["stack"].client
+    S["old"] = ask.create(f"c{next(NUMBERS)}", S["template"])
+    ask.wait_status(S["old"], "CREATE_COMPLETE")
+    restart("local")
+    life("local", in_files)
+    # one that was made before the change lives where it always did
+    certs.check_cluster(S["stack"].client, S["old"])
+    check_equal(in_files(S["old"]), [], "bundles of the older cluster")
+
+
+def bad_requests_are_400_with_a_reason():
+    ask = S["stack"].client
+    key, good = certs.csr()
+    der = base64.b64decode("".join(x for x in good.splitlines() if "-----" not in x))
+    cases = [
+        ("garbage", "Received invalid csr garbage."),
+        (good.replace("M", "N", 3), "Received invalid csr"),
+        (good + good, "Received invalid csr"),
+        (der.decode("latin-1").replace("\0", "0"), "Received invalid csr"),
+        ("A" * 70000, "larger than"),
+        (key, "contains a private key"),
+        (good + key, "contains a private key"),
+        (certs.csr(key="rsa:1024")[1], "too weak"),
+        (certs.csr(extensions=["basicConstraints=critical,CA:TRUE"])[1],
+         "Extension 'basicConstraints' not allowed"),
+        (certs.csr(extensions=["nsComment=critical,ASN1:UTF8:x"])[1],
+         "Extension 'nsComment' not allowed"),
+    ]
+    for text, reason in cases:
+        detail = certs.sign(ask, S["old"], text, want=400)
+        check(reason in detail, f"{text[:40]!r}: {detail!r}")
+        check("PRIVATE KEY" not in detail and key[40:80] not in detail, "a key is echoed")
+    log = "".join(p.read_text(errors="replace") for p in (S["state"] / "log").glob("*.log"))
+    lines = [x for x in key.splitlines() if "-----" not in x]
+    check(not any(x in log for x in lines), "a key is in a log")
+
+
+def kill_conductor():
+    os.kill(wait_for("a conductor", lambda: S["stack"].child("magnum-conductor")), signal.SIGKILL)
+
+
+def a_killed_conductor_leaves_nothing_behind():
+    """kill -9 of conductor and drivers at many moments of a create: the create goes on and makes
+    four bundles; the delete leaves none."""
+    ask = S["stack"].client
+    for i in range(5):
+        uuid = ask.create(f"k{next(NUMBERS)}", S["template"])
+        moment = i * 0.012
+        time.sleep(moment)  # the moment of the kill is what is tried out
+        kill_conductor()
+        ask.wait_status(uuid, "CREATE_COMPLETE")
+        check_equal(in_files(uuid), sorted(certs.ROLES), "bundles")
+        certs.check_cluster(ask, uuid)
+        ask.delete(uuid)
+        time.sleep(moment)
+        kill_conductor()
+        ask.wait_gone(uuid)
+        check_equal(in_files(uuid), [], "bundles after the delete")
+        check_equal(S["stack"].sql(f"SELECT count(*) FROM certificate WHERE cluster_id = '{uuid}'"),
+                    [["0"]], "inventory after the delete")
+
+
+def a_store_that_is_away_stops_no_forced_delete():
+    ask = S["stack"].client
+    uuid = ask.create(f"f{next(NUMBERS)}", S["template"])
+    ask.wait_status(uuid, "CREATE_COMPLETE")
+    (S["state"] / "bundles").chmod(0o755)  # refused by the manager
+    try:
+        ask("DELETE", f"/v1/clusters/{uuid}?force=true", want=204)
+        ask.wait_gone(uuid)
+        check_equal(len(in_files(uuid)), 4, "bundles that could not be deleted")
+    finally:
+        (S["state"] / "bundles").chmod(0o700)
+    wait_for("the sweeper to delete them", lambda: not in_files(uuid), 60)
+    wait_for("the inventory to forget them",
+             lambda: S["stack"].sql(f"SELECT count(*) FROM certificate WHERE cluster_id = '{uuid}'")
+             == [["0"]])
+
+
+def the_sealing_key_can_be_changed():
+    tool = [str(mt.BIN / "magnum-certs-local"), "--storage-path", str(S["state"] / "bundles")]
+    ask = S["stack"].client
+    uuid = ask.create(f"s{next(NUMBERS)}", S["template"])
+    ask.wait_status(uuid, "CREATE_COMPLETE")
+    key = ["--key-file", str(S["state"] / "certs.key")]
+    out = subprocess.run([*tool, *key, "rotate"], capture_output=True, text=True)
+    n = len(bundles())
+    check_equal((out.returncode, out.stdout), (0, f"{n} bundles sealed with a new key\n"),
+                out.stderr)
+    certs.check_cluster(ask, uuid)
+    out = subprocess.run([*tool, *key, "verify"], capture_output=True, text=True)
+    check_equal((out.returncode, out.stdout), (0, f"{n} bundles are good\n"), out.stderr)
+    ask.delete(uuid)
+    ask.wait_gone(uuid)
+
+
+CASES = [in_the_database, in_files_of_this_machine, bad_requests_are_400_with_a_reason,
+         a_killed_conductor_leaves_nothing_behind, a_store_that_is_away_stops_no_forced_delete,
+         the_sealing_key_can_be_changed]
+
+if __name__ == "__main__":
+    S["state"] = pathlib.Path(mt.tempfile.mkdtemp(prefix="mgt-"))
+    try:
+        with mt.Allinone(state=S["state"]) as S["stack"]:
+            S["stack"].options = options(S["state"], "x509keypair")
+            S["stack"].start()
+            S["template"] = S["stack"].client.simulator("t", steps=1, step_ms=0)
+            mt.main(__name__, CASES)
+    finally:
+        mt.remove_state(S["state"])
