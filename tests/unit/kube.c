@@ -308,32 +308,51 @@ static void test_drain(void)
 {
     char blocked[64];
     size_t pods = 99;
-    PLAY({"GET", "/api/v1/pods?fieldSelector=spec.nodeName%3Dn1&limit=", 200,
-          "{\"items\":[" POD("ds", ",\"ownerReferences\":[{\"kind\":\"DaemonSet\"}]") "," POD(
-              "mirror",
-              ",\"annotations\":{\"kubernetes.io/config.mirror\":\"x\"}") "," POD("going",
-                                                                                  ",\"deletionTimes"
-                                                                                  "tamp\":\"2026-"
-                                                                                  "01-01T00:00:"
-                                                                                  "00Z\"") "," POD("held",
-                                                                                                   "") "," POD("gone",
-                                                                                                               "") "," POD("new-api",
-                                                                                                                           "") "]}",
-          NULL},
-         {"POST", "/api/v1/namespaces/default/pods/held/eviction", 429,
-          STATUS("TooManyRequests",
-                 "Cannot evict pod as it would violate the pod's disruption budget."),
-          "retry-after: 10\n"},
-         {"POST", "/api/v1/namespaces/default/pods/gone/eviction", 404, STATUS("NotFound", "x"),
-          NULL},
-         {"POST", "/api/v1/namespaces/default/pods/new-api/eviction", 400,
-          STATUS("BadRequest", "x"), NULL},
-         {"POST", "/api/v1/namespaces/default/pods/new-api/eviction", 201, "{}", NULL});
+    PLAY(
+        {"GET", "/api/v1/pods?fieldSelector=spec.nodeName%3Dn1&limit=", 200,
+         "{\"items\":[" POD("ds", ",\"ownerReferences\":[{\"kind\":\"DaemonSet\"}]") "," POD(
+             "mirror",
+             ",\"annotations\":{\"kubernetes.io/config.mirror\":\"x\"}") "," POD("going",
+                                                                                 ",\"deletionTimes"
+                                                                                 "tamp\":\"2026-"
+                                                                                 "01-01T00:00:"
+                                                                                 "00Z\"") "," POD("held",
+                                                                                                  "") "," POD("gone",
+                                                                                                              "") "," POD("new-api",
+                                                                                                                          "") "]}",
+         NULL},
+        {"POST", "/api/v1/namespaces/default/pods/held/eviction", 429,
+         STATUS("TooManyRequests",
+                "Cannot evict pod as it would violate the pod's disruption budget."),
+         "retry-after: 10\n"},
+        {"POST", "/api/v1/namespaces/default/pods/gone/eviction", 404, STATUS("NotFound", "x"),
+         NULL},
+        {"POST", "/api/v1/namespaces/default/pods/new-api/eviction", 400, STATUS("BadRequest", "x"),
+         NULL},
+        {"POST", "/api/v1/namespaces/default/pods/new-api/eviction", 201, "{}", NULL});
     CU_ASSERT_EQUAL(mag_kube_drain(&api, "n1", false, &pods, blocked, sizeof blocked, &err),
                     MAG_OK);
     CU_ASSERT_EQUAL(pods, 4);
     CU_ASSERT_STRING_EQUAL(blocked, "default/held");
     CU_ASSERT_PTR_NOT_NULL(strstr(last_body, "\"policy/v1\""));
+    CU_ASSERT_EQUAL(left, 0);
+}
+
+/* All containers of one have stopped: its object goes at once; the other's is waited for. */
+static void test_drain_of_ended_pods(void)
+{
+#define GOING ",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\""
+    size_t pods = 0;
+    PLAY({"GET", "/api/v1/pods?", 200,
+          "{\"items\":[{\"metadata\":{\"name\":\"over\"" GOING
+          "},\"status\":{\"containerStatuses\":"
+          "[{\"state\":{\"terminated\":{\"exitCode\":137}}}]}},"
+          "{\"metadata\":{\"name\":\"half\"" GOING "},\"status\":{\"containerStatuses\":"
+          "[{\"state\":{\"terminated\":{}}},{\"state\":{\"running\":{}}}]}}]}",
+          NULL},
+         {"DELETE", "/api/v1/namespaces/default/pods/over", 200, "{}", NULL});
+    CU_ASSERT_EQUAL(mag_kube_drain(&api, "n1", false, &pods, NULL, 0, &err), MAG_OK);
+    CU_ASSERT_EQUAL(pods, 1);
     CU_ASSERT_EQUAL(left, 0);
 }
 
@@ -354,4 +373,4 @@ static void test_drain_in_a_hurry(void)
 TEST_MAIN("kube", NULL, NULL, TEST(test_codes), TEST(test_garbage), TEST(test_pages),
           TEST(test_expired_page), TEST(test_list_limits), TEST(test_ready), TEST(test_versions),
           TEST(test_quantities), TEST(test_conditions), TEST(test_node_set), TEST(test_drain),
-          TEST(test_drain_in_a_hurry))
+          TEST(test_drain_of_ended_pods), TEST(test_drain_in_a_hurry))
