@@ -16,6 +16,13 @@ static int64_t min64(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* A lease is believed for less time than the database keeps it: its clock may be set a little ahead
+ * while ours, which knows no such thing, goes on. */
+static int64_t believed_until(int64_t asked_ms, int64_t lease_ms)
+{
+    return asked_ms + lease_ms - lease_ms / 4;
+}
+
 /* ---- leasing ---- */
 /* Leases once. *ret_next_ms: when to look again, -1 = nobody knows. */
 static int lease(struct conductor *c, size_t room, int64_t *ret_next_ms, struct err *e)
@@ -28,7 +35,7 @@ static int lease(struct conductor *c, size_t room, int64_t *ret_next_ms, struct 
     int64_t lease_ms = c->cfg->conductor_lease_ms, asked = clock_mono_ms();
     rc = db_op_lease(c->db, c->instance, room, lease_ms, &drivers, &list, ret_next_ms, e);
     for (size_t i = 0; rc == 0 && i < list.n; i++)
-        if (!queue_add(&c->queue, c, &list.v[i], asked + lease_ms))
+        if (!queue_add(&c->queue, c, &list.v[i], believed_until(asked, lease_ms)))
             log_warn("op.not_taken", "%s: out of memory, its lease will run out", list.v[i].id);
     /* what is due but not for us (locked by another conductor, or of a driver we lack) must not
      * make us look all the time */
@@ -133,7 +140,7 @@ static int renew(struct conductor *c, struct err *e)
     if (rc == 0 && b.n) {
         int64_t lease_ms = c->cfg->conductor_lease_ms, asked = clock_mono_ms();
         rc = db_op_renew(c->db, c->instance, lease_ms, b.ids, b.n, b.held, b.news, e);
-        struct verdict v = {&b, asked + lease_ms};
+        struct verdict v = {&b, believed_until(asked, lease_ms)};
         if (rc == 0)
             queue_each(&c->queue, apply, &v);
     }

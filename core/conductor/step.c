@@ -112,6 +112,7 @@ static int up_ledger(void *ctx, const char *verb, const json_t *args, json_t **r
     if (!x->run)
         return err_set(e, ERR_UNSUPPORTED, "only an operation changes the ledger");
     const struct op_guard *g = &x->run->guard;
+    x->touched = true;
     const json_t *data = json_object_get(args, "data");
     if (strcmp(verb, "declare") == 0)
         return seen(
@@ -193,6 +194,7 @@ static void tried(struct run *r, const struct call_ctx *x, bool overrun)
                                       .remedy = res->remedy};
     }
     r->ev.checkpointed = x->new_state;
+    r->ev.touched = x->touched;
     r->ev.outputs = json_object_size(r->outputs) > 0;
 }
 

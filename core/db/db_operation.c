@@ -210,12 +210,14 @@ int db_op_renew(struct db *db, const char *owner, int64_t lease_ms, const char *
     static const struct sql_stmt renew = {
         "op_renew", "UPDATE operation o SET lease_until = clock_timestamp()"
                     " + $2::bigint * interval '1 millisecond' WHERE o.lease_owner = $1"
+                    " AND o.id = ANY ($3::text[])"
                     " AND o.lease_until > clock_timestamp() AND o.finished_at IS NULL"
                     " RETURNING o.id, o.cancel_requested, o.superseded_by IS NOT NULL, o.force"};
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
     param_str(&p, owner);
     param_int(&p, lease_ms);
+    param_list(&p, ids, n);
     int rc = sql_write(db, &renew, &p, &r, e);
     if (rc)
         return rc;
@@ -391,7 +393,7 @@ int db_op_store(struct db *db, const struct op_guard *g, const struct op_store *
     if (!rc)
         rc = guarded(r, g, e);
     if (!rc && cluster && json_object_size(s->outputs))
-        rc = outputs_store(&tx, cluster, g->id, s->outputs, e);
+        rc = outputs_store(&tx, cluster, g->id, false, s->outputs, e);
     if (!rc && cluster && s->show)
         rc = show(&tx, g->id, e);
     return rc ? rc : tx_commit(&tx, e);

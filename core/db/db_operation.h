@@ -40,8 +40,9 @@ enum { /* what a runner has to hear */
        OP_NEWS_SUPERSEDED = 1 << 1,
        OP_NEWS_FORCE = 1 << 2
 };
-/* Prolongs all live leases of this owner in one statement. Returns, for the ids asked, which are
- * still held, and what was asked of them meanwhile: OP_NEWS_* (arrays of n, caller's). */
+/* Prolongs this owner's live leases of these operations in one statement; those it does not name
+ * (the answer to their lease may have been lost) run out. Returns which are still held, and what
+ * was asked of them meanwhile: OP_NEWS_* (arrays of n, caller's). */
 int db_op_renew(struct db *db, const char *owner, int64_t lease_ms, const char *const *ids,
                 size_t n, bool *ret_held, unsigned char *ret_news, struct err *e) MUST_CHECK;
 
@@ -69,7 +70,8 @@ struct op_store {
     bool show;         /* status_reason of the cluster (and of the operation's nodegroup) says
                         * that, since when and why it is blocked, or no longer does */
     const char *gave_up_code, *gave_up_reason; /* into report.error; NULL = nothing was given up */
-    const json_t *outputs;                     /* {key: value}, see MAG output keys; or NULL */
+    const json_t *outputs; /* {key: value}, see MAG output keys; or NULL. A group's node_count is
+                            * what was asked for until an operation succeeds (db_op_finish) */
     const struct op_event_new *events;
     size_t n_events;
 };

@@ -71,7 +71,7 @@ int db_observe_store(struct db *db, const char *owner, const char *cluster_uuid,
     if (!rc)
         rc = tx_run(&tx, &store, &p, &r, e);
     if (!rc && row_int(r, 0, 0, 0))
-        rc = outputs_store(&tx, cluster_uuid, NULL, outputs, e);
+        rc = outputs_store(&tx, cluster_uuid, NULL, true, outputs, e);
     return rc ? rc : tx_commit(&tx, e);
 }
 

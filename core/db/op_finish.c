@@ -255,7 +255,8 @@ static int settle_cluster(struct finish *x, struct err *e)
         return remove_cluster(x, e);
     int rc = x->f->remove_nodegroup ? remove_nodegroup(x, e) : 0;
     if (!rc && json_object_size(x->f->outputs))
-        rc = outputs_store(x->tx, x->cluster, x->guard->id, x->f->outputs, e);
+        rc = outputs_store(x->tx, x->cluster, x->guard->id, str_eq(x->f->status, OPS_SUCCEEDED),
+                           x->f->outputs, e);
     if (!rc && x->f->refused)
         rc = undo(x, e);
     if (!rc)

@@ -40,10 +40,10 @@ int op_lock_cluster(struct sql_tx *tx, const char *operation_id, char **ret_uuid
                     struct err *e) MUST_CHECK;
 /* Maps published facts (magnum/host.h, mag_host.output) to columns of the locked cluster and its
  * groups. Unknown keys and values of another type are passed over: a driver must not be able to
- * make its own operation unstorable. The size of a group is what was asked for last: an operation
- * that has been overtaken by a newer request does not store it, nor does a look at the health
- * (operation_id NULL) while anything is unfinished. */
-int outputs_store(struct sql_tx *tx, const char *cluster_uuid, const char *operation_id,
+ * make its own operation unstorable. `sizes`: whether node_count may be stored; while an operation
+ * other than operation_id (may be NULL) is unfinished it is not, since the row holds what was asked
+ * for last. */
+int outputs_store(struct sql_tx *tx, const char *cluster_uuid, const char *operation_id, bool sizes,
                   const json_t *outputs, struct err *e) MUST_CHECK;
 
 #endif

@@ -118,7 +118,7 @@ static int store_groups(struct sql_tx *tx, const char *uuid, const char *operati
     return tx_run(tx, &set, &p, NULL, e);
 }
 
-int outputs_store(struct sql_tx *tx, const char *cluster_uuid, const char *operation_id,
+int outputs_store(struct sql_tx *tx, const char *cluster_uuid, const char *operation_id, bool sizes,
                   const json_t *outputs, struct err *e)
 {
     _cleanup_json_ json_t *cluster = json_object(), *groups = json_object();
@@ -131,6 +131,8 @@ int outputs_store(struct sql_tx *tx, const char *cluster_uuid, const char *opera
             log_debug("db.output", "%s: unknown key or wrong type, ignoring", key);
             continue;
         }
+        if (!sizes && json_is_integer(value))
+            continue;
         if (json_object_set(group ? groups : cluster, key, value))
             return err_nomem(e);
     }

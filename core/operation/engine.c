@@ -13,8 +13,7 @@ static void skip_unneeded(struct engine_state *s)
 {
     const struct engine_stage *stage = turn_stage(s);
     for (; stage->name; stage = turn_stage(s)) {
-        bool wanted =
-            !(stage->needs_tls && s->tls_disabled) && !(stage->needs_trust && !s->trusts);
+        bool wanted = !(stage->needs_tls && s->tls_disabled) && !(stage->needs_trust && !s->trusts);
         if (wanted)
             break;
         s->stage++;
@@ -282,8 +281,9 @@ static void failed(struct turn *t, const struct recovery *r, const char *code, c
         again = ++s->host_failures < t->env->cfg->host_failures;
         break;
     }
-    t->refused = !again && ev->kind == EV_STEP && s->steps == 1 && s->percent == 0 && !ev->checkpointed &&
-                 !ev->outputs && !s->resumed && !(ev->flags & RCF_MAY_LEAK);
+    t->refused = !again && ev->kind == EV_STEP && s->steps == 1 && s->percent == 0 &&
+                 !ev->checkpointed && !ev->outputs && !ev->touched && !s->resumed &&
+                 !(ev->flags & RCF_MAY_LEAK);
     if (!again)
         fail(t);
     else if (turn_deadline_passed(t))

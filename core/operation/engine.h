@@ -161,6 +161,7 @@ struct engine_event { /* texts are borrowed for the call; NULL = empty */
     const char *reason, *message, *remedy; /* token, text, what to do; AGAIN: message only */
     bool checkpointed;                     /* a new state blob was committed during the call */
     bool outputs;                          /* there are outputs to store */
+    bool touched;                          /* the ledger was changed during the call */
     /* what became known meanwhile, with any event */
     bool cancel, superseded, stopping, force;
 };

@@ -210,7 +210,7 @@ static void retryable_errors_are_retried_others_fail_at_once(void)
     create(&final, "final", 1, "sim_fail_at_step=2,sim_fail_code=QUOTA,sim_fail_times=0");
     await(again.op.id, OPS_SUCCEEDED);
     await(final.op.id, OPS_FAILED);
-    CU_ASSERT_STRING_EQUAL(op_value(final.op.id, "attempt"), "0"); /* never stored: it ended */
+    CU_ASSERT_STRING_EQUAL(op_value(final.op.id, "attempt"), "1");
     CU_ASSERT_STRING_EQUAL(op_value(final.op.id, "actor"), "user");
     CU_ASSERT_STRING_EQUAL(cluster_status(final.c.uuid), "CREATE_FAILED");
     CU_ASSERT_STRING_NOT_EQUAL(sql("SELECT status_reason FROM cluster WHERE name = 'final'"), "");

@@ -5,3 +5,10 @@ foreach(part IN ITEMS base accept ends queue tables faults manage)
     LINKS magnum_db test_pg)
 endforeach()
 add_dependencies(test_component_db_manage magnum-db-manage)
+# The simulator's store against the real one.
+magnum_add_test(db_model RING component TIMEOUT 300
+  SOURCES ${CMAKE_CURRENT_LIST_DIR}/db_model.c ${CMAKE_CURRENT_LIST_DIR}/db_fixture.c
+          ${CMAKE_SOURCE_DIR}/tests/simulation/model_accept.c
+          ${CMAKE_SOURCE_DIR}/tests/simulation/model_queue.c
+          ${CMAKE_SOURCE_DIR}/tests/simulation/model_finish.c
+  LINKS magnum_db test_pg PkgConfig::pq)

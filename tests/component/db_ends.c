@@ -356,7 +356,12 @@ static void a_newer_wish_survives_the_refusal_and_the_outputs_of_an_older_one(vo
     operation_done(&op);
     CU_ASSERT_TRUE_FATAL(lease_one("w", 60000, &op, &g));
     CU_ASSERT_STRING_EQUAL(op.id, second.id);
-    store(&g, &s); /* the newest one says what there is */
+    store(&g, &s); /* on its way even the newest one does not change what is wanted */
+    CU_ASSERT_STRING_EQUAL(sql(count), "3");
+    f.status = OPS_SUCCEEDED;
+    f.cluster_status = f.nodegroup_status = "UPDATE_COMPLETE";
+    f.refused = false;
+    ASSERT_OK(db_op_finish(db, &g, &f, &e), &e); /* it has ended: that is what there is */
     CU_ASSERT_STRING_EQUAL(sql(count), "4");
     operation_done(&op);
     operation_done(&first);

@@ -32,15 +32,9 @@ static void look_again(struct sim *m, int ci, int ri)
 {
     struct sim_conductor *c = &m->conductors[ci];
     struct sim_run *r = &c->runs[ri];
-    struct sim_guard g = {r->op, c->owner, r->fence};
-    struct engine_state s = r->s;
-    bool superseded = false;
-    int rc = store_reload(m, &g, &s, &superseded);
+    struct m_guard g = {r->op, c->name, r->fence};
+    int rc = store_reload(m, &g, r);
     tell(m, ci, ri, rc == ERR_UNAVAILABLE ? EV_STORE_FAILED : rc ? EV_FENCED : EV_LEASED);
-    if (rc)
-        return;
-    r->s = s;
-    r->ev.superseded = superseded;
 }
 
 static void written(struct sim *m, int ci, int ri, int rc)
@@ -55,7 +49,7 @@ static void act(struct sim *m, int ci, int ri)
 {
     struct sim_conductor *c = &m->conductors[ci];
     struct sim_run *r = &c->runs[ri];
-    struct sim_guard g = {r->op, c->owner, r->fence};
+    struct m_guard g = {r->op, c->name, r->fence};
     const struct engine_action *a = &r->plan.v[r->action];
     sim_trace(m, "conductor %d: op%d %s %s", ci, r->op, engine_action_name(a->kind),
               a->stage     ? a->stage->name
@@ -63,12 +57,12 @@ static void act(struct sim *m, int ci, int ri)
                            : "");
     switch (a->kind) {
     case ACT_STORE:
-        written(m, ci, ri, store_store(m, &g, &r->s, a));
+        written(m, ci, ri, store_store(m, &g, r, a));
         return;
     case ACT_FINISH:
-        written(m, ci, ri, store_finish(m, &g, &r->s, a));
+        written(m, ci, ri, store_finish(m, &g, r, a));
         return;
-    case ACT_STAGE: /* certificates: idempotent, now and then not to be had */
+    case ACT_STAGE: /* idempotent, now and then not to be had */
         tell(m, ci, ri, EV_STAGE);
         if (sim_fault(m, 80))
             r->ev.rc = sim_chance(m, 800) ? RC_UNAVAILABLE : RC_INVALID;
@@ -105,12 +99,14 @@ static void handle(struct sim *m, int ci, int ri)
     struct sim_conductor *c = &m->conductors[ci];
     struct sim_run *r = &c->runs[ri];
     struct engine_env env = {
-        .cfg = &m->cfg, .now_us = m->now + c->skew_us, .random = roll, .ctx = m};
+        .cfg = &m->cfg, .now_us = m->now + c->known_jump + c->skew_us, .random = roll, .ctx = m};
     r->ev.cancel |= r->cancel;
     r->ev.superseded |= r->superseded;
+    r->ev.force |= r->forced;
     r->ev.stopping |= c->stopping;
     sim_trace(m, "conductor %d: op%d <- %s rc %d%s%s", ci, r->op, engine_event_name(r->ev.kind),
               r->ev.rc, r->ev.cancel ? " cancel" : "", r->ev.superseded ? " superseded" : "");
+    r->decided_at = r->renewed_at;
     engine_handle(&r->s, &r->ev, &env, &r->plan);
     r->action = 0;
     r->phase = RUN_ACT;
@@ -172,38 +168,53 @@ static void scan(struct sim *m, int ci)
     if (c->stopping)
         return;
     int64_t asked = m->now;
-    int n = store_lease(m, c->owner, n_free, ops);
+    c->known_jump = m->jump;
+    int n = store_lease(m, c->name, n_free, ops);
     for (int i = 0; i < n; i++) {
         struct sim_run *r = &c->runs[free_slots[i]];
+        const struct m_op *o = &m->store.ops[ops[i]];
         int64_t token = r->token;
-        struct err e = ERR_INIT;
-        *r = (struct sim_run){.used = true, .op = ops[i], .token = token};
-        r->fence = m->store.ops[ops[i]].row.lease_fence;
-        r->held_until = asked + LEASE;
-        if (engine_load(&r->s, &m->store.ops[ops[i]].row, &e))
-            sim_violated(m, "%s", e.msg);
+        *r = (struct sim_run){.used = true, .op = ops[i], .token = token, .workers = M_NONE};
+        r->fence = o->fence;
+        r->held_until = asked + (m->opt->bug == BUG_STOP_EARLY ? 2 * LEASE : BELIEF);
+        memcpy(r->counts, o->counts, sizeof r->counts);
+        store_load(m, ops[i], &r->s);
         tell(m, ci, free_slots[i], EV_LEASED);
+        if (sim_fault(m, 10)) /* the answer comes late */
+            wake_run(m, ci, free_slots[i], m->now + sim_random(m, 12000) * MS);
     }
 }
 
 static void renew(struct sim *m, int ci)
 {
     struct sim_conductor *c = &m->conductors[ci];
+    int ops[RUNS], n = 0;
+    for (int i = 0; i < RUNS; i++)
+        if (c->runs[i].used)
+            ops[n++] = c->runs[i].op;
+    if (store_renew(m, c->name, ops, n))
+        return;
     for (int i = 0; i < RUNS; i++) {
         struct sim_run *r = &c->runs[i];
-        bool held = false, cancel = false;
-        if (!r->used || store_renew(m, c->owner, r->op, r->fence, &held, &cancel))
+        struct m_guard g = {r->op, c->name, r->fence};
+        if (!r->used)
             continue;
-        const struct sim_op *o = &m->store.ops[r->op];
-        bool news = !held || (cancel && !r->cancel && !r->superseded);
+        bool held = model_held(&m->store, &g);
+        unsigned char news = model_news(&m->store, r->op);
+        if (m->opt->bug == BUG_FORCE_UNHEARD)
+            news &= (unsigned char)~OP_NEWS_FORCE;
+        bool cancel = news & OP_NEWS_CANCEL, superseded = news & OP_NEWS_SUPERSEDED;
+        bool told = (r->cancel || !cancel) && (r->superseded || !superseded);
         if (held)
-            r->held_until = m->now + LEASE;
+            r->held_until = m->now + (m->opt->bug == BUG_STOP_EARLY ? 2 * LEASE : BELIEF);
+        r->renewed_at = m->now;
         r->lost |= !held;
-        r->superseded |= o->row.superseded_by != NULL;
-        r->cancel |= o->row.cancel_requested;
-        if (!news || r->phase != RUN_WAIT)
+        r->superseded |= superseded;
+        r->cancel |= cancel;
+        r->forced |= (news & OP_NEWS_FORCE) != 0;
+        if ((held && told) || r->phase != RUN_WAIT)
             continue;
-        tell(m, ci, i, !held ? EV_FENCED : r->superseded ? EV_SUPERSEDED : EV_CANCEL);
+        tell(m, ci, i, !held ? EV_FENCED : superseded ? EV_SUPERSEDED : EV_CANCEL);
     }
 }
 
@@ -216,6 +227,8 @@ void conductor_start(struct sim *m, int i)
     c->stopping = false;
     c->paused_until = 0;
     c->owner = ++m->next_owner;
+    (void)snprintf(c->name, sizeof c->name, "c%lld", (long long)c->owner);
+    c->known_jump = m->jump;
     c->skew_us = sim_random(m, 4000) * MS - 2 * SECOND;
     sim_trace(m, "conductor %d: up as %lld", i, (long long)c->owner);
     struct sim_event ev = {.what = W_SCAN, .conductor = i, .owner = c->owner};
@@ -244,7 +257,7 @@ static void stop(struct sim *m, int ci)
         return;
     }
     sim_trace(m, "conductor %d: stopped", ci);
-    store_release_all(m, c->owner);
+    model_release_all(store_of(m), c->name);
     c->alive = false;
     sim_at(m, m->now + (m->healed ? 0 : sim_random(m, 20) * SECOND),
            (struct sim_event){.what = W_START, .conductor = ci});

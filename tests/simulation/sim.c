@@ -34,7 +34,7 @@ static bool before(const struct sim_event *a, const struct sim_event *b)
 
 void sim_at(struct sim *m, int64_t at, struct sim_event ev)
 {
-    if (m->n_events == EVENTS) {
+    if (m->n_events == SIM_EVENTS) {
         sim_violated(m, "the simulator ran out of events");
         return;
     }
@@ -93,14 +93,4 @@ void sim_trace(struct sim *m, const char *fmt, ...)
     va_start(ap, fmt);
     write_line(m, fmt, ap);
     va_end(ap);
-}
-
-const char *bug_name(enum bug b)
-{
-    static const char *const names[] = {
-        "none",          "no-fence",     "no-generation",    "broker-unfenced", "confirm-first",
-        "double-lease",  "older-leased", "no-reload",        "no-expiry",       "ledger-lost",
-        "status-anyway", "no-scan",      "superseded-stays", "early-answer",
-    };
-    return b < BUG_NAMES ? names[b] : "?";
 }

@@ -85,9 +85,9 @@ static bool parse(int argc, char **argv, struct options *o, int64_t *schedules, 
         }
         i++;
         if (strcmp(argv[i - 1], "--bug") == 0 && value) {
-            while (o->bug < BUG_NAMES && strcmp(bug_name(o->bug), value) != 0)
+            while (o->bug < BUGS && strcmp(bug_name(o->bug), value) != 0)
                 o->bug++;
-            if (o->bug == BUG_NAMES)
+            if (o->bug == BUGS)
                 return false;
         } else if (!number(value, &n)) {
             return false;
@@ -123,7 +123,7 @@ int main(int argc, char **argv)
         return sound ? 0 : 1;
     }
     int missed = 0;
-    for (enum bug b = BUG_NONE + 1; o.all_bugs && b < BUG_NAMES; b++) {
+    for (enum bug b = BUG_NONE + 1; o.all_bugs && b < BUGS; b++) {
         o.bug = b;
         missed += hunt(o, schedules, (uint64_t)first);
     }

@@ -1,355 +1,313 @@
-/* The store: the guarded transactions of db/db_operation.h and db/db_accept.h over arrays. It
- * checks by itself what must never happen: status jumps, a second end, an end without a reason. */
+/* The store in bad weather: the model's transactions, some of which are not carried out or lose
+ * their answer, and what must be true after every write. See sim.h. */
 #include "simulation/sim.h"
 
 #include "base/str.h"
+#include "conductor/writes.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#define TAKEOVER (2 * SECOND) /* scans come every second */
+#define TAKEOVER (5 * SECOND) /* scans come every second; the clock may have jumped by two */
 
-static void set(char **dst, const char *value)
+struct model *store_of(struct sim *m)
 {
-    free(*dst);
-    *dst = str_dup(value);
-}
-
-static bool leased(const struct sim *m, const struct sim_op *o)
-{
-    if (m->opt->bug == BUG_NO_EXPIRY)
-        return o->lease_owner != 0;
-    return o->lease_owner && o->row.lease_until > m->now;
-}
-
-bool store_held(const struct sim *m, const struct sim_guard *g)
-{
-    const struct sim_op *o = &m->store.ops[g->op];
-    return o->lease_owner == g->owner && o->row.lease_fence == g->fence && leased(m, o) &&
-           !op_status_final(o->row.status);
-}
-
-static int guard(struct sim *m, const struct sim_guard *g, bool any_generation)
-{
-    const struct sim_op *o = &m->store.ops[g->op];
-    if (!store_held(m, g) && m->opt->bug != BUG_NO_FENCE)
-        return ERR_FENCED;
-    if (!any_generation && m->store.clusters[o->cluster].generation != o->row.generation &&
-        m->opt->bug != BUG_NO_GENERATION)
-        return ERR_FENCED;
-    return 0;
+    m->store.now = m->now + m->jump;
+    return &m->store;
 }
 
 /* A fault of the statement: 0 none, 1 not carried out, 2 carried out but the answer is lost. */
 static int weather(struct sim *m)
 {
+    (void)store_of(m);
     if (!sim_fault(m, 15))
         return 0;
     return sim_chance(m, 500) ? 1 : 2;
 }
 
-static void set_status(struct sim *m, int cluster, const char *to)
+static void on_moved(void *ctx, int cluster, int group, const char *from, const char *to)
 {
-    struct sim_cluster *c = &m->store.clusters[cluster];
-    if (!to)
-        return;
-    if (!status_transition_allowed(c->status[0] ? c->status : NULL, to))
-        sim_violated(m, "cluster %d may not go from %s to %s", cluster, c->status, to);
-    (void)snprintf(c->status, sizeof c->status, "%s", to);
+    struct sim *m = ctx;
+    bool same = from && strcmp(from, to) == 0; /* written again, not moved */
+    if (!same && !status_transition_allowed(from, to))
+        sim_violated(m, "%s %d/%d may not go from %s to %s", group == M_NONE ? "cluster" : "group",
+                     cluster, group, from ? from : "(new)", to);
 }
 
-static void end(struct sim *m, struct sim_op *o, const char *status)
+static void on_ended(void *ctx, int op, const char *was)
 {
-    if (op_status_final(o->row.status))
-        sim_violated(m, "operation %s ended twice: %s, then %s", o->row.id, o->row.status, status);
-    set(&o->row.status, status);
-    o->row.finished_at = m->now;
-    o->lease_owner = 0;
-    m->store.clusters[o->cluster].ended_at = m->now;
-    o->ended_count++;
-    sim_trace(m, "store: %s %s is %s (%s)", o->row.kind, o->row.id, status,
-              o->row.code ? o->row.code : "");
+    struct sim *m = ctx;
+    if (op_status_final(was))
+        sim_violated(m, "operation %d ended twice, it was %s", op, was);
+    m->wishes[op].ended_count++;
 }
 
-static void supersede(struct sim *m, int cluster, const char *by)
+void store_begin(struct sim *m)
 {
-    for (int i = 0; i < OPS; i++) {
-        struct sim_op *o = &m->store.ops[i];
-        if (!o->used || o->cluster != cluster || op_status_final(o->row.status))
-            continue;
-        set(&o->row.superseded_by, by);
-        o->row.cancel_requested = true;
-        if (!leased(m, o)) {
-            set(&o->row.code, "Superseded");
-            end(m, o, OPS_CANCELLED);
-        }
+    m->store.bug = m->opt->bug;
+    m->store.moved = on_moved;
+    m->store.ended = on_ended;
+    m->store.ctx = m;
+}
+
+/* Old clients see that and why an operation is blocked, for as long as it is. */
+static void check_shown(struct sim *m, int cluster)
+{
+    const struct m_cluster *c = &m->store.clusters[cluster];
+    bool blocked = false, busy = false, said = str_starts(c->reason, "BLOCKED since ");
+    for (int i = 0; i < m->store.n_ops; i++) {
+        const struct m_op *o = &m->store.ops[i];
+        bool counts = o->cluster == cluster && o->superseded_by == M_NONE;
+        blocked |= counts && str_eq(o->status, OPS_BLOCKED);
+        busy |= counts && m_unfinished(o);
     }
+    if (c->exists && busy && !status_in_progress(c->status))
+        sim_violated(m, "cluster %d is %s while an operation is at work", cluster, c->status);
+    if (c->exists && status_in_progress(c->status) && blocked != said)
+        sim_violated(m, "cluster %d says \"%s\" and is %sblocked", cluster, c->reason,
+                     blocked ? "" : "not ");
 }
 
-bool store_accept(struct sim *m, int cluster, enum op_kind kind, int target, int64_t deadline_us)
+void store_check(struct sim *m)
 {
-    struct sim_cluster *c = &m->store.clusters[cluster];
-    if (kind == OP_CREATE ? c->was_made : !c->exists)
-        return false;
-    if ((kind == OP_SCALE && !status_resizable(c->status)) ||
-        (kind == OP_UPDATE && !status_updatable(c->status)))
-        return false;
-    int slot = 0;
-    for (int i = 0; i < OPS; i++) {
-        struct sim_op *o = &m->store.ops[i];
-        if (o->used && o->cluster == cluster && kind == OP_DELETE &&
-            str_eq(o->row.kind, "delete") && !op_status_final(o->row.status))
-            return false; /* the running delete is the answer */
-        if (o->used)
-            slot = i + 1;
-    }
-    if (slot == OPS)
-        return false;
-    struct sim_op *o = &m->store.ops[slot];
-    operation_init(&o->row);
-    char id[16];
-    (void)snprintf(id, sizeof id, "op%d", slot);
-    supersede(m, cluster, id);
-    o->used = c->exists = c->was_made = true;
-    o->cluster = cluster;
-    o->target = c->target = kind == OP_DELETE ? 0 : target;
-    c->generation++;
-    set(&o->row.id, id);
-    set(&o->row.kind, op_kind_name(kind));
-    set(&o->row.status, OPS_PENDING);
-    o->row.generation = c->generation;
-    o->row.created_at = o->row.due_at = m->now;
-    o->row.deadline_at = deadline_us;
-    o->row.lease_fence = 0;
-    set_status(m, cluster, status_on_accept(kind));
-    sim_trace(m, "client: %s of cluster %d accepted as %s, target %d", o->row.kind, cluster, id,
-              target);
-    return true;
+    for (int i = 0; i < M_CLUSTERS; i++)
+        check_shown(m, i);
 }
 
-bool store_cancel(struct sim *m, int op)
+bool store_knows(const struct sim *m, int cluster, int node)
 {
-    struct sim_op *o = &m->store.ops[op];
-    if (!o->used || op_status_final(o->row.status))
-        return false;
-    o->row.cancel_requested = true;
-    o->row.due_at = m->now;
-    sim_trace(m, "client: cancel of %s", o->row.id);
-    return true;
+    return m->store.clusters[cluster].ledger[node].used;
 }
 
+/* ---- leases ---- */
 static int64_t later(int64_t a, int64_t b)
 {
     return a > b ? a : b;
 }
 
 /* In fair weather nothing that is due lies about for long, whoever died before. */
-static void check_waiting(struct sim *m, const struct sim_op *o)
+static void check_waiting(struct sim *m, int op, int64_t lease_until)
 {
-    int64_t since = later(o->row.due_at, o->lease_owner ? o->row.lease_until : 0);
-    since = later(since, m->store.clusters[o->cluster].ended_at); /* its elder went first */
-    if (m->healed && m->now - later(since, m->healed_at) > TAKEOVER)
-        sim_violated(m, "%s has been due for %.1f s and nobody took it", o->row.id,
-                     (double)(m->now - since) / 1e6);
+    const struct m_op *o = &m->store.ops[op];
+    int64_t since = later(o->due_at, lease_until);
+    for (int i = 0; i < m->store.n_ops; i++) /* its elders went first */
+        if (m->store.ops[i].cluster == o->cluster && m->store.ops[i].finished_at != TIME_UNSET)
+            since = later(since, m->store.ops[i].finished_at);
+    since = later(since, m->healed_at + m->jump);
+    if (m->healed && m->store.now - since > TAKEOVER)
+        sim_violated(m, "operation %d has been due for %.1f s and nobody took it", op,
+                     (double)(m->store.now - since) / 1e6);
 }
 
-int store_lease(struct sim *m, int64_t owner, int max, int *ret_ops)
+/* Who waited begins with what is wanted now, not with what was when it was accepted. */
+static void check_spec(struct sim *m, int op)
 {
-    int n = 0, bad = weather(m);
+    struct m_op *o = &m->store.ops[op], now = *o;
+    m_spec(&m->store, &now);
+    bool newest = o->generation == m->store.clusters[o->cluster].generation;
+    if (newest && o->fence == 1 && memcmp(o->counts, now.counts, sizeof now.counts) != 0)
+        sim_violated(m, "operation %d begins with an old spec", op);
+}
+
+int store_lease(struct sim *m, const char *owner, int max, int *ret_ops)
+{
+    int bad = weather(m);
+    int64_t until[M_OPS];
     if (bad == 1)
         return 0;
-    for (int i = 0; i < OPS && n < max; i++) {
-        struct sim_op *o = &m->store.ops[i];
-        if (!o->used || op_status_final(o->row.status))
-            continue;
-        bool double_lease = m->opt->bug == BUG_DOUBLE_LEASE && o->lease_owner != owner;
-        if (leased(m, o) && !double_lease)
-            continue;
-        if (o->row.superseded_by && m->opt->bug == BUG_SUPERSEDED_STAYS)
-            continue;
-        if (o->row.superseded_by) { /* its runner died before it could say so */
-            set(&o->row.code, "Superseded");
-            end(m, o, OPS_CANCELLED);
-            continue;
-        }
-        bool older = false;
-        for (int k = 0; k < i; k++)
-            older |= m->store.ops[k].cluster == o->cluster && leased(m, &m->store.ops[k]) &&
-                     !op_status_final(m->store.ops[k].row.status);
-        if (o->row.due_at > m->now || (older && m->opt->bug != BUG_OLDER_LEASED))
-            continue;
-        if (str_eq(o->row.status, OPS_PENDING))
-            set(&o->row.status, OPS_RUNNING);
-        check_waiting(m, o);
-        o->lease_owner = owner;
-        o->row.lease_fence++;
-        o->row.lease_until = m->now + LEASE;
-        if (!bad) /* the answer was lost: leased, but nobody knows */
-            ret_ops[n++] = i;
+    for (int i = 0; i < M_OPS; i++)
+        until[i] = m->store.ops[i].owner[0] ? m->store.ops[i].lease_until : 0;
+    int n = model_lease(&m->store, owner, max, LEASE_MS, ret_ops);
+    for (int i = 0; i < n; i++) {
+        check_waiting(m, ret_ops[i], until[ret_ops[i]]);
+        check_spec(m, ret_ops[i]);
     }
-    return n;
+    store_check(m);
+    return bad ? 0 : n; /* the answer was lost: leased, but nobody knows */
 }
 
-int store_renew(struct sim *m, int64_t owner, int op, int64_t fence, bool *held, bool *cancel)
+int store_renew(struct sim *m, const char *owner, const int *ops, int n)
 {
-    struct sim_op *o = &m->store.ops[op];
-    struct sim_guard g = {op, owner, fence};
     int bad = weather(m);
     if (bad == 1)
         return ERR_UNAVAILABLE;
-    *held = store_held(m, &g);
-    if (*held)
-        o->row.lease_until = m->now + LEASE;
-    *cancel = o->row.cancel_requested || o->row.superseded_by;
+    model_renew(&m->store, owner, LEASE_MS, ops, n);
     return bad ? ERR_UNAVAILABLE : 0;
 }
 
-int store_reload(struct sim *m, const struct sim_guard *g, struct engine_state *s, bool *superseded)
+void store_load(struct sim *m, int op, struct engine_state *s)
 {
+    static json_t *gave_up; /* {"error": {}}: all that the engine reads of a report */
     struct err e = ERR_INIT;
-    if (weather(m))
-        return ERR_UNAVAILABLE;
-    if (!store_held(m, g))
-        return ERR_FENCED;
-    *superseded = m->store.ops[g->op].row.superseded_by != NULL;
-    return engine_load(s, &m->store.ops[g->op].row, &e);
+    struct m_op *o = &m->store.ops[op];
+    struct operation row;
+    char by[] = "somebody";
+    if (!gave_up)
+        gave_up = json_pack("{s:{}}", "error");
+    operation_init(&row); /* all members borrowed: never "done" */
+    char kind[32], status[16];
+    M_SET(kind, op_kind_name(o->kind));
+    M_SET(status, o->status);
+    row.kind = kind;
+    row.status = status;
+    row.stage = o->stage;
+    row.force = o->force;
+    row.cancel_requested = o->cancel;
+    row.superseded_by = o->superseded_by == M_NONE ? NULL : by;
+    row.attempt = o->attempt;
+    row.host_failures = o->host_failures;
+    row.steps = o->steps;
+    row.percent = o->percent;
+    row.created_at = o->created_at;
+    row.deadline_at = o->deadline_at;
+    row.progress_at = o->progress_at;
+    row.lease_fence = o->fence;
+    row.code = o->code;
+    row.reason = o->reason;
+    row.remedy = o->remedy;
+    row.actor = o->actor;
+    row.message = o->message;
+    row.report = o->reported ? gave_up : NULL;
+    if (engine_load(s, &row, &e))
+        sim_violated(m, "%s", e.msg);
 }
 
-int store_checkpoint(struct sim *m, const struct sim_guard *g)
+int store_reload(struct sim *m, const struct m_guard *g, struct sim_run *r)
 {
-    int bad = weather(m);
-    if (bad == 1)
+    if (weather(m))
         return ERR_UNAVAILABLE;
-    int rc = guard(m, g, false);
+    if (!model_held(&m->store, g))
+        return ERR_FENCED;
+    const struct m_op *o = &m->store.ops[g->op];
+    r->superseded |= o->superseded_by != M_NONE;
+    store_load(m, g->op, &r->s);
+    memcpy(r->counts, o->counts, sizeof r->counts);
+    return 0;
+}
+
+/* ---- writes ---- */
+static int answer(struct sim *m, int bad, int rc)
+{
+    store_check(m);
     return rc ? rc : bad ? ERR_UNAVAILABLE : 0;
 }
 
-static void put(struct sim *m, struct sim_op *o, const struct engine_state *s)
+int store_checkpoint(struct sim *m, const struct m_guard *g)
 {
-    if (s->status != ENG_PENDING)
-        set(&o->row.stage, engine_stages(s->kind)[s->stage].name);
-    set(&o->row.message, s->message);
-    o->row.attempt = s->attempt;
-    o->row.host_failures = s->host_failures;
-    o->row.steps = s->steps;
-    if (s->percent < o->row.percent && o->row.percent != MODEL_UNSET)
-        sim_violated(m, "percent of %s went back", o->row.id);
-    o->row.percent = s->percent;
-    set(&o->row.code, s->trouble.code[0] ? s->trouble.code : NULL);
-    set(&o->row.reason, s->trouble.reason);
-    set(&o->row.remedy, s->trouble.remedy);
-    set(&o->row.actor, s->trouble.actor);
-    bool ended_badly = s->status == ENG_FAILED || s->status == ENG_BLOCKED;
-    if (ended_badly && (!o->row.code || !o->row.reason[0] || !o->row.remedy[0] || !o->row.actor[0]))
-        sim_violated(m, "%s is %s without reason, remedy or actor", o->row.id,
-                     engine_status_name(s->status));
+    int bad = weather(m);
+    char state[16];
+    (void)snprintf(state, sizeof state, "%ld", m->steps);
+    return bad == 1 ? ERR_UNAVAILABLE : answer(m, bad, model_checkpoint(&m->store, g, state));
 }
 
-int store_store(struct sim *m, const struct sim_guard *g, const struct engine_state *s,
+static void check_texts(struct sim *m, int op, const struct engine_state *s)
+{
+    const struct engine_trouble *w = &s->trouble;
+    bool badly = s->status == ENG_FAILED || s->status == ENG_BLOCKED;
+    if (badly && (!w->code[0] || !w->reason[0] || !w->remedy[0] || !w->actor[0]))
+        sim_violated(m, "operation %d is %s without reason, remedy or actor", op,
+                     engine_status_name(s->status));
+    if (s->percent < m->store.ops[op].percent)
+        sim_violated(m, "percent of operation %d went back", op);
+}
+
+int store_store(struct sim *m, const struct m_guard *g, struct sim_run *r,
                 const struct engine_action *a)
 {
-    struct sim_op *o = &m->store.ops[g->op];
+    struct op_event_new events[ENGINE_NOTES];
+    struct op_store st;
     int bad = weather(m);
     if (bad == 1)
         return ERR_UNAVAILABLE;
-    int rc = guard(m, g, false);
-    if (rc)
-        return rc;
-    put(m, o, s);
-    if (!op_status_final(o->row.status) && s->status != ENG_PENDING)
-        set(&o->row.status, engine_status_name(s->status));
-    if (a->progress)
-        o->row.progress_at = m->now;
-    o->row.due_at = m->now + a->due_in_ms * MS;
-    if (a->release)
-        o->lease_owner = 0;
-    return bad ? ERR_UNAVAILABLE : 0;
+    write_of_store(&r->s, a, events, &st);
+    int64_t percent = m->store.ops[g->op].percent;
+    int rc = model_store(&m->store, g, &st, r->workers);
+    if (rc == 0) {
+        r->workers = M_NONE;
+        if (r->s.percent < percent)
+            sim_violated(m, "percent of operation %d went back", g->op);
+        check_texts(m, g->op, &r->s);
+    }
+    return answer(m, bad, rc);
 }
 
 /* What must be true when an operation says that it succeeded. */
-static void check_success(struct sim *m, const struct sim_op *o)
+static void check_success(struct sim *m, const struct m_guard *g, const struct sim_run *r)
 {
-    int have = backend_count(m, o->cluster);
-    if (have != o->target)
-        sim_violated(m, "%s succeeded with %d resources instead of %d", o->row.id, have, o->target);
-    for (int n = 0; n < NODES; n++)
-        if (str_eq(o->row.kind, "delete") && store_ledger_find(m, o->cluster, n))
-            sim_violated(m, "%s succeeded but the ledger still has node %d", o->row.id, n);
+    const struct m_op *o = &m->store.ops[g->op];
+    const struct wish *w = &m->wishes[g->op];
+    if (o->superseded_by != M_NONE)
+        return;
+    for (int n = 0; n < M_NODES && o->kind != OP_DELETE; n++)
+        if (backend_wants(r->counts, n) != (m->nodes[o->cluster][n] > 0))
+            sim_violated(m, "operation %d succeeded, but node %d %s", g->op, n,
+                         m->nodes[o->cluster][n] ? "exists" : "does not exist");
+    /* what waited starts with what is wanted by then: a newer request may have said more */
+    int have = o->group == M_NONE ? 0 : backend_group_count(m, o->cluster, o->group);
+    bool going = o->group != M_NONE && str_eq(m->store.clusters[o->cluster].groups[o->group].status,
+                                              "DELETE_IN_PROGRESS");
+    if (w->asked != M_NONE && o->group != M_NONE && !going && have != w->asked &&
+        have != m->wanted[o->cluster][o->group])
+        sim_violated(m, "operation %d succeeded with %d nodes, %lld were asked for", g->op, have,
+                     (long long)w->asked);
+    if (w->named_serial && m->nodes[o->cluster][1] && m->serials[o->cluster][1] == w->named_serial)
+        sim_violated(m, "operation %d succeeded, the node it named is still there", g->op);
 }
 
-int store_finish(struct sim *m, const struct sim_guard *g, const struct engine_state *s,
+/* A forced delete does not fail; what a delete leaves is in its report. */
+static void check_removed(struct sim *m, int op)
+{
+    const struct m_op *o = &m->store.ops[op];
+    for (int n = 0; n < M_NODES; n++)
+        if (m->nodes[o->cluster][n] && !(o->left_behind & 1u << n))
+            sim_violated(m, "cluster %d is gone, node %d is not, and the report says nothing",
+                         o->cluster, n);
+}
+
+static void settle_wish(struct sim *m, const struct sim_run *r, int op,
+                        const struct engine_action *a)
+{
+    const struct m_op *o = &m->store.ops[op];
+    const struct wish *w = &m->wishes[op];
+    bool sized = o->kind == OP_SCALE || o->kind == OP_UPDATE;
+    if (a->refused && sized && w->asked != M_NONE && o->group != M_NONE &&
+        o->generation == m->store.clusters[o->cluster].generation)
+        m->wanted[o->cluster][o->group] = w->before;
+    if (a->remove_group && o->group >= 2)
+        m->wanted[o->cluster][o->group] = M_NONE;
+    if (str_eq(o->status, OPS_FAILED) && o->force && w->forced_at != TIME_UNSET &&
+        w->forced_at < r->decided_at)
+        sim_violated(m, "operation %d was forced, its runner could know, and it failed", op);
+}
+
+int store_finish(struct sim *m, const struct m_guard *g, struct sim_run *r,
                  const struct engine_action *a)
 {
-    struct sim_op *o = &m->store.ops[g->op];
-    struct sim_cluster *c = &m->store.clusters[o->cluster];
+    struct op_event_new events[ENGINE_NOTES];
+    struct op_finish f;
+    struct m_op *o = &m->store.ops[g->op];
     int bad = weather(m);
     if (bad == 1)
         return ERR_UNAVAILABLE;
-    int rc = guard(m, g, !a->cluster_status && s->status == ENG_CANCELLED);
+    write_of_finish(&r->s, a, events, &f);
+    int rc = m_guarded(&m->store, g, true);
     if (rc)
         return rc;
-    if (s->status == ENG_SUCCEEDED)
-        check_success(m, o);
-    put(m, o, s);
-    end(m, o, engine_status_name(s->status));
-    set_status(m, o->cluster, a->cluster_status);
-    if (m->opt->bug == BUG_STATUS_ANYWAY && !a->cluster_status)
-        set_status(m, o->cluster, status_on_failure(s->kind));
-    if (a->remove_cluster) {
-        c->exists = false;
-        for (int i = 0; i < CLUSTERS * NODES; i++)
-            if (m->store.ledger[i].cluster == o->cluster)
-                m->store.ledger[i].used = false;
-    }
-    return bad ? ERR_UNAVAILABLE : 0;
+    if (r->s.status == ENG_SUCCEEDED)
+        check_success(m, g, r);
+    check_texts(m, g->op, &r->s);
+    bool superseded = o->superseded_by != M_NONE;
+    rc = model_finish(&m->store, g, &f, r->workers);
+    sim_trace(m, "store: %s %d is %s (%s)%s", op_kind_name(o->kind), g->op, o->status, o->code,
+              o->reported ? " with a report" : "");
+    if (!superseded)
+        settle_wish(m, r, g->op, a);
+    if (a->remove_cluster && !superseded)
+        check_removed(m, g->op);
+    return answer(m, bad, rc);
 }
 
-void store_release_all(struct sim *m, int64_t owner)
+int store_ledger(struct sim *m, const struct m_guard *g, int node, char verb)
 {
-    for (int i = 0; i < OPS; i++)
-        if (m->store.ops[i].lease_owner == owner) {
-            m->store.ops[i].lease_owner = 0;
-            m->store.ops[i].row.due_at = m->now;
-        }
-}
-
-struct sim_ledger *store_ledger_find(struct sim *m, int cluster, int node)
-{
-    for (int i = 0; i < CLUSTERS * NODES; i++) {
-        struct sim_ledger *l = &m->store.ledger[i];
-        if (l->used && l->cluster == cluster && l->node == node)
-            return l;
-    }
-    return NULL;
-}
-
-int store_ledger(struct sim *m, const struct sim_guard *g, int node, char verb)
-{
-    int bad = weather(m), cluster = m->store.ops[g->op].cluster;
-    if (bad == 1)
-        return ERR_UNAVAILABLE;
-    int rc = guard(m, g, false);
-    if (rc)
-        return rc;
-    struct sim_ledger *l = store_ledger_find(m, cluster, node);
-    if (verb == 'd' && !l) { /* declare */
-        l = m->store.ledger;
-        while (l->used)
-            l++;
-        *l = (struct sim_ledger){.used = true, .cluster = cluster, .node = node};
-    }
-    if (verb == 'd' && m->opt->bug == BUG_LEDGER_LOST)
-        l->used = false;
-    if (verb == 'c' && l)
-        l->confirmed = true;
-    if (verb == 'x' && l)
-        l->used = false;
-    return bad ? ERR_UNAVAILABLE : 0;
-}
-
-void store_done(struct sim *m)
-{
-    for (int i = 0; i < OPS; i++)
-        if (m->store.ops[i].used)
-            operation_done(&m->store.ops[i].row);
+    int bad = weather(m);
+    return bad == 1 ? ERR_UNAVAILABLE : answer(m, bad, model_ledger(&m->store, g, node, verb));
 }

@@ -887,6 +887,7 @@ static void only_a_first_answer_is_a_refusal(void)
         {{.kind = EV_STEP, .rc = RC_INVALID, .flags = RCF_MAY_LEAK}, false},
         {{.kind = EV_STEP, .rc = RC_INVALID, .checkpointed = true}, false},
         {{.kind = EV_STEP, .rc = RC_INVALID, .outputs = true}, false},
+        {{.kind = EV_STEP, .rc = RC_INVALID, .touched = true}, false},
     };
     for (size_t i = 0; i < ARRAY_LEN(answers); i++)
         for (int later = 0; later < 2; later++) {
