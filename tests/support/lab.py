@@ -160,12 +160,33 @@ class Lab:
                 "keystone.password": PASSWORD, "keystone.region": REGION,
                 "catalog.source": "openstack" if self.profile == "full" else "builtin"}
 
+    @contextlib.contextmanager
+    def region_of(self, url, name):
+        """The API under test in the catalogue, in a region of its own: clients told that region
+        (OS_REGION_NAME) find it, and whoever else uses the lab does not see it."""
+        admin = self.token("admin")
+        made = []
+
+        def make(kind, document):
+            what = keystone("POST", f"/{kind}s", {kind: document}, admin)[1][kind]["id"]
+            made.append(f"/{kind}s/{what}")
+            return what
+        try:
+            make("region", {"id": name})
+            service = make("service", {"type": "container-infra", "name": f"magnum-{name}"})
+            for interface in ("public", "internal", "admin"):
+                make("endpoint", {"service_id": service, "interface": interface,
+                                  "region_id": name, "url": url})
+            yield name
+        finally:
+            for path in reversed(made):
+                keystone("DELETE", path, token=admin)
+
     def register(self, url):
-        """Puts the API under test into the catalogue. Only where `started`: others share a lab that
-        ran before, and give their clients OS_ENDPOINT_OVERRIDE instead."""
+        """Puts the API under test into the catalogue of everybody. Only where `started`: a lab that
+        ran before may have other users."""
         check(self.started, "the catalogue of a lab that was running is not ours to change")
-        r = subprocess.run([HOME / "register-endpoint", url], capture_output=True, text=True)
-        check(r.returncode == 0, f"register-endpoint: {r.stdout}{r.stderr}")
+        _command("register-endpoint", url)
 
 
 # ---- up and down ----
