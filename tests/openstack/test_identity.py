@@ -76,6 +76,10 @@ def others_see_nothing():
 def admins_may_more():
     quota = dict(project_id=S["demo_id"], resource="Cluster", hard_limit=5)
     ask(S["admin"], "POST", "/v1/quotas", quota, want=201)
+    a = ask(S["admin"], "POST", "/v1/quotas", dict(quota, project_id="nosuch"), want=404)
+    check_equal(a.json()["errors"][0]["detail"], "The project_id nosuch could not be found.", "error")
+    refused_by(ask(S["demo"], "POST", "/v1/quotas", dict(quota, project_id="nosuch"), want=403),
+               "quota:create")
     listed = ask(S["admin"], "GET", "/v1/quotas?all_tenants=true", want=200).json()["quotas"]
     check_equal([q["hard_limit"] for q in listed], [5], "quotas")
     check_equal(ask(S["demo"], "GET", f"/v1/quotas/{S['demo_id']}/Cluster", want=200)
@@ -90,6 +94,48 @@ def tokens_of_other_scopes():
     system, _ = login("admin", lab.SYSTEM)
     refused_by(ask(system, "GET", "/v1/clusters", want=403), "cluster:get_all")
     ask(system, "GET", "/v1/mservices", want=200)
+
+
+def tokens_of_a_domain():
+    """An admin of a domain has no project: only what is for admins of anything."""
+    token, _ = login("trustee_domain_admin", lab.of_domain("magnum"), domain="magnum")
+    for method, path, rule in (("GET", "/v1/clusters", "cluster:get_all"),
+                               ("GET", "/v1/clustertemplates", "clustertemplate:get_all"),
+                               ("GET", "/v1/stats", "stats:get_all")):
+        refused_by(ask(token, method, path, want=403), rule)
+    a = ask(token, "POST", "/v1/clusters", dict(name="x", cluster_template_id="nosuch"))
+    check(a.status in (403, 404), f"{a}")
+    ask(token, "GET", "/v1/mservices", want=200)
+
+
+def trusts():
+    """demo2 acts with some of demo's roles, as long as the trust is there."""
+    l = S["lab"]
+    owner, body = login("demo", of_project("demo"))
+    made = []
+
+    def trust(*roles, impersonation=True):
+        _, t = keystone("POST", "/OS-TRUST/trusts", {"trust": {
+            "trustor_user_id": body["user"]["id"], "trustee_user_id": l.user_id("demo2"),
+            "project_id": S["demo_id"], "impersonation": impersonation,
+            "roles": [{"name": r} for r in roles]}}, owner)
+        made.append(t["trust"]["id"])
+        return login("demo2", {"OS-TRUST:trust": {"id": made[-1]}})[0]
+    try:
+        reader, member = trust("reader"), trust("member", "reader", impersonation=False)
+        ask(reader, "GET", "/v1/clusters/cd", want=200)
+        refused_by(ask(reader, "DELETE", "/v1/clusters/cd", want=403), "cluster:delete")
+        a = ask(member, "POST", "/v1/clustertemplates", template_body("tt"), want=201).json()
+        check_equal(a["user_id"], l.user_id("demo2"), "user of the template")
+        ask(member, "DELETE", f"/v1/clustertemplates/{a['uuid']}", want=204)
+        refused_by(ask(member, "GET", "/v1/quotas", want=403), "quota:get_all")
+        keystone("DELETE", f"/OS-TRUST/trusts/{made.pop()}", token=owner)
+        wait_for("the trust's token to end",
+                 lambda: ask(member, "GET", "/v1/clusters").status == 401, CACHE_S + 60, every=0.5)
+        ask(reader, "GET", "/v1/clusters", want=200)
+    finally:
+        for t in made:
+            keystone("DELETE", f"/OS-TRUST/trusts/{t}", token=owner)
 
 
 def application_credentials():
@@ -130,6 +176,7 @@ def run():
     try:
         mt.main(__name__, [without_a_good_token, members_work_in_their_project, readers_read,
                            others_see_nothing, admins_may_more, tokens_of_other_scopes,
+                           tokens_of_a_domain, trusts,
                            application_credentials, revoked_tokens_end])
     except SystemExit as e:
         return e.code
