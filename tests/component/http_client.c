@@ -416,6 +416,79 @@ static void speaks_tls_with_material_from_memory(void)
     tls_server_stop(&t);
 }
 
+/* ---- several at a time ---- */
+
+/* Each has its own end; all of them wait for the slowest only. */
+static void makes_several_exchanges_at_a_time(void)
+{
+    struct raw broken = {.n = 1, .bytes = "rubbish\r\n\r\n"},
+               slow = {.n = 1, .bytes = "", .hold = true};
+    _cleanup_free_ char *base = start_own();
+    raw_start(&broken);
+    slow.len = 0;
+    raw_start(&slow);
+    broken.len = strlen(broken.bytes);
+    _cleanup_free_ char *a = str_fmt("%s/a", base), *b = str_fmt("%s/b", base);
+    _cleanup_free_ char *c = str_fmt("http://127.0.0.1:%d/", broken.port);
+    _cleanup_free_ char *d = str_fmt("http://127.0.0.1:%d/", slow.port);
+    const struct {
+        const char *method, *url, *body;
+        int64_t timeout_ms;
+        int rc;
+    } all[] = {{"GET", a, "GET /a []", PEER_WAIT_MS, 0},
+               {"GET", "http://127.0.0.1:1/", NULL, PEER_WAIT_MS, ERR_UNAVAILABLE},
+               {"GET", "ftp://127.0.0.1/", NULL, PEER_WAIT_MS, ERR_INVALID},
+               {"GET", c, NULL, PEER_WAIT_MS, ERR_PROTOCOL},
+               {"GET", d, NULL, 200, ERR_TIMEOUT},
+               {"DELETE", b, "DELETE /b []", PEER_WAIT_MS, 0}};
+    struct http_task tasks[ARRAY_LEN(all)];
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        tasks[i] = (struct http_task){
+            .call = {.method = all[i].method, .url = all[i].url, .timeout_ms = all[i].timeout_ms}};
+    http_client_do_all(client, tasks, ARRAY_LEN(tasks));
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        CU_ASSERT_EQUAL(tasks[i].rc, all[i].rc);
+        if (all[i].rc == 0)
+            CU_ASSERT_STRING_EQUAL(tasks[i].answer.body, all[i].body);
+        CU_ASSERT(all[i].rc == 0 || (tasks[i].e.msg[0] && tasks[i].e.code == all[i].rc));
+        http_answer_done(&tasks[i].answer);
+    }
+    http_client_do_all(client, NULL, 0);
+    raw_stop(&broken);
+    raw_stop(&slow);
+    http_server_stop(&server);
+}
+
+static void keeps_the_connections_of_sets(void)
+{
+    _cleanup_free_ char *base = start_own();
+    for (int i = 0; i < 20; i++) {
+        struct http_task tasks[3];
+        for (size_t k = 0; k < ARRAY_LEN(tasks); k++)
+            tasks[k] = (struct http_task){
+                .call = {.method = "GET", .url = base, .timeout_ms = PEER_WAIT_MS}};
+        http_client_do_all(client, tasks, ARRAY_LEN(tasks));
+        for (size_t k = 0; k < ARRAY_LEN(tasks); k++) {
+            ASSERT_OK(tasks[k].rc, &tasks[k].e);
+            http_answer_done(&tasks[k].answer);
+        }
+    }
+    http_server_stop(&server);
+    struct raw once = {.n = 1, .bytes = "HTTP/1.1 204 No\r\n\r\n", .hold = true};
+    once.len = strlen(once.bytes);
+    raw_start(&once);
+    _cleanup_free_ char *url = str_fmt("http://127.0.0.1:%d/", once.port);
+    struct http_task t = {.call = {.method = "GET", .url = url, .timeout_ms = PEER_WAIT_MS}};
+    http_client_do_all(client, &t, 1);
+    ASSERT_OK(t.rc, &t.e);
+    http_answer_done(&t.answer);
+    t.call.timeout_ms = 200; /* on the same connection, which says no more */
+    http_client_do_all(client, &t, 1);
+    CU_ASSERT_EQUAL(t.rc, ERR_TIMEOUT);
+    CU_ASSERT_EQUAL(once.accepted, 1);
+    raw_stop(&once);
+}
+
 static void ends(void)
 {
     http_answer_done(&answer);
@@ -426,4 +499,5 @@ TEST_MAIN("http_client", setup, teardown, TEST(exchanges_with_our_server),
           TEST(tells_unreachable_places), TEST(reads_every_kind_of_body),
           TEST(tells_broken_answers), TEST(caps_answers), TEST(gives_up_in_time),
           TEST(keeps_connections_and_renews_them), TEST(serves_many_threads),
-          TEST(speaks_tls_with_material_from_memory), TEST(ends))
+          TEST(speaks_tls_with_material_from_memory), TEST(makes_several_exchanges_at_a_time),
+          TEST(keeps_the_connections_of_sets), TEST(ends))
