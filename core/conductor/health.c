@@ -161,7 +161,9 @@ static int64_t next_look_ms(const struct conductor *c, const struct cluster *cl,
     if (str_ends(cl->status, "_FAILED"))
         other = cfg->conductor_health_interval_failed_s;
     else if (str_ends(cl->status, "_IN_PROGRESS") || !str_eq(health, "HEALTHY"))
-        other = cfg->conductor_health_interval_unwell_s;
+        other = cfg->conductor_health_interval_unwell_s < s
+                    ? cfg->conductor_health_interval_unwell_s
+                    : 0; /* never more seldom than those that are well */
     int64_t ms = (other ? other : s) * 1000;
     return ms - ms / 20 + clock_mono_us() % (ms / 10);
 }
