@@ -469,13 +469,31 @@ int attrs_check(const struct attr_table *t, bool zed, const json_t *body, json_t
     return *ret ? 0 : err_nomem(e);
 }
 
+/* A map or list that is stored as nothing is an empty one to whoever adds to it. */
+static json_t *stored(const struct attr *a, const json_t *v)
+{
+    if (!v || !json_is_null(v))
+        return v ? json_deep_copy(v) : json_null();
+    switch (a->type) {
+    case ATTR_LABELS:
+    case ATTR_TEXT_DICT:
+    case ATTR_DICT:
+        return json_object();
+    case ATTR_DICT_LIST:
+    case ATTR_TEXT_LIST:
+        return json_array();
+    default:
+        return json_null();
+    }
+}
+
 json_t *attrs_document(const struct attr_table *t, bool zed, const json_t *columns)
 {
     _cleanup_json_ json_t *o = json_object();
     for (size_t i = 0; i < t->n; i++) {
-        json_t *v = json_object_get(columns, t->v[i].name);
-        if (!hidden(&t->v[i], zed) &&
-            json_object_set_new(o, t->v[i].name, v ? json_deep_copy(v) : json_null()) < 0)
+        const struct attr *a = &t->v[i];
+        json_t *v = json_object_get(columns, a->name);
+        if (!hidden(a, zed) && json_object_set_new(o, a->name, stored(a, v)) < 0)
             return NULL;
     }
     return TAKE_PTR(o);

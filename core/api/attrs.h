@@ -66,7 +66,8 @@ int attrs_check(const struct attr_table *t, bool zed, const json_t *body, json_t
 /* The first step alone: an object with known members only. */
 int attrs_check_names(const struct attr_table *t, bool zed, const json_t *body,
                       struct err *e) MUST_CHECK;
-/* The document a patch is applied to: every attribute of the table, null where columns has none.
+/* The document a patch is applied to: every attribute of the table, null where columns has none; a
+ * map or list that columns has as null is an empty one.
  * Caller owns; NULL = no memory. */
 json_t *attrs_document(const struct attr_table *t, bool zed, const json_t *columns);
 /* What a patch changed: *ret holds the attributes whose value differs, checked and converted;

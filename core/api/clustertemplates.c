@@ -451,7 +451,7 @@ int api_template_patch(struct api_call *c, struct err *e)
         rc = db_template_update(c->api->db, &t, e);
     if (rc == 0) {
         t.updated_at = updated_at; /* the answer shows when it was changed before */
-        view_template(c, &t, "{}");
+        view_template(c, &t, json_is_null(json_object_get(delta, "labels")) ? "null" : "{}");
         rc = answer(c, 200, e);
     }
     template_done(&t);

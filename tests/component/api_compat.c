@@ -314,6 +314,13 @@ static void what_was_removed_shows_as_null(void)
     CU_ASSERT_EQUAL(count("node_taints"), 0);
     CU_ASSERT_FALSE(is_null("node_taints"));
     microversion(NULL);
+    path = fmt("/v1/clustertemplates/%s", make_template("\"labels\":{\"a\":\"1\"}"));
+    ASK("PATCH", path, "[{\"op\":\"remove\",\"path\":\"/labels\"}]", 200);
+    CU_ASSERT_TRUE(is_null("labels"));
+    ASK("GET", path, NULL, 200);
+    CU_ASSERT_TRUE(json_is_object(json_object_get(answer_json(), "labels")));
+    ASK("PATCH", path, "[{\"op\":\"add\",\"path\":\"/labels/b\",\"value\":\"2\"}]", 200);
+    CU_ASSERT_STRING_EQUAL(jsonx_str(json_object_get(answer_json(), "labels"), "b"), "2");
 }
 
 TEST_MAIN("api_compat", api_fixture_start, api_fixture_stop, TEST(old_names_are_gone_from_head),

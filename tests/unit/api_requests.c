@@ -128,8 +128,9 @@ static void the_table_is_sound(void)
 /* ---- attributes ---- */
 
 static const struct attr_table *const tables[] = {
-    &attrs_cluster, &attrs_template,    &attrs_nodegroup,    &attrs_resize,    &attrs_upgrade,
-    &attrs_quota,   &attrs_certificate, &attrs_quota_update, &attrs_federation};
+    &attrs_cluster,    &attrs_template, &attrs_nodegroup,   &attrs_resize,
+    &attrs_upgrade,    &attrs_quota,    &attrs_certificate, &attrs_quota_update,
+    &attrs_federation, &attrs_bay,      &attrs_baymodel};
 
 static int check(const struct attr_table *t, const char *body, json_t **ret, struct err *e)
 {
@@ -369,6 +370,24 @@ static void only_changes_are_checked_again(void)
     CU_ASSERT_EQUAL(attrs_delta(&attrs_cluster, false, before, after, &text, &e), ERR_INVALID);
 }
 
+static void nothing_stored_is_empty_to_a_patch(void)
+{
+    struct err e = ERR_INIT;
+    _cleanup_json_ json_t *after = NULL, *delta = NULL,
+                          *patch = json_loads("[" OP("add", "/labels/a", "\"b\"") "]", 0, NULL);
+    _cleanup_json_ json_t *columns = json_loads("{\"labels\":null,\"tags\":null}", 0, NULL);
+    _cleanup_json_ json_t *before = attrs_document(&attrs_template, false, columns);
+    CU_ASSERT(json_is_object(json_object_get(before, "labels")));
+    CU_ASSERT(json_is_null(json_object_get(before, "tags")));
+    ASSERT_OK(patch_apply(before, patch, &patch_template, &after, &e), &e);
+    ASSERT_OK(attrs_delta(&attrs_template, false, before, after, &delta, &e), &e);
+    CU_ASSERT_STRING_EQUAL(jsonx_str(json_object_get(delta, "labels"), "a"), "b");
+    _cleanup_json_ json_t *groups = json_loads("{\"node_taints\":null}", 0, NULL);
+    _cleanup_json_ json_t *group = attrs_document(&attrs_nodegroup, false, groups);
+    CU_ASSERT(json_is_array(json_object_get(group, "node_taints")));
+    CU_ASSERT(json_is_null(json_object_get(group, "labels_added"))); /* no column */
+}
+
 /* ---- query and pages ---- */
 
 static void pages_are_read(void)
@@ -436,4 +455,5 @@ TEST_MAIN("api_requests", NULL, NULL, TEST(versions_parse), TEST(routes_are_foun
           TEST(values_are_converted), TEST(limits_are_exact),
           TEST(releases_know_different_attributes), TEST(patches_apply),
           TEST(patches_leave_the_document_alone), TEST(only_changes_are_checked_again),
-          TEST(pages_are_read), TEST(the_next_page_is_linked_when_this_one_is_full))
+          TEST(nothing_stored_is_empty_to_a_patch), TEST(pages_are_read),
+          TEST(the_next_page_is_linked_when_this_one_is_full))
