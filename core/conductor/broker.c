@@ -189,7 +189,7 @@ static int to_catalog(struct call_ctx *x, const struct http_call_spec *rq, struc
                       struct err *e)
 {
     const struct trust_site site = {
-        .cluster_id = x->cluster_id, .run = x->run, .service_token = x->plugin->service_token};
+        .cluster_id = x->cluster_id, .run = x->run, .service_token = x->plugin && x->plugin->service_token};
     struct ticket k = {0}, fresh = {0};
     if (rq->path[0] && rq->path[0] != '/' && rq->path[0] != '?')
         return err_set(e, ERR_INVALID, "the path of a catalog request begins with a slash");

@@ -155,6 +155,7 @@ static void go(struct turn *t)
         turn_add_store(t)->release = true;
         return;
     }
+    skip_unneeded(s);
     if (!turn_stage(s)->name) {
         turn_set_code(t, CODE_UNKNOWN_KIND,
                       "this conductor does not know how to carry out the operation");

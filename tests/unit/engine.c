@@ -160,9 +160,50 @@ static void each_kind_calls_its_verb(void)
     }
 }
 
+static void trusts_are_made_where_there_are_any(void)
+{
+    struct bench b = pending(OP_CREATE);
+    b.s.trusts = true;
+    const struct engine_plan *p = HANDLE(b, EV_LEASED);
+    ASSERT_SHAPE(p, "store stage");
+    CU_ASSERT_STRING_EQUAL(last(p)->stage->name, "trust");
+    p = HANDLE(b, EV_STAGE, .rc = RC_OK);
+    CU_ASSERT_STRING_EQUAL(last(p)->stage->name, "certificates");
+}
+
+/* A wait of the core's own is no lack of progress, however long it is; and it ends. */
+static void a_stage_may_wait(void)
+{
+    struct bench b = pending(OP_ROTATE_CA);
+    const struct engine_plan *p = HANDLE(b, EV_LEASED);
+    CU_ASSERT_STRING_EQUAL(last(p)->stage->name, "ca_new");
+    p = HANDLE(b, EV_STAGE, .rc = RC_OK);
+    CU_ASSERT_STRING_EQUAL(last(p)->stage->verb, "ca_prepare");
+    p = HANDLE(b, EV_STEP, .rc = RC_OK);
+    CU_ASSERT_STRING_EQUAL(last(p)->stage->name, "ca_switch");
+    p = HANDLE(b, EV_STAGE, .rc = RC_OK);
+    CU_ASSERT_STRING_EQUAL(last(p)->stage->name, "ca_grace");
+    for (int i = 0; i < 20; i++) {
+        p = HANDLE(b, EV_STAGE, .rc = RC_AGAIN, .wait_ms = 3600000, .message = "until noon");
+        ASSERT_SHAPE(p, "store+release");
+        CU_ASSERT(last(p)->due_in_ms <= b.cfg.max_wait_ms + b.cfg.min_wait_ms);
+        CU_ASSERT_EQUAL(b.s.status, ENG_RUNNING);
+        CU_ASSERT_STRING_EQUAL(b.s.message, "until noon");
+        b.env.now_us += b.cfg.max_wait_ms * 1000;
+        p = HANDLE(b, EV_LEASED);
+        CU_ASSERT_STRING_EQUAL(last(p)->stage->name, "ca_grace");
+    }
+    p = HANDLE(b, EV_STAGE, .rc = RC_OK);
+    CU_ASSERT_STRING_EQUAL(last(p)->stage->verb, "ca_complete");
+    p = HANDLE(b, EV_STEP, .rc = RC_OK);
+    CU_ASSERT_STRING_EQUAL(last(p)->stage->name, "ca_drop");
+    ASSERT_SHAPE(HANDLE(b, EV_STAGE, .rc = RC_OK), "finish");
+    CU_ASSERT_EQUAL(b.s.status, ENG_SUCCEEDED);
+}
+
 static void kinds_without_stages_fail_clearly(void)
 {
-    static const enum op_kind kinds[] = {OP_ROTATE_CA, OP_HEALTH, OP_KIND_END, (enum op_kind)0};
+    static const enum op_kind kinds[] = {OP_HEALTH, OP_KIND_END, (enum op_kind)0};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         struct bench b = pending(kinds[i]);
         ASSERT_SHAPE(HANDLE(b, EV_LEASED), "finish");
@@ -988,7 +1029,8 @@ static void every_event_in_every_state_gives_a_sound_plan(void)
 TEST_MAIN(
     "engine", NULL, NULL, TEST(a_create_begins_with_certificates),
     TEST(certificates_are_skipped_without_tls), TEST(each_kind_calls_its_verb),
-    TEST(kinds_without_stages_fail_clearly), TEST(the_row_is_read_back),
+    TEST(kinds_without_stages_fail_clearly), TEST(trusts_are_made_where_there_are_any),
+    TEST(a_stage_may_wait), TEST(the_row_is_read_back),
     TEST(short_waits_stay_short_and_keep_the_lease),
     TEST(long_waits_give_the_lease_back_with_jitter), TEST(progress_is_stored_once_it_settles),
     TEST(percent_never_goes_back), TEST(success_sets_the_final_statuses),

@@ -1,6 +1,6 @@
 /* The node's first daemon: dockerd and the process that serves its TCP socket. When dockerd ends,
  * all of it ends with dockerd's status; the other one is started again. See front.h. */
-#include "front/front.h"
+#include "front.h"
 
 #include "lib/cleanup.h"
 

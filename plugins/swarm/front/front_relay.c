@@ -1,6 +1,6 @@
 /* Bytes from TLS to a plain socket and back, with the ends of both directions passed on: Docker's
  * attach and exec half-close. See front.h. */
-#include "front/front.h"
+#include "front.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,6 +1,6 @@
 /* Accepts, checks who it is, and hands over to the relay; one thread per connection, since there
  * are few and they live long. One more watches the directory for new certificates. See front.h. */
-#include "front/front.h"
+#include "front.h"
 
 #include <errno.h>
 #include <fcntl.h>
