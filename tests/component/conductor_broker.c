@@ -147,7 +147,7 @@ static void a_cluster_is_reached_with_its_own_certificates(void)
 {
     struct made m;
     struct tls_pair ca = {.key = ""}, own;
-    struct tls_server t;
+    struct tls_server t = {0};
     char text[4096], address[64];
     start_here(NULL, NULL);
     create(&m, "c", 1, "");
