@@ -16,7 +16,7 @@ struct naming {
     const char *collection, *policy;
     const struct attr_table *attrs;
     const struct patch_rules *patch;
-    void (*view)(const struct api_call *c, const struct cluster *cl, enum view v);
+    void (*view)(const struct api_call *c, const struct cluster_shown *cl, enum view v);
     bool everywhere; /* an admin may reach other projects' */
 };
 
@@ -48,7 +48,7 @@ static int scope_of(struct api_call *c, const char *verb, struct db_scope *ret, 
 
 static int list(struct api_call *c, const char *verb, const char *rest, enum view v, struct err *e)
 {
-    struct cluster_list l = {NULL, 0};
+    struct cluster_page l = CLUSTER_PAGE_INIT;
     struct db_scope scope;
     struct page p;
     char rule[RULE_MAX], path[RULE_MAX];
@@ -59,7 +59,7 @@ static int list(struct api_call *c, const char *verb, const char *rest, enum vie
     if (rc == 0)
         rc = page_read(c, false, &p, e);
     if (rc == 0)
-        rc = db_cluster_list(c->api->db, &scope, &p.db, &l, e);
+        rc = db_cluster_list(c->api->db, &scope, &p.db, v != VIEW_SUMMARY, &l, e);
     if (rc == 0) {
         str_printf(&c->rp->body, "{\"%s\":[", naming(c)->collection);
         for (size_t i = 0; i < l.n; i++)
@@ -67,7 +67,7 @@ static int list(struct api_call *c, const char *verb, const char *rest, enum vie
         page_close(c, &p, path, l.n, l.n ? l.v[l.n - 1].uuid : "");
         rc = answer(c, 200, e);
     }
-    cluster_list_done(&l);
+    cluster_page_done(&l);
     return rc;
 }
 
@@ -81,14 +81,12 @@ int api_cluster_detail(struct api_call *c, struct err *e)
     return list(c, "detail", "/detail", VIEW_FULL, e);
 }
 
-/* The cluster of the path, visible to an admin everywhere, and the right to it. all_verb differs
- * from verb in one case: reading is "get" and "get_one_all_projects". */
-static int get(struct api_call *c, const char *all_verb, const char *verb, struct cluster *cl,
-               struct err *e)
+/* The cluster of the path, visible to an admin everywhere, and the right to change it. */
+static int get(struct api_call *c, const char *verb, struct cluster *cl, struct err *e)
 {
     struct db_scope scope;
     char rule[RULE_MAX];
-    int rc = scope_of(c, all_verb, &scope, e);
+    int rc = scope_of(c, verb, &scope, e);
     if (rc == 0)
         rc = db_cluster_get(c->api->db, &scope, c->arg[0], cl, e);
     if (rc == 0)
@@ -98,14 +96,19 @@ static int get(struct api_call *c, const char *all_verb, const char *verb, struc
 
 int api_cluster_show(struct api_call *c, struct err *e)
 {
-    struct cluster cl;
-    cluster_init(&cl);
-    int rc = get(c, "get_one", "get", &cl, e);
+    struct cluster_page one = CLUSTER_PAGE_INIT;
+    struct db_scope scope;
+    char rule[RULE_MAX];
+    int rc = scope_of(c, "get_one", &scope, e);
+    if (rc == 0)
+        rc = db_cluster_show(c->api->db, &scope, c->arg[0], &one, e);
+    if (rc == 0)
+        rc = enforce(c, rule_of(c, "get", rule), one.v->project_id, one.v->user_id, e);
     if (rc == 0) {
-        naming(c)->view(c, &cl, VIEW_SHOW);
+        naming(c)->view(c, one.v, VIEW_SHOW);
         rc = answer(c, 200, e);
     }
-    cluster_done(&cl);
+    cluster_page_done(&one);
     return rc;
 }
 
@@ -114,7 +117,7 @@ int api_cluster_delete(struct api_call *c, struct err *e)
     struct db_change ch = DB_CHANGE_INIT;
     struct cluster cl;
     cluster_init(&cl);
-    int rc = get(c, "delete", "delete", &cl, e);
+    int rc = get(c, "delete", &cl, e);
     if (rc == 0)
         rc = operation_accept(c, &cl, OP_DELETE, false, &ch, NULL, e);
     if (rc == 0)
@@ -126,16 +129,15 @@ int api_cluster_delete(struct api_call *c, struct err *e)
 int cluster_changed(struct api_call *c, int status, const char *uuid, struct err *e)
 {
     struct db_scope everywhere = {.all_projects = true};
-    struct cluster cl;
+    struct cluster_page one = CLUSTER_PAGE_INIT;
     if (!api_old_names(c) || c->minor > 1)
         return answer_uuid(c, 202, uuid, e);
-    cluster_init(&cl);
-    int rc = db_cluster_get(c->api->db, &everywhere, uuid, &cl, e);
+    int rc = db_cluster_show(c->api->db, &everywhere, uuid, &one, e);
     if (rc == 0) {
-        view_bay(c, &cl, VIEW_FULL);
+        view_bay(c, one.v, VIEW_FULL);
         rc = answer(c, status, e);
     }
-    cluster_done(&cl);
+    cluster_page_done(&one);
     return rc;
 }
 
@@ -274,7 +276,7 @@ static int accept_count(struct api_call *c, const struct change *ch, bool rollba
 
 static int change(struct api_call *c, struct change *ch, bool rollback, struct err *e)
 {
-    int rc = get(c, "update", "update", &ch->cl, e);
+    int rc = get(c, "update", &ch->cl, e);
     if (rc == 0 && !api_old_names(c))
         rc = enforce_self(c, "cluster:update_health_status", e);
     if (rc == 0 && (c->minor < 10 || patch_touches(c->body, "/node_count")))

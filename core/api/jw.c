@@ -21,20 +21,31 @@ static void escape(struct str *o, unsigned char c)
     str_append_n(o, out, 6);
 }
 
+static bool plain(unsigned char c)
+{
+    return c >= 0x20 && c != '"' && c != '\\' && c != 0x7f;
+}
+
 void jw_text(struct str *o, const char *s)
 {
     if (!s) {
         str_append_n(o, "null", 4);
         return;
     }
-    str_append_c(o, '"');
-    const char *start = s;
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+    size_t n = 0;
+    while (plain((unsigned char)s[n])) /* NUL is not */
+        n++;
+    char *p = str_extend(o, n + 1);
+    if (!p)
+        return;
+    *p = '"';
+    memcpy(p + 1, s, n);
+    const char *start = s + n;
+    for (s += n; *s; s++) {
+        if (plain((unsigned char)*s))
             continue;
         str_append_n(o, start, (size_t)(s - start));
-        escape(o, c);
+        escape(o, (unsigned char)*s);
         start = s + 1;
     }
     str_append_n(o, start, (size_t)(s - start));
@@ -85,9 +96,13 @@ void jw_next(struct str *o)
 void jw_key(struct str *o, const char *key)
 {
     jw_next(o);
-    str_append_c(o, '"');
-    str_append(o, key);
-    str_append_n(o, "\":", 2);
+    size_t n = strlen(key);
+    char *p = str_extend(o, n + 3);
+    if (!p)
+        return;
+    *p = '"';
+    memcpy(p + 1, key, n);
+    memcpy(p + 1 + n, "\":", 2);
 }
 
 void jw_str(struct str *o, const char *key, const char *s)
@@ -130,4 +145,18 @@ void jw_json(struct str *o, const char *key, const json_t *j, const char *missin
         str_append(o, missing);
     else
         jw_document(o, j);
+}
+
+void jw_raw(struct str *o, const char *key, const char *json, const char *missing)
+{
+    jw_key(o, key);
+    str_append(o, json && strcmp(json, "null") != 0 ? json : missing);
+}
+
+void jw_items(struct str *o, const char *key, const char *items)
+{
+    jw_key(o, key);
+    str_append_c(o, '[');
+    str_append(o, items);
+    str_append_c(o, ']');
 }

@@ -24,6 +24,10 @@ void jw_int(struct str *o, const char *key, int64_t v);
 void jw_bool(struct str *o, const char *key, bool v);
 void jw_time(struct str *o, const char *key, int64_t us);
 /* missing: text written when j is NULL or null, such as "{}". */
+/* Text that is JSON already; missing: what stands for NULL and for a JSON null. */
+void jw_raw(struct str *o, const char *key, const char *json, const char *missing);
+/* A list of these items, which are JSON separated by commas; NULL: an empty list. */
+void jw_items(struct str *o, const char *key, const char *items);
 void jw_json(struct str *o, const char *key, const json_t *j, const char *missing);
 
 #endif

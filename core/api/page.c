@@ -62,21 +62,27 @@ void page_close(const struct api_call *c, const struct page *p, const char *path
     str_append_c(o, '}');
 }
 
+/* One of the two: all but the path and the id is fixed for a request. */
+static void write_link(struct str *o, const struct api_call *c, const char *version,
+                       const char *path, const char *id, const char *rel)
+{
+    str_append_n(o, "{\"href\":\"", 9);
+    str_append(o, c->base);
+    str_append(o, version);
+    str_append(o, path);
+    str_append_c(o, '/');
+    str_append(o, id);
+    str_append_n(o, "\",\"rel\":\"", 9);
+    str_append(o, rel);
+    str_append_n(o, "\"}", 2);
+}
+
 void jw_links(struct str *o, const struct api_call *c, const char *path, const char *id)
 {
-    static const char *const head[2] = {"{\"href\":\"", ",{\"href\":\""};
-    static const char *const prefix[2] = {"/v1/", "/"};
-    static const char *const tail[2] = {"\",\"rel\":\"self\"}", "\",\"rel\":\"bookmark\"}"};
     jw_key(o, "links");
     str_append_c(o, '[');
-    for (int i = 0; i < 2; i++) {
-        str_append(o, head[i]);
-        str_append(o, c->base);
-        str_append(o, prefix[i]);
-        str_append(o, path);
-        str_append_c(o, '/');
-        str_append(o, id);
-        str_append(o, tail[i]);
-    }
+    write_link(o, c, "/v1/", path, id, "self");
+    str_append_c(o, ',');
+    write_link(o, c, "/", path, id, "bookmark");
     str_append_c(o, ']');
 }

@@ -26,34 +26,49 @@ static void diffs(struct str *o, const json_t *base, const json_t *own)
     labels_diff(o, LABELS_SKIPPED, base, own);
 }
 
-static void cluster_rest(const struct api_call *c, const struct cluster *cl, enum view v)
+/* Labels that are the template's, or none at all, are the rule: then there is nothing to compare.
+ */
+static void text_diffs(struct str *o, const char *base, const char *own)
+{
+    _cleanup_json_ json_t *b = NULL, *w = NULL;
+    base = base ? base : "{}";
+    own = own ? own : "{}";
+    if (strcmp(base, own) != 0) {
+        b = json_loads(base, JSON_DECODE_ANY, NULL);
+        w = json_loads(own, JSON_DECODE_ANY, NULL);
+        o->oom |= !b || !w;
+    }
+    diffs(o, b, w);
+}
+
+static void cluster_rest(const struct api_call *c, const struct cluster_shown *cl, enum view v)
 {
     struct str *o = &c->rp->body;
     jw_str(o, "status", cl->status);
     jw_str(o, "status_reason", cl->status_reason);
     jw_str(o, "health_status", cl->health_status);
-    jw_json(o, "health_status_reason", cl->health_status_reason, "{}");
+    jw_raw(o, "health_status_reason", cl->health_status_reason, "{}");
     jw_str(o, "discovery_url", cl->discovery_url);
     jw_str(o, "api_address", cl->api_address);
     jw_str(o, "coe_version", cl->coe_version);
     jw_str(o, "container_version", cl->container_version);
     jw_str(o, "project_id", cl->project_id);
     jw_str(o, "user_id", cl->user_id);
-    jw_json(o, "node_addresses", cl->node_addresses, "[]");
-    jw_json(o, "master_addresses", cl->master_addresses, "[]");
+    jw_items(o, "node_addresses", cl->node_addresses);
+    jw_items(o, "master_addresses", cl->master_addresses);
     if (v == VIEW_SHOW && status_failed(cl->status))
-        jw_json(o, "faults", cl->faults, "{}");
+        jw_raw(o, "faults", cl->faults, "{}");
     jw_str(o, "fixed_network", cl->fixed_network);
     jw_str(o, "fixed_subnet", cl->fixed_subnet);
     jw_bool(o, "floating_ip_enabled", cl->floating_ip_enabled);
     jw_bool(o, "merge_labels", false);
-    diffs(o, cl->template_labels, cl->labels);
+    text_diffs(o, cl->template_labels, cl->labels);
     jw_bool(o, "master_lb_enabled", cl->master_lb_enabled);
     stored_time(c, "created_at", cl->created_at);
     stored_time(c, "updated_at", cl->updated_at);
 }
 
-void view_cluster(const struct api_call *c, const struct cluster *cl, enum view v)
+void view_cluster(const struct api_call *c, const struct cluster_shown *cl, enum view v)
 {
     struct str *o = &c->rp->body;
     jw_next(o);
@@ -65,7 +80,7 @@ void view_cluster(const struct api_call *c, const struct cluster *cl, enum view 
     jw_int(o, "node_count", cl->node_count);
     jw_int(o, "master_count", cl->master_count);
     jw_int(o, "docker_volume_size", cl->docker_volume_size);
-    jw_json(o, "labels", cl->labels, "{}");
+    jw_raw(o, "labels", cl->labels, "{}");
     jw_str(o, "master_flavor_id", cl->master_flavor_id);
     jw_str(o, "flavor_id", cl->flavor_id);
     jw_int(o, "create_timeout", cl->create_timeout);
@@ -81,7 +96,7 @@ void view_cluster(const struct api_call *c, const struct cluster *cl, enum view 
     str_append_c(o, '}');
 }
 
-void view_bay(const struct api_call *c, const struct cluster *cl, enum view v)
+void view_bay(const struct api_call *c, const struct cluster_shown *cl, enum view v)
 {
     struct str *o = &c->rp->body;
     jw_next(o);
@@ -92,7 +107,7 @@ void view_bay(const struct api_call *c, const struct cluster *cl, enum view v)
     jw_int(o, "node_count", cl->node_count);
     jw_int(o, "master_count", cl->master_count);
     jw_int(o, "docker_volume_size", cl->docker_volume_size);
-    jw_json(o, "labels", cl->labels, "{}");
+    jw_raw(o, "labels", cl->labels, "{}");
     jw_str(o, "master_flavor_id", cl->master_flavor_id);
     jw_str(o, "flavor_id", cl->flavor_id);
     jw_int(o, "bay_create_timeout", cl->create_timeout);
@@ -109,10 +124,10 @@ void view_bay(const struct api_call *c, const struct cluster *cl, enum view v)
     jw_str(o, "api_address", cl->api_address);
     jw_str(o, "coe_version", cl->coe_version);
     jw_str(o, "container_version", cl->container_version);
-    jw_json(o, "node_addresses", cl->node_addresses, "[]");
-    jw_json(o, "master_addresses", cl->master_addresses, "[]");
+    jw_items(o, "node_addresses", cl->node_addresses);
+    jw_items(o, "master_addresses", cl->master_addresses);
     if (v == VIEW_SHOW && status_failed(cl->status))
-        jw_json(o, "bay_faults", cl->faults, "{}");
+        jw_raw(o, "bay_faults", cl->faults, "{}");
     jw_str(o, "fixed_network", cl->fixed_network);
     jw_str(o, "fixed_subnet", cl->fixed_subnet);
     jw_bool(o, "floating_ip_enabled", cl->floating_ip_enabled);

@@ -4,11 +4,12 @@
 #define MAGNUM_API_VIEWS_H
 
 #include "api/api_internal.h"
+#include "model/cluster_shown.h"
 
 enum view { VIEW_SUMMARY, VIEW_FULL, VIEW_SHOW };
 /* VIEW_SHOW is VIEW_FULL with `faults` where the status is a failed one. */
-void view_cluster(const struct api_call *c, const struct cluster *cl, enum view v);
-void view_bay(const struct api_call *c, const struct cluster *cl, enum view v);
+void view_cluster(const struct api_call *c, const struct cluster_shown *cl, enum view v);
+void view_bay(const struct api_call *c, const struct cluster_shown *cl, enum view v);
 /* no_labels: text for labels that are not set ("{}", or "null" as 15.0.1 answers a create). */
 void view_template(const struct api_call *c, const struct template *t, const char *no_labels);
 /* cluster: its uuid, for the links. made: the answer of a create, which leaves unset values out. */

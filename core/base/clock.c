@@ -29,6 +29,12 @@ int64_t clock_mono_us(void)
     return now_us(CLOCK_MONOTONIC);
 }
 
+static void two_digits(char *p, int v)
+{
+    p[0] = (char)('0' + v / 10);
+    p[1] = (char)('0' + v % 10);
+}
+
 void clock_iso(int64_t us, char buf[CLOCK_ISO_MAX])
 {
     int64_t sec = us / 1000000, frac = us % 1000000;
@@ -42,10 +48,23 @@ void clock_iso(int64_t us, char buf[CLOCK_ISO_MAX])
         buf[0] = '\0';
         return;
     }
-    size_t n = strftime(buf, CLOCK_ISO_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
+    /* an answer may have thousands of times: strftime is too slow for that */
+    int year = tm.tm_year + 1900;
+    size_t n = 4;
+    if (year >= 0 && year <= 9999) {
+        two_digits(buf, year / 100);
+        two_digits(buf + 2, year % 100);
+    } else {
+        n = (size_t)snprintf(buf, CLOCK_ISO_MAX, "%d", year);
+    }
+    const int parts[] = {tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++, n += 3) {
+        buf[n] = "--T::"[i];
+        two_digits(buf + n + 1, parts[i]);
+    }
     if (frac)
         n += (size_t)snprintf(buf + n, CLOCK_ISO_MAX - n, ".%06d", (int)frac);
-    snprintf(buf + n, CLOCK_ISO_MAX - n, "+00:00");
+    memcpy(buf + n, "+00:00", sizeof "+00:00");
 }
 
 bool clock_parse_iso(const char *s, int64_t *ret_us)

@@ -41,6 +41,16 @@ void str_append_n(struct str *t, const void *p, size_t n)
     t->s[t->len] = '\0';
 }
 
+char *str_extend(struct str *t, size_t n)
+{
+    if (!grow(t, n))
+        return NULL;
+    char *p = t->s + t->len;
+    t->len += n;
+    t->s[t->len] = '\0';
+    return p;
+}
+
 void str_append(struct str *t, const char *s)
 {
     if (s)

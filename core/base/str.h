@@ -24,6 +24,9 @@ struct str {
 void str_append(struct str *t, const char *s); /* s may be NULL: nothing is added */
 void str_append_n(struct str *t, const void *p, size_t n);
 void str_append_c(struct str *t, char c);
+/* Makes the text n bytes longer and returns where they begin, to be filled by the caller; NULL when
+ * memory is gone. */
+char *str_extend(struct str *t, size_t n);
 void str_printf(struct str *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void str_vprintf(struct str *t, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 void str_clear(struct str *t); /* length 0, keeps the memory */

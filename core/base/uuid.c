@@ -4,12 +4,19 @@
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/random.h>
 #include <uuid/uuid.h>
 
 void uuid_make(char buf[UUID_TEXT])
 {
     uuid_t u;
-    uuid_generate_random(u);
+    /* one is made for each request: libuuid's own way seeds a second generator each time */
+    if (getrandom(u, sizeof u, 0) == (ssize_t)sizeof u) {
+        u[6] = (unsigned char)(0x40 | (u[6] & 0x0f)); /* version 4 */
+        u[8] = (unsigned char)(0x80 | (u[8] & 0x3f)); /* of RFC 4122 */
+    } else {
+        uuid_generate_random(u);
+    }
     uuid_unparse_lower(u, buf);
 }
 

@@ -16,6 +16,11 @@
     ".user_id = $4::text))"
 void scope_params(struct sql_params *p, const struct db_scope *s);
 
+/* The page source of clusters, for lists. */
+extern const struct page_source cluster_source;
+/* How many rows an ident found: NOT_FOUND, CONFLICT, or one. */
+int cluster_only_one(int rows, const char *ident, struct err *e) MUST_CHECK;
+
 int cluster_read(const PGresult *r, int row, int first, struct cluster *c,
                  struct err *e) MUST_CHECK;
 int cluster_read_list(const PGresult *r, int first, struct cluster_list *ret,

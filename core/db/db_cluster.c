@@ -14,7 +14,7 @@ static const char *const not_null[] = {
     "uuid", "name", "cluster_template_id", "status", "generation", "created_at", NULL};
 static const char *const unsortable[] = {"trust_id", "trustee_username", "trustee_user_id",
                                          "trustee_password", NULL};
-static const struct page_source clusters = {
+const struct page_source cluster_source = {
     .table = "cluster",
     .alias = "c",
     .entity = &row_cluster,
@@ -105,6 +105,17 @@ void scope_params(struct sql_params *p, const struct db_scope *s)
     param_str(p, s->user_id);
 }
 
+int cluster_only_one(int rows, const char *ident, struct err *e)
+{
+    if (rows == 0)
+        return err_set(e, ERR_NOT_FOUND, "Cluster %s could not be found.", ident);
+    if (rows > 1)
+        return err_set(e, ERR_CONFLICT,
+                       "Multiple clusters exist with same name. Please use the "
+                       "cluster uuid instead.");
+    return 0;
+}
+
 int db_cluster_get(struct db *db, const struct db_scope *s, const char *ident, struct cluster *ret,
                    struct err *e)
 {
@@ -115,9 +126,9 @@ int db_cluster_get(struct db *db, const struct db_scope *s, const char *ident, s
         "cluster_by_name", "SELECT {c.cluster}, " CLUSTER_DERIVED
                            " FROM cluster c WHERE c.name = $1 AND " SCOPE_MATCH("c") " LIMIT 2"};
     static const struct sql_stmt by_case = {
-        "cluster_by_case", "SELECT {c.cluster}, " CLUSTER_DERIVED
-                           " FROM cluster c WHERE lower(c.name) = lower($1::text) AND " SCOPE_MATCH(
-                               "c") " LIMIT 2"};
+        "cluster_by_case",
+        "SELECT {c.cluster}, " CLUSTER_DERIVED
+        " FROM cluster c WHERE lower(c.name) = lower($1::text) AND " SCOPE_MATCH("c") " LIMIT 2"};
     char uuid[UUID_TEXT];
     bool is_uuid = uuid_like(ident, uuid);
     _cleanup_params_ struct sql_params p = {.n = 0};
@@ -131,12 +142,9 @@ int db_cluster_get(struct db *db, const struct db_scope *s, const char *ident, s
     }
     if (rc)
         return rc;
-    if (PQntuples(r) == 0)
-        return err_set(e, ERR_NOT_FOUND, "Cluster %s could not be found.", ident);
-    if (PQntuples(r) > 1)
-        return err_set(e, ERR_CONFLICT,
-                       "Multiple clusters exist with same name. Please use the "
-                       "cluster uuid instead.");
+    rc = cluster_only_one(PQntuples(r), ident, e);
+    if (rc)
+        return rc;
     struct cluster c;
     cluster_init(&c);
     rc = cluster_read(r, 0, 0, &c, e);
@@ -147,18 +155,6 @@ int db_cluster_get(struct db *db, const struct db_scope *s, const char *ident, s
     cluster_done(ret);
     *ret = c;
     return 0;
-}
-
-int db_cluster_list(struct db *db, const struct db_scope *s, const struct db_page *p,
-                    struct cluster_list *ret, struct err *e)
-{
-    _cleanup_(page_query_done) struct page_query q = PAGE_QUERY_INIT;
-    _cleanup_result_ PGresult *r = NULL;
-    page_scope(&q, "c", s);
-    int rc = page_apply(db, &clusters, p, &q, e);
-    if (!rc)
-        rc = page_run(db, &clusters, p, &q, "{c.cluster}, " CLUSTER_DERIVED, &r, e);
-    return rc ? rc : cluster_read_list(r, 0, ret, e);
 }
 
 int db_cluster_stats(struct db *db, const char *project_id, int64_t *ret_clusters,

@@ -152,15 +152,29 @@ static const struct sql_stmt *intern(const char *sql)
     return found;
 }
 
+/* Appended, not formatted: it is long, and made for every page. */
+static char *page_statement(const struct page_source *src, const struct page_query *q,
+                            const char *columns)
+{
+    const char *const parts[] = {
+        "SELECT ",  columns,   " FROM (SELECT * FROM ", src->table,   " ",
+        src->alias, " WHERE ", str_text(&q->where),     " ORDER BY ", str_text(&q->order),
+        " LIMIT $"};
+    struct str sql = STR_INIT;
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+        str_append(&sql, parts[i]);
+    str_printf(&sql, "%d::bigint) %s", q->params.n, src->alias);
+    str_append(&sql, q->join);
+    str_append(&sql, " ORDER BY ");
+    str_append(&sql, str_text(&q->order));
+    return str_take(&sql);
+}
+
 int page_run(struct db *db, const struct page_source *src, const struct db_page *p,
              struct page_query *q, const char *columns, PGresult **ret, struct err *e)
 {
     param_int(&q->params, p && p->limit > 0 ? p->limit : MODEL_UNSET);
-    _cleanup_free_ char *sql =
-        str_fmt("SELECT %s FROM (SELECT * FROM %s %s WHERE %s ORDER BY %s LIMIT $%d::bigint) %s "
-                "ORDER BY %s",
-                columns, src->table, src->alias, str_text(&q->where), str_text(&q->order),
-                q->params.n, src->alias, str_text(&q->order));
+    _cleanup_free_ char *sql = page_statement(src, q, columns);
     if (!sql || q->where.oom || q->order.oom)
         return err_nomem(e);
     /* the orders of default lists; others are rare and not worth a plan kept in every connection */

@@ -20,10 +20,11 @@ struct page_source {
 struct page_query {
     struct str where, order;
     struct sql_params params;
+    const char *join; /* more of FROM, behind the page's rows; NULL: nothing */
 };
 #define PAGE_QUERY_INIT                                                                            \
     {                                                                                              \
-        .where = STR_INIT, .order = STR_INIT, .params = {.n = 0 }                                  \
+        .where = STR_INIT, .order = STR_INIT, .params = {.n = 0}, .join = NULL                     \
     }
 void page_query_done(struct page_query *q);
 

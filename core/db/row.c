@@ -3,6 +3,7 @@
 
 #include "base/parse.h"
 #include "base/str.h"
+#include "model/cluster_shown.h"
 
 #include <ctype.h>
 #include <endian.h>
@@ -70,6 +71,14 @@ static const struct row_column columns_federation[] = {
 #include "model/federation.def"
 };
 #undef ENTITY
+#define ENTITY cluster_shown
+static const struct row_column columns_cluster_shown[] = {
+#include "model/cluster_shown.def"
+};
+static const struct row_column columns_cluster_listed[] = {
+#include "model/cluster_listed.def"
+};
+#undef ENTITY
 #define ENTITY driver_row
 static const struct row_column columns_driver_row[] = {
 #include "model/driver.def"
@@ -88,12 +97,14 @@ const struct row_entity row_x509keypair = DESCRIBE(x509keypair);
 const struct row_entity row_certificate = DESCRIBE(certificate);
 const struct row_entity row_quota = DESCRIBE(quota);
 const struct row_entity row_federation = DESCRIBE(federation);
+const struct row_entity row_cluster_shown = DESCRIBE(cluster_shown);
+const struct row_entity row_cluster_listed = DESCRIBE(cluster_listed);
 const struct row_entity row_driver_row = DESCRIBE(driver_row);
 
 static const struct row_entity *const entities[] = {
-    &row_cluster,         &row_template,     &row_nodegroup,  &row_operation,
-    &row_operation_event, &row_ledger_entry, &row_mservice,   &row_x509keypair,
-    &row_certificate,     &row_quota,        &row_federation, &row_driver_row,
+    &row_cluster_shown, &row_cluster_listed,  &row_cluster,      &row_template,   &row_nodegroup,
+    &row_operation,     &row_operation_event, &row_ledger_entry, &row_mservice,   &row_x509keypair,
+    &row_certificate,   &row_quota,           &row_federation,   &row_driver_row,
 };
 
 const struct row_column *row_find(const struct row_entity *t, const char *column)
@@ -295,6 +306,29 @@ int row_read(const PGresult *r, int row, int first, const struct row_entity *t, 
             return rc;
     }
     return 0;
+}
+
+void row_borrow(const PGresult *r, int row, int first, const struct row_entity *t, void *obj)
+{
+    for (int i = 0; i < t->n; i++) {
+        const struct row_column *c = &t->columns[i];
+        void *member = (char *)obj + c->offset;
+        switch (c->kind) {
+        case KIND_STR:
+        case KIND_JSON: /* of type json, whose binary form is its text */
+            *(const char **)member = row_str(r, row, first + i);
+            break;
+        case KIND_INT:
+            *(int64_t *)member = row_int(r, row, first + i, MODEL_UNSET);
+            break;
+        case KIND_BOOL:
+            *(bool *)member = row_bool(r, row, first + i);
+            break;
+        case KIND_TIME:
+            *(int64_t *)member = row_time(r, row, first + i);
+            break;
+        }
+    }
 }
 
 /* --- writing --- */

@@ -20,8 +20,8 @@ struct row_entity {
 };
 /* row_cluster, row_template, ... : named as in entity.h */
 extern const struct row_entity row_cluster, row_template, row_nodegroup, row_operation,
-    row_operation_event, row_ledger_entry, row_mservice, row_x509keypair, row_certificate,
-    row_quota, row_federation, row_driver_row;
+    row_operation_event, row_cluster_shown, row_cluster_listed, row_ledger_entry, row_mservice,
+    row_x509keypair, row_certificate, row_quota, row_federation, row_driver_row;
 
 const struct row_column *row_find(const struct row_entity *t, const char *column);
 
@@ -43,6 +43,10 @@ int row_json(const PGresult *r, int row, int col, json_t **ret, struct err *e) M
  * and must still be "done". */
 int row_read(const PGresult *r, int row, int first, const struct row_entity *t, void *obj,
              struct err *e) MUST_CHECK;
+
+/* The same without copies, for row_cluster_shown and row_cluster_listed: texts, and JSON as text,
+ * live as long as the result. */
+void row_borrow(const PGresult *r, int row, int first, const struct row_entity *t, void *obj);
 
 /* Appends parameters. Strings are borrowed until the statement has run; NULL and unset values are
  * SQL NULL. */

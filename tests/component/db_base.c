@@ -411,36 +411,36 @@ static void walk(const struct db_scope *s, const char *key, bool desc, int64_t l
 {
     struct err e = ERR_INIT;
     struct db_page p = {.limit = 1000, .sort_key = key, .desc = desc};
-    struct cluster_list all = {NULL, 0};
-    ASSERT_OK(db_cluster_list(db, s, &p, &all, &e), &e);
+    struct cluster_page all = CLUSTER_PAGE_INIT;
+    ASSERT_OK(db_cluster_list(db, s, &p, false, &all, &e), &e);
     CU_ASSERT_EQUAL_FATAL(all.n, want);
     p.limit = limit;
     size_t seen = 0;
     char marker[40] = "";
     for (;;) {
-        struct cluster_list page = {NULL, 0};
+        struct cluster_page page = CLUSTER_PAGE_INIT;
         p.marker = *marker ? marker : NULL;
-        ASSERT_OK(db_cluster_list(db, s, &p, &page, &e), &e);
+        ASSERT_OK(db_cluster_list(db, s, &p, true, &page, &e), &e);
         for (size_t i = 0; i < page.n; i++, seen++) {
             CU_ASSERT_TRUE_FATAL(seen < all.n);
             CU_ASSERT_STRING_EQUAL(page.v[i].uuid, all.v[seen].uuid);
             snprintf(marker, sizeof marker, "%s", page.v[i].uuid);
         }
         size_t n = page.n;
-        cluster_list_done(&page);
+        cluster_page_done(&page);
         if (n == 0)
             break;
     }
     CU_ASSERT_EQUAL(seen, want);
-    cluster_list_done(&all);
+    cluster_page_done(&all);
 }
 
 static void check_order(const char *key, bool desc, const char *order)
 {
     struct err e = ERR_INIT;
     struct db_page p = {.limit = 1000, .sort_key = key, .desc = desc};
-    struct cluster_list l = {NULL, 0};
-    ASSERT_OK(db_cluster_list(db, &everything, &p, &l, &e), &e);
+    struct cluster_page l = CLUSTER_PAGE_INIT;
+    ASSERT_OK(db_cluster_list(db, &everything, &p, true, &l, &e), &e);
     struct str got = STR_INIT;
     for (size_t i = 0; i < l.n; i++)
         str_printf(&got, "%s%s", i ? "," : "", l.v[i].uuid);
@@ -448,7 +448,7 @@ static void check_order(const char *key, bool desc, const char *order)
     snprintf(query, sizeof query, "SELECT string_agg(uuid, ',' ORDER BY %s) FROM cluster", order);
     CU_ASSERT_STRING_EQUAL(str_text(&got), sql(query));
     str_free(&got);
-    cluster_list_done(&l);
+    cluster_page_done(&l);
 }
 
 static void fill_pages(void)
@@ -501,7 +501,7 @@ static void pages_in_every_order(void)
 static void bad_pages(void)
 {
     struct err e = ERR_INIT;
-    struct cluster_list l = {NULL, 0};
+    struct cluster_page l = CLUSTER_PAGE_INIT;
     fill_pages();
     static const char *const bad[] = {"node_count", "links", "", "trustee_password",
                                       "id; DROP TABLE cluster"};
@@ -510,11 +510,11 @@ static void bad_pages(void)
         char want[128];
         snprintf(want, sizeof want, "The sort_key value \"%s\" is an invalid field for sorting",
                  bad[i]);
-        CU_ASSERT_EQUAL(db_cluster_list(db, &everything, &p, &l, &e), ERR_INVALID);
+        CU_ASSERT_EQUAL(db_cluster_list(db, &everything, &p, true, &l, &e), ERR_INVALID);
         CU_ASSERT_STRING_EQUAL(e.msg, want);
     }
     struct db_page p = {.limit = 10, .marker = "5d2c8a0e-6d7c-4d2b-9f2e-7a7b8c9d0e1f"};
-    CU_ASSERT_EQUAL(db_cluster_list(db, &everything, &p, &l, &e), ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL(db_cluster_list(db, &everything, &p, true, &l, &e), ERR_NOT_FOUND);
     CU_ASSERT_STRING_EQUAL(e.msg,
                            "Cluster 5d2c8a0e-6d7c-4d2b-9f2e-7a7b8c9d0e1f could not be found.");
     /* a marker outside the scope does not exist either */
@@ -522,7 +522,7 @@ static void bad_pages(void)
     snprintf(marker, sizeof marker, "%s", sql("SELECT uuid FROM cluster WHERE project_id = 'q'"));
     struct db_scope s = {.project_id = "p"};
     p.marker = marker;
-    CU_ASSERT_EQUAL(db_cluster_list(db, &s, &p, &l, &e), ERR_NOT_FOUND);
+    CU_ASSERT_EQUAL(db_cluster_list(db, &s, &p, true, &l, &e), ERR_NOT_FOUND);
 }
 
 static void nodegroups_and_their_pages(void)
