@@ -11,6 +11,7 @@
 #include <magnum/lifecycle.h>
 #include <magnum/nodegroups.h>
 #include <magnum/plan.h>
+#include <magnum/rotate.h>
 #include <magnum/stats.h>
 #include <magnum/upgrade.h>
 #include <magnum/workload.h>
@@ -139,9 +140,11 @@ static int32_t run(void *self, const mag_op *op, mag_step *out, mag_error *err, 
         .spec = spec,
         .until_ms = mag_now_ms() + (budget > 0 && budget < STEP_MAX_MS ? budget : STEP_MAX_MS),
     };
+    bool changes =
+        verb == local_converge || verb == local_rotate_prepare || verb == local_rotate_complete;
     bool stop = (op->flags & MAG_OPF_CANCEL) ||
                 (s->host->cancelled && s->host->cancelled(s->host->ctx, op));
-    if (stop && verb == local_converge)
+    if (stop && changes)
         return mag_fail(err, MAG_E_CANCELLED, MAG_ERR_MAY_LEAK, "Cancelled",
                         "delete the cluster, or update it to go on", "Stopped on request");
     return verb(&c);
@@ -155,6 +158,16 @@ static int32_t on_validate(void *self, const mag_op *op, mag_error *err)
 static int32_t on_converge(void *self, const mag_op *op, mag_step *out, mag_error *err)
 {
     return run(self, op, out, err, local_converge);
+}
+
+static int32_t on_prepare(void *self, const mag_op *op, mag_step *out, mag_error *err)
+{
+    return run(self, op, out, err, local_rotate_prepare);
+}
+
+static int32_t on_complete(void *self, const mag_op *op, mag_step *out, mag_error *err)
+{
+    return run(self, op, out, err, local_rotate_complete);
 }
 
 static int32_t on_remove(void *self, const mag_op *op, mag_step *out, mag_error *err)
@@ -310,6 +323,8 @@ static const void *kubernetes_interface(void *self, const char *id)
     };
     static const mag_upgrade upgrade = {
         .struct_size = sizeof upgrade, .plan = on_upgrade_plan, .upgrade = on_converge};
+    static const mag_rotate rotate = {
+        .struct_size = sizeof rotate, .ca_prepare = on_prepare, .ca_complete = on_complete};
     static const mag_credentials credentials = {
         .struct_size = sizeof credentials,
         .client_config = on_client_config,
@@ -328,9 +343,13 @@ static const void *kubernetes_interface(void *self, const char *id)
         const char *id;
         const void *iface;
     } all[] = {
-        {MAG_IFACE_LIFECYCLE, &lifecycle}, {MAG_IFACE_NODEGROUPS, &nodegroups},
-        {MAG_IFACE_UPGRADE, &upgrade},     {MAG_IFACE_CREDENTIALS, &credentials},
-        {MAG_IFACE_STATS, &stats},         {MAG_IFACE_PLAN, &plan},
+        {MAG_IFACE_LIFECYCLE, &lifecycle},
+        {MAG_IFACE_NODEGROUPS, &nodegroups},
+        {MAG_IFACE_UPGRADE, &upgrade},
+        {MAG_IFACE_ROTATE, &rotate},
+        {MAG_IFACE_CREDENTIALS, &credentials},
+        {MAG_IFACE_STATS, &stats},
+        {MAG_IFACE_PLAN, &plan},
         {MAG_IFACE_WORKLOAD, &objects},
     };
     (void)self;

@@ -36,7 +36,8 @@ int32_t binaries_find(struct kubernetes *s, mag_error *err);
 int32_t binaries_pick(struct kubernetes *s, const char *tag, const struct binaries **ret,
                       mag_error *err);
 
-/* A call that changes a cluster: the verbs of lifecycle, nodegroups and upgrade. */
+enum rotation { ROTATE_NOT, ROTATE_PREPARE, ROTATE_COMPLETE };
+/* A call that changes a cluster: the verbs of lifecycle, nodegroups, upgrade and rotate. */
 struct kube_call {
     struct kubernetes *self;
     const mag_op *op;
@@ -44,11 +45,14 @@ struct kube_call {
     mag_error *err; /* filled by whoever returns a negative code */
     const json_t *spec;
     int64_t until_ms; /* monotonic: return to the host by then */
+    enum rotation rotation;
 };
 
 /* The verbs for local nodes; each a step as in lifecycle.h. */
 int32_t local_validate(struct kube_call *c);
 int32_t local_converge(struct kube_call *c);
+int32_t local_rotate_prepare(struct kube_call *c);
+int32_t local_rotate_complete(struct kube_call *c);
 int32_t local_remove(struct kube_call *c);
 int32_t local_health(struct kube_call *c);
 /* *ret: a new document. */

@@ -254,8 +254,8 @@ static int32_t publish(struct local_run *r)
 static int32_t run_phases(struct local_run *r)
 {
     static int32_t (*const phases[])(struct local_run *) = {
-        local_start_nodes, local_wait_api, local_upgrade, local_settle,
-        local_let_go,      settle_ledger,  publish,
+        local_start_nodes, local_wait_api, local_upgrade, local_rotate,
+        local_settle,      local_let_go,   settle_ledger, publish,
     };
     for (size_t i = 0; i < MAG_LEN(phases); i++) {
         if (i && kube_out_of_time(r->c))
@@ -292,6 +292,18 @@ int32_t local_converge(struct kube_call *c)
         rc = run_phases(&r);
     local_run_done(&r);
     return rc;
+}
+
+int32_t local_rotate_prepare(struct kube_call *c)
+{
+    c->rotation = ROTATE_PREPARE;
+    return local_converge(c);
+}
+
+int32_t local_rotate_complete(struct kube_call *c)
+{
+    c->rotation = ROTATE_COMPLETE;
+    return local_converge(c);
 }
 
 int32_t local_remove(struct kube_call *c)

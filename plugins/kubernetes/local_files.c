@@ -56,9 +56,9 @@ static int32_t put_pair(const char *dir, const char *file, const json_t *made, m
 static int32_t make_pem(struct local_run *r, const char *dir, const struct pem *p)
 {
     struct kube_call *c = r->c;
-    char path[MAG_LOCAL_BASE_MAX + 64], ca_file[48];
+    char path[MAG_LOCAL_BASE_MAX + 64], ca_file[MAG_LOCAL_BASE_MAX + 64];
     int32_t rc = mag_path(path, sizeof path, c->err, "%s/%s", dir, p->file);
-    if (rc != MAG_OK || access(path, F_OK) == 0)
+    if (rc != MAG_OK || (access(path, F_OK) == 0 && !r->reissue))
         return rc;
     _mag_json_ json_t *usages = json_array();
     if (p->server)
@@ -75,8 +75,11 @@ static int32_t make_pem(struct local_run *r, const char *dir, const struct pem *
         return mag_fail_nomem(c->err);
     json_t *made = NULL;
     rc = mag_cert_issue(&c->self->services, c->op, request, &made, c->err);
+    /* What is trusted changes in rounds of its own (local_rotate.c). */
+    (void)snprintf(ca_file, sizeof ca_file, "%s/%s-ca.pem", dir, p->ca);
+    bool trusts = access(ca_file, F_OK) == 0;
     (void)snprintf(ca_file, sizeof ca_file, "%s-ca.pem", p->ca);
-    if (rc == MAG_OK)
+    if (rc == MAG_OK && !trusts)
         rc = put_text(dir, ca_file, mag_json_text(made, "ca", ""), c->err);
     if (rc == MAG_OK)
         rc = put_pair(dir, p->file, made, c->err);
@@ -106,7 +109,13 @@ static int32_t make_shared(struct local_run *r)
                            NULL,     NULL};
     (void)snprintf(dir, sizeof dir, "%s/pki", r->cl.dir);
     int32_t rc = mag_mkdirs(dir, 0700, r->c->err);
-    return rc == MAG_OK ? make_pem(r, dir, &sa) : rc;
+    bool reissue =
+        r->reissue; /* tokens signed with the key must stay valid: it is never made anew */
+    r->reissue = false;
+    if (rc == MAG_OK)
+        rc = make_pem(r, dir, &sa);
+    r->reissue = reissue;
+    return rc;
 }
 
 static int32_t make_all(struct local_run *r, const char *dir, const struct pem *v, size_t n)

@@ -19,6 +19,7 @@ struct writer { /* collects; a failure (no memory) shows at the end */
     const struct binaries *bin;
     const char *base;
     unsigned minor; /* of the version: flags came and went */
+    char stamp[64]; /* of the certificates; a daemon that has some is started again with new ones */
     json_t *parts;
     bool bad;
 };
@@ -49,6 +50,8 @@ static void part(struct writer *w, const char *name, json_t *argv, const char *o
     json_t *p = json_pack("{s:s, s:o}", "name", name, "argv", argv);
     if (p && option)
         w->bad |= json_object_set_new(p, option, value ? json_string(value) : json_true()) < 0;
+    if (p && w->stamp[0] && (strncmp(name, "kube", 4) == 0 || strcmp(name, "etcd") == 0))
+        w->bad |= json_object_set_new(p, "stamp", json_string(w->stamp)) < 0;
     w->bad |= !p || json_array_append_new(w->parts, p) < 0;
 }
 
@@ -348,6 +351,7 @@ int32_t local_write_parts(struct local_run *r, const struct mag_roster_node *n,
     (void)mag_kube_parse_version(bin->version, v);
     struct writer w = {
         .r = r, .n = n, .bin = bin, .base = base, .minor = v[1], .parts = json_array()};
+    local_read_stamp(base, w.stamp);
     routes(&w);
     if (n->master)
         master(&w);

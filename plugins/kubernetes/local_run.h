@@ -43,6 +43,7 @@ struct local_run {
     struct local_seen *seen; /* st.n of them */
     json_t *list;            /* GET /api/v1/nodes, or NULL */
     bool api_up;             /* /readyz said ok in this step */
+    bool reissue;            /* certificates are made anew although they are there */
 };
 
 /* local_cluster.c */
@@ -73,12 +74,15 @@ int32_t local_write_node(struct local_run *r, const struct mag_roster_node *n,
 int32_t local_start_nodes(struct local_run *r); /* every staying node runs */
 int32_t local_wait_api(struct local_run *r);    /* the control plane serves */
 int32_t local_upgrade(struct local_run *r);     /* every node runs the wanted version */
+int32_t local_rotate(struct local_run *r);      /* certificates are those of this rotation */
 int32_t local_settle(struct local_run *r);      /* labels, taints, all ready */
 int32_t local_let_go(struct local_run *r);      /* leaving nodes are gone */
 
 /* local_upgrade.c: the binaries an upgrade goes to; INVALID when the step is not allowed. */
 int32_t local_upgrade_target(struct kube_call *c, const struct mag_roster *st,
                              const struct binaries **ret);
+/* local_rotate.c: which round of which rotation a node's certificates are of; "" = none. */
+void local_read_stamp(const char *base, char ret[64]);
 /* local_nodes.c: starts these (places in the roster) with those binaries. */
 int32_t local_start_some(struct local_run *r, const size_t *which, size_t n,
                          const struct binaries *bin);

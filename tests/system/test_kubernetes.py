@@ -379,6 +379,26 @@ def an_upgrade_goes_one_minor_version_at_a_time():
     check("downgrade" in text, f"no way back: {text}")
 
 
+def the_ca_is_rotated_while_pods_run():
+    a = SPECIFIC["stack"]
+    before = running(2)
+    old = json.loads(pathlib.Path(SPECIFIC["config"]).read_text())
+    a.cli("ca", "rotate", "k1", "--wait", timeout=400)
+    SPECIFIC["old"], SPECIFIC["config"] = SPECIFIC["config"], save_config("k1", "rotated")
+    new = json.loads(pathlib.Path(SPECIFIC["config"]).read_text())
+    check(old["clusters"][0]["cluster"]["certificate-authority-data"] !=
+          new["clusters"][0]["cluster"]["certificate-authority-data"], "another CA")
+    ready_nodes(3)
+    check_equal(running(2), before, "the pods and their nodes")
+    kubectl("get", "nodes", want=1, config=SPECIFIC["old"])
+    new["users"] = old["users"]  # the server is trusted; the client's own certificate is too old
+    stale = a.state / "stale"
+    stale.write_text(json.dumps(new))
+    kubectl("get", "nodes", want=1, config=stale, text="\n\n")
+    first = sorted(before)[0]
+    check("hello from a pod" in fetch(first, "127.0.0.1 8080"), "the way into pods still works")
+
+
 def zero_workers_are_possible():
     a = SPECIFIC["stack"]
     a.cli("cluster", "resize", "k1", "0", "--wait", timeout=200)
@@ -462,6 +482,7 @@ def main():
                      newer(SPECIFIC["binaries"], "1.20.2", "1.23.2", top)])
     try:
         with mt.Allinone(options=["--set", "conductor.health_interval_s=1", "--set",
+                                  "certificates.rotation_grace_s=2", "--set",
                                   f"driver_config.{DRIVER}.kubernetes_path={path}"]) as a:
             a.start()
             SPECIFIC["stack"] = a
@@ -472,7 +493,8 @@ def main():
                     it_scales_up_and_down_and_pods_move, a_nodegroup_comes_and_goes,
                     nodes_outlive_magnum_and_are_found_again, health_tells_what_is_wrong,
                     a_dead_node_is_noticed_and_started_again,
-                    an_upgrade_goes_one_minor_version_at_a_time, zero_workers_are_possible,
+                    an_upgrade_goes_one_minor_version_at_a_time,
+                    the_ca_is_rotated_while_pods_run, zero_workers_are_possible,
                     delete_leaves_nothing, a_conductor_killed_in_the_middle_leaves_one_cluster,
                     a_half_made_cluster_can_be_deleted, a_daemon_that_cannot_live_is_named,
                     a_missing_part_is_said_before_anything_is_made])

@@ -59,6 +59,12 @@ static bool is_once(const struct part *p)
     return mag_json_bool(p->spec, "once", false);
 }
 
+static bool wants_wait(const struct part *p, const char **ret)
+{
+    *ret = mag_json_text(p->spec, "wait_unix", mag_json_text(p->spec, "wait_tcp", NULL));
+    return *ret != NULL;
+}
+
 /* Old or new, never half; a lost one is written again with the next change. */
 static void write_status(const struct group *g)
 {
@@ -66,10 +72,14 @@ static void write_status(const struct group *g)
     _mag_json_ json_t *doc = json_object();
     for (size_t i = 0; i < g->n; i++) {
         const struct part *p = &g->v[i];
-        (void)json_object_set_new(doc, p->name,
-                                  json_pack("{s:i, s:i, s:i, s:s, s:b}", "pid", (int)p->pid, "runs",
-                                            (int)p->runs, "fails", (int)p->fails, "why", p->why,
-                                            "ready", p->ready || p->done));
+        const char *where;
+        json_t *one = json_pack("{s:i, s:i, s:i, s:s, s:b, s:b}", "pid", (int)p->pid, "runs",
+                                (int)p->runs, "fails", (int)p->fails, "why", p->why, "waits",
+                                wants_wait(p, &where), "ready", p->ready || p->done);
+        json_t *stamp = json_object_get(p->spec, "stamp");
+        if (one && stamp)
+            (void)json_object_set(one, "stamp", stamp);
+        (void)json_object_set_new(doc, p->name, one);
     }
     (void)snprintf(path, sizeof path, "%s/daemons.json", g->dir);
     (void)snprintf(tmp, sizeof tmp, "%s.new", path);
@@ -188,12 +198,6 @@ static void reap(struct group *g)
 }
 
 /* ---- all of them ---- */
-
-static bool wants_wait(const struct part *p, const char **ret)
-{
-    *ret = mag_json_text(p->spec, "wait_unix", mag_json_text(p->spec, "wait_tcp", NULL));
-    return *ret != NULL;
-}
 
 /* Starts what is due, in order; returns how long to wait for a signal at most. */
 static int64_t advance(struct group *g)
