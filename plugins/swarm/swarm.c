@@ -10,6 +10,7 @@
 #include <magnum/credentials.h>
 #include <magnum/lifecycle.h>
 #include <magnum/nodegroups.h>
+#include <magnum/plan.h>
 #include <magnum/rotate.h>
 #include <magnum/stats.h>
 
@@ -167,6 +168,11 @@ static int32_t swarm_client_config(void *self, const mag_op *op, mag_bytes *ret_
     return answer(self, op, ret_json, err, local_client_config);
 }
 
+static int32_t swarm_plan(void *self, const mag_op *op, mag_bytes *ret_json, mag_error *err)
+{
+    return answer(self, op, ret_json, err, local_plan);
+}
+
 static int32_t swarm_create(const mag_host *host, void **self, mag_error *err)
 {
     struct swarm *s = calloc(1, sizeof *s);
@@ -229,6 +235,9 @@ static const void *swarm_interface(void *self, const char *id)
         return &rotate;
     if (strcmp(id, MAG_IFACE_CREDENTIALS) == 0)
         return &credentials;
+    static const mag_plan plan = {.struct_size = sizeof plan, .plan = swarm_plan};
+    if (strcmp(id, MAG_IFACE_PLAN) == 0)
+        return &plan;
     return strcmp(id, MAG_IFACE_STATS) == 0 ? &stats : NULL;
 }
 

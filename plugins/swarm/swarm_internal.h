@@ -42,6 +42,7 @@ int32_t local_health(struct swarm_call *c);
 /* *ret: a new document. */
 int32_t local_stats(struct swarm_call *c, json_t **ret);
 int32_t local_client_config(struct swarm_call *c, json_t **ret);
+int32_t local_plan(struct swarm_call *c, json_t **ret);
 
 /* "What is going on", for people. Returns MAG_AGAIN. */
 int32_t swarm_again(struct swarm_call *c, uint32_t wait_ms, uint32_t percent, const char *fmt, ...)

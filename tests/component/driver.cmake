@@ -52,7 +52,7 @@ get_property(fixtures GLOBAL PROPERTY MAGNUM_FIXTURES)
 foreach(part IN ITEMS load calls services faults)
   magnum_add_test(driver_${part} RING component TIMEOUT 180
     SOURCES ${CMAKE_CURRENT_LIST_DIR}/driver_${part}.c LINKS test_drivers)
-  add_dependencies(test_component_driver_${part} magnum-driver-host simulator hello ${fixtures})
+  add_dependencies(test_component_driver_${part} magnum-driver-host simulator hello swarm ${fixtures})
 endforeach()
 
 magnum_add_test(driver_manage RING component TIMEOUT 120

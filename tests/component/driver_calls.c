@@ -7,6 +7,7 @@
 #include "base/jsonx.h"
 #include "magnum/cert.h"
 #include "magnum/credentials.h"
+#include "magnum/inventory.h"
 #include "magnum/nodegroups.h"
 #include "magnum/plan.h"
 #include "magnum/rotate.h"
@@ -206,6 +207,76 @@ static void test_optional_interfaces(void)
     CU_ASSERT_FATAL(config != NULL);
     CU_ASSERT_PTR_NOT_NULL(strstr(config, "https://10.1.2.3:6443"));
     CU_ASSERT_EQUAL(operate(MAG_IFACE_LIFECYCLE, "remove", "op-9", s), MAG_OK);
+    end();
+}
+
+static size_t entries(const json_t *doc, const char *list)
+{
+    return json_array_size(json_object_get(doc, list));
+}
+
+/* What the backend holds, page by page, and the removal of one of it. */
+static void test_inventory(void)
+{
+    begin(NULL);
+    _cleanup_json_ json_t *s = test_spec("c1", 1, 1, "sim_steps=1");
+    _cleanup_json_ json_t *first = json_pack("{s:{}}", "params");
+    CU_ASSERT_EQUAL(operate(MAG_IFACE_LIFECYCLE, "create", "op-1", s), MAG_OK);
+    _cleanup_json_ json_t *page = ask(SIM_ID, MAG_IFACE_INVENTORY, "list", first, NULL, MAG_OK);
+    CU_ASSERT_EQUAL(entries(page, "items"), 2);
+    const json_t *item = json_array_get(json_object_get(page, "items"), 0);
+    CU_ASSERT_STRING_EQUAL(jsonx_str(item, "kind"), "node");
+    CU_ASSERT_STRING_EQUAL(jsonx_str(item, "cluster_id"), "c1");
+    _cleanup_json_ json_t *next =
+        json_pack("{s:{s:s}}", "params", "after", jsonx_str(page, "next"));
+    _cleanup_json_ json_t *last = ask(SIM_ID, MAG_IFACE_INVENTORY, "list", next, NULL, MAG_OK);
+    CU_ASSERT_EQUAL(entries(last, "items"), 0);
+    CU_ASSERT_TRUE(json_is_null(json_object_get(last, "next")));
+    for (int i = 0; i < 2; i++) /* absent is fine */
+        json_decref(ask(SIM_ID, MAG_IFACE_INVENTORY, "remove", first,
+                        json_pack("{s:s,s:s}", "kind", "node", "name", "mag-workers-0"), MAG_OK));
+    CU_ASSERT_EQUAL(test_count_nodes(&pool, "c1", ""), 1);
+    json_decref(ask(SIM_ID, MAG_IFACE_INVENTORY, "remove", first,
+                    json_pack("{s:s,s:s}", "kind", "node", "name", "../x"), MAG_E_INVALID));
+    end();
+}
+
+/* The swarm driver decides as a change would, and makes nothing. */
+static void test_swarm_plans(void)
+{
+    static const char id[] = "org.magnum.swarm";
+    static const char uuid[] = "c0ffee00-0000-4000-8000-000000000001";
+    test_pool_prepare(&pool);
+    test_pool_set(&pool, "driver_config.org.magnum.swarm.state_dir", pool.dir);
+    test_pool_start(&pool, NULL);
+    record_init(&rec);
+    _cleanup_json_ json_t *s = test_spec(uuid, 1, 2, "");
+    json_t *params = json_object_get(s, "params");
+    json_t *groups = json_object_get(s, "nodegroups");
+    json_object_set_new(params, "kind", json_string("create"));
+    for (size_t i = 0; i < 2; i++)
+        json_object_set_new(json_array_get(groups, i), "uuid",
+                            json_sprintf("c0ffee00-0000-4000-8000-00000000001%zu", i));
+    struct err e = ERR_INIT;
+    struct coe_result r = {0};
+    struct coe_services svc = record_services(&rec);
+    struct coe_call c = test_call(id, "plan", s, uuid, &svc);
+    c.interface = MAG_IFACE_PLAN;
+    c.op_kind = MAG_OP_QUERY;
+    ASSERT_OK(front_coe_call(pool.pool, &c, &r, &e), &e);
+    if (r.rc != MAG_OK)
+        fprintf(stderr, "swarm's plan: %s\n", r.err_message);
+    CU_ASSERT_EQUAL_FATAL(r.rc, MAG_OK);
+    CU_ASSERT_EQUAL_FATAL(entries(r.value, "make"), 3);
+    CU_ASSERT_EQUAL(entries(r.value, "remove"), 0);
+    const json_t *made = json_array_get(json_object_get(r.value, "make"), 0);
+    CU_ASSERT_STRING_EQUAL(jsonx_str(made, "detail"), "manager of default-master");
+    coe_result_done(&r);
+    /* what a change cannot have, a plan has not either */
+    json_object_set_new(json_array_get(groups, 0), "node_count", json_integer(2));
+    ASSERT_OK(front_coe_call(pool.pool, &c, &r, &e), &e);
+    CU_ASSERT_EQUAL(r.rc, MAG_E_INVALID);
+    coe_result_done(&r);
     end();
 }
 
@@ -495,7 +566,8 @@ static void test_too_large(void)
 }
 
 TEST_MAIN("driver_calls", NULL, NULL, TEST(test_life), TEST(test_life_in_process),
-          TEST(test_health), TEST(test_validate), TEST(test_optional_interfaces), TEST(test_echo),
-          TEST(test_shapes), TEST(test_not_offered), TEST(test_threads),
-          TEST(test_host_outlives_its_caller), TEST(test_recycle_by_calls),
-          TEST(test_recycle_by_memory), TEST(test_waiting_list), TEST(test_too_large))
+          TEST(test_health), TEST(test_validate), TEST(test_optional_interfaces),
+          TEST(test_inventory), TEST(test_swarm_plans), TEST(test_echo), TEST(test_shapes),
+          TEST(test_not_offered), TEST(test_threads), TEST(test_host_outlives_its_caller),
+          TEST(test_recycle_by_calls), TEST(test_recycle_by_memory), TEST(test_waiting_list),
+          TEST(test_too_large))
