@@ -183,6 +183,7 @@ HANDLER(api_nodegroup_show);
 HANDLER(api_nodegroup_create);
 HANDLER(api_nodegroup_patch);
 HANDLER(api_nodegroup_delete);
+HANDLER(api_certificate_list);
 HANDLER(api_certificate_show);
 HANDLER(api_certificate_sign);
 HANDLER(api_certificate_rotate);

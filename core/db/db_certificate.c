@@ -118,7 +118,9 @@ int db_certificate_adopt(struct db *db, const char *cluster_uuid, struct err *e)
         " c.project_id, v.ref FROM cluster c, LATERAL (VALUES ('ca', c.ca_cert_ref),"
         " ('etcd-ca', c.etcd_ca_cert_ref), ('front-proxy-ca', c.front_proxy_ca_cert_ref),"
         " ('client', c.magnum_cert_ref)) AS v(role, ref)"
-        " WHERE v.ref <> '' AND ($1::text IS NULL OR c.uuid = $1)"
+        " WHERE v.ref <> '' AND CASE WHEN $1::text IS NULL"
+        /* a delete under way has just taken them away */
+        " THEN c.status NOT LIKE 'DELETE%' ELSE c.uuid = $1 END"
         " AND NOT EXISTS (SELECT FROM certificate x WHERE x.cluster_id = c.uuid)"
         " ON CONFLICT (cluster_id, role, serial, manager) DO NOTHING"};
     _cleanup_params_ struct sql_params p = {.n = 0};

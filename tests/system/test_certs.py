@@ -3,6 +3,7 @@ conductor leaves behind when it is killed in the middle is taken up or swept awa
 anywhere it should not be."""
 import base64
 import itertools
+import json
 import os
 import pathlib
 import signal
@@ -22,7 +23,8 @@ def options(state, manager):
     return ["--set", f"certificates.cert_manager_type={manager}",
             "--set", "certificates.sweep_interval_s=1",
             "--set", f"driver_config.{LOCAL}.storage_path={state}/bundles",
-            "--set", f"driver_config.{LOCAL}.key_file={state}/certs.key"]
+            "--set", f"driver_config.{LOCAL}.key_file={state}/certs.key",
+            "--set", "conductor.lease_ms=1500", *S.get("short_lived", [])]
 
 
 def restart(manager):
@@ -169,9 +171,55 @@ def the_sealing_key_can_be_changed():
     ask.wait_gone(uuid)
 
 
+def the_inventory_tells_what_ends_soon():
+    ask = S["stack"].client
+    old = ask.create(f"i{next(NUMBERS)}", S["template"])
+    ask.wait_status(old, "CREATE_COMPLETE")
+    S["short_lived"] = ["--set", "certificates.term_of_validity_days=10"]
+    restart("local")
+    ask = S["stack"].client
+    uuid = ask.create(f"i{next(NUMBERS)}", S["template"])
+    ask.wait_status(uuid, "CREATE_COMPLETE")
+
+    def listed(expiring, want=200):
+        a = ask("GET", f"/v1/certificates?expiring={expiring}", want=want).json()
+        return a if want != 200 else [x for x in a["certificates"]
+                                      if x["cluster_uuid"] in (uuid, old)]
+    soon = listed("30d")
+    check_equal(sorted(x["role"] for x in soon), sorted(certs.ROLES), "what ends soon")
+    check_equal({x["cluster_uuid"] for x in soon}, {uuid}, "whose")
+    check(all(x["in_use"] and x["manager"] == "local" and len(x["fingerprint"]) == 64
+              for x in soon), f"{soon}")
+    check_equal(len(listed("all")), 8, "all")
+    check_equal(listed("240h")[0]["not_after"] <= listed("all")[-1]["not_after"], True, "order")
+    check_equal(listed("1d"), [], "what ends tomorrow")
+    first = ask("GET", "/v1/certificates?expiring=all&limit=3", want=200).json()
+    check(len(first["certificates"]) == 3 and "marker=" in first["next"], f"{first}")
+    for bad in ("", "soon", "-1d", "1y", "99999999999999999999d"):
+        listed(bad, want=400)
+    ask("GET", "/v1/certificates", want=405)
+    out = S["stack"].cli("cert", "list", "--expiring", "30d", "-f", "json")
+    check_equal({x["cluster_uuid"] for x in json.loads(out)}, {uuid}, "what the CLI shows")
+
+    def warned():
+        return S["stack"].sql("SELECT cluster_id, count(*) FROM operation_event"
+                              " WHERE code = 'certificate-expires' GROUP BY 1")
+    wait_for("the warnings", lambda: dict(warned()).get(uuid) == "4", 30)
+    check_equal(dict(warned())[uuid], "4", "events: one per certificate")
+    # said once: when the next certificates are warned of, these were looked at again
+    other = ask.create(f"i{next(NUMBERS)}", S["template"])
+    wait_for("the other's warnings", lambda: dict(warned()).get(other) == "4", 30)
+    ask.delete(other)
+    ask.wait_gone(other)
+    check_equal(dict(warned())[uuid], "4", "events after another look")
+    for u in (uuid, old):
+        ask.delete(u)
+        ask.wait_gone(u)
+
+
 CASES = [in_the_database, in_files_of_this_machine, bad_requests_are_400_with_a_reason,
          a_killed_conductor_leaves_nothing_behind, a_store_that_is_away_stops_no_forced_delete,
-         the_sealing_key_can_be_changed]
+         the_sealing_key_can_be_changed, the_inventory_tells_what_ends_soon]
 
 if __name__ == "__main__":
     S["state"] = pathlib.Path(mt.tempfile.mkdtemp(prefix="mgt-"))

@@ -184,6 +184,7 @@ CLI_COMMAND(cmd_driver_list);
 CLI_COMMAND(cmd_driver_show);
 CLI_COMMAND(cmd_ca_show);
 CLI_COMMAND(cmd_ca_sign);
+CLI_COMMAND(cmd_cert_list);
 CLI_COMMAND(cmd_ca_rotate);
 CLI_COMMAND(cmd_credential_rotate);
 CLI_COMMAND(cmd_service_list);

@@ -112,6 +112,16 @@ enum cli_exit cmd_ca_show(struct cli *c, const struct cli_args *a)
     return code == CLI_OK ? print_pem(c, doc) : code;
 }
 
+enum cli_exit cmd_cert_list(struct cli *c, const struct cli_args *a)
+{
+    static const char *const columns[] = {"cluster_uuid", "cluster_name", "role",      "in_use",
+                                          "manager",      "subject",      "not_after", NULL};
+    const char *within = cli_text(a, "expiring");
+    _cleanup_free_ char *w = cli_escape(within ? within : "all");
+    return cli_list(c, a, w ? str_fmt("/v1/certificates?expiring=%s", w) : NULL, "certificates",
+                    columns);
+}
+
 enum cli_exit cmd_ca_sign(struct cli *c, const struct cli_args *a)
 {
     struct err e = ERR_INIT;

@@ -113,6 +113,11 @@ static const struct cli_option cluster_resize[] = {
     WAIT_OPTIONS,
     END,
 };
+static const struct cli_option cert_list[] = {
+    {"expiring", CLI_TEXT, "TIME", "only those that end within 30d, 12h, ... (all)", NULL},
+    {"limit", CLI_INT, "N", "at most this many (all)", NULL},
+    END,
+};
 static const struct cli_option waiting[] = {
     WAIT_OPTIONS,
     END,
@@ -207,6 +212,8 @@ const struct cli_command cli_commands[] = {
      "magnum ca sign demo client.csr", cmd_ca_sign},
     {"ca rotate", "Give a cluster a new CA; the old one is trusted for a while", "CLUSTER", 1, 1,
      waiting, "magnum ca rotate demo --wait", cmd_ca_rotate},
+    {"cert list", "List the certificates kept for clusters, soonest end first", "", 0, 0, cert_list,
+     "magnum cert list --expiring 30d", cmd_cert_list},
     {"credential rotate", "Give a cluster's nodes new credentials", "CLUSTER", 1, 1, waiting,
      "magnum credential rotate demo --wait", cmd_credential_rotate},
     {"service list", "List conductors", "", 0, 0, NULL, "magnum service list", cmd_service_list},
