@@ -5,9 +5,10 @@
 #include "base/clock.h"
 #include "base/secret.h"
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/params.h>
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <string.h>
@@ -32,7 +33,9 @@ struct flight {
 };
 
 struct token_cache {
-    unsigned char key[MAC_LEN];
+    EVP_MAC_CTX *keyed;   /* the HMAC with its key, to be copied */
+    pthread_key_t copies; /* one of each thread: a fresh HMAC costs as much as all else here */
+    bool has_copies;
     int64_t ttl_ms;
     pthread_mutex_t lock;
     pthread_cond_t landed;
@@ -40,6 +43,27 @@ struct token_cache {
     size_t n_sets;
     struct entry *entries; /* n_sets * WAYS */
 };
+
+static void free_copy(void *ctx)
+{
+    EVP_MAC_CTX_free(ctx);
+}
+
+static int make_key(struct token_cache *c, struct err *e)
+{
+    unsigned char key[MAC_LEN];
+    char digest[] = "SHA256";
+    const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+                                 OSSL_PARAM_construct_end()};
+    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    c->keyed = mac ? EVP_MAC_CTX_new(mac) : NULL;
+    EVP_MAC_free(mac);
+    bool ok = c->keyed && RAND_bytes(key, sizeof key) == 1 &&
+              EVP_MAC_init(c->keyed, key, sizeof key, params) == 1;
+    secret_wipe(key, sizeof key);
+    c->has_copies = ok && pthread_key_create(&c->copies, free_copy) == 0;
+    return c->has_copies ? 0 : err_set(e, ERR_INTERNAL, "no keyed hash for the token cache");
+}
 
 int token_cache_new(size_t entries, int64_t ttl_ms, struct token_cache **ret, struct err *e)
 {
@@ -51,11 +75,7 @@ int token_cache_new(size_t entries, int64_t ttl_ms, struct token_cache **ret, st
     c->ttl_ms = ttl_ms;
     c->n_sets = entries && ttl_ms > 0 ? (entries + WAYS - 1) / WAYS : 0;
     c->entries = c->n_sets ? calloc(c->n_sets * WAYS, sizeof *c->entries) : NULL;
-    int rc = 0;
-    if (c->n_sets && !c->entries)
-        rc = err_nomem(e);
-    else if (RAND_bytes(c->key, sizeof c->key) != 1)
-        rc = err_set(e, ERR_INTERNAL, "no random numbers for the token cache");
+    int rc = c->n_sets && !c->entries ? err_nomem(e) : make_key(c, e);
     if (rc != 0) {
         token_cache_free(c);
         return rc;
@@ -64,6 +84,7 @@ int token_cache_new(size_t entries, int64_t ttl_ms, struct token_cache **ret, st
     return 0;
 }
 
+/* No other thread uses it any more; those that did have ended, and their copies with them. */
 void token_cache_free(struct token_cache *c)
 {
     if (!c)
@@ -72,17 +93,35 @@ void token_cache_free(struct token_cache *c)
         identity_unref(c->entries[i].who);
     pthread_mutex_destroy(&c->lock);
     pthread_cond_destroy(&c->landed);
-    secret_wipe(c->key, sizeof c->key);
+    if (c->has_copies) {
+        free_copy(pthread_getspecific(c->copies));
+        (void)pthread_key_delete(c->copies);
+    }
+    EVP_MAC_CTX_free(c->keyed);
     free(c->entries);
     free(c);
 }
 
+static EVP_MAC_CTX *my_copy(const struct token_cache *c)
+{
+    EVP_MAC_CTX *mine = pthread_getspecific(c->copies);
+    if (mine)
+        return mine;
+    mine = EVP_MAC_CTX_dup(c->keyed);
+    if (mine && pthread_setspecific(c->copies, mine) != 0) {
+        EVP_MAC_CTX_free(mine);
+        return NULL;
+    }
+    return mine;
+}
+
 static bool make_mac(const struct token_cache *c, const char *token, unsigned char mac[MAC_LEN])
 {
-    unsigned len = 0;
-    return HMAC(EVP_sha256(), c->key, sizeof c->key, (const unsigned char *)token, strlen(token),
-                mac, &len) &&
-           len == MAC_LEN;
+    EVP_MAC_CTX *m = my_copy(c);
+    size_t len = 0;
+    return m && EVP_MAC_init(m, NULL, 0, NULL) == 1 && /* from the start, with the same key */
+           EVP_MAC_update(m, (const unsigned char *)token, strlen(token)) == 1 &&
+           EVP_MAC_final(m, mac, &len, MAC_LEN) == 1 && len == MAC_LEN;
 }
 
 static struct entry *set_of(const struct token_cache *c, const unsigned char mac[MAC_LEN])
