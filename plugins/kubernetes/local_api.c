@@ -174,7 +174,7 @@ static bool remember(struct local_run *r, bool only)
     return true;
 }
 
-static int32_t set_one(struct local_run *r, size_t at)
+int32_t local_set_node(struct local_run *r, size_t at)
 {
     struct mag_roster_node *n = &r->st.v[at];
     const struct mag_roster_group *g = local_group_of(r, n);
@@ -207,7 +207,7 @@ static int32_t set_nodes(struct local_run *r)
     for (size_t i = 0; i < r->st.n && rc >= 0; i++) {
         if (r->st.v[i].leaving || r->st.v[i].master || !r->seen[i].entry)
             continue;
-        rc = set_one(r, i);
+        rc = local_set_node(r, i);
         result = rc == MAG_AGAIN ? rc : result;
     }
     if (rc >= 0 && result == MAG_OK && remember(r, true))

@@ -92,6 +92,9 @@ bool local_daemon_fails(const struct local_run *r, size_t at, unsigned times, ch
 /* local_api.c: GET /api/v1/nodes; sets list and the entries. */
 int32_t local_list(struct local_run *r);
 bool local_is_ready(const struct local_run *r, size_t at);
+/* Labels and taints of its nodegroup; opened again when an upgrade of ours shut it. MAG_AGAIN: it
+ * changed meanwhile. The entry is there. */
+int32_t local_set_node(struct local_run *r, size_t at);
 /* local_leave.c: cordon and drain one node; MAG_OK: empty, or time is up. */
 int32_t local_drain(struct local_run *r, size_t at);
 

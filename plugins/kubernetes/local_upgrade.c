@@ -124,17 +124,36 @@ static int32_t upgrade_master(struct local_run *r)
     return MAG_OK;
 }
 
-/* A worker of the last batch that is not back yet holds up the next. */
+/* What the API said last of a node that was just started again is old news until its new kubelet
+ * has told its version. */
+static bool is_back(const struct local_run *r, size_t at)
+{
+    const char *runs = mag_json_text(r->seen[at].entry, "status.nodeInfo.kubeletVersion", "");
+    return local_is_ready(r, at) && *runs == 'v' && strcmp(runs + 1, r->st.v[at].version) == 0;
+}
+
+/* Those of the last batch are given back to the scheduler before the next batch begins. */
+static int32_t finish_batch(struct local_run *r)
+{
+    for (size_t i = 0; i < r->st.n; i++) {
+        const struct mag_roster_node *n = &r->st.v[i];
+        if (n->leaving || n->master || !is_meant(r->c, n) || is_old(r->c, n, r->bin->version))
+            continue;
+        if (!is_back(r, i))
+            return kube_again(r->c, 200, 60, "Waiting for %s to come back", n->name);
+        int32_t rc = n->drain_ms ? local_set_node(r, i) : MAG_OK;
+        if (rc != MAG_OK)
+            return rc;
+    }
+    return MAG_OK;
+}
+
 static int32_t upgrade_workers(struct local_run *r)
 {
     size_t which[BATCH_MAX], n = 0, ready = 0, want = batch_size(r->c);
     int32_t rc = local_list(r);
-    for (size_t i = 0; i < r->st.n && rc == MAG_OK; i++) {
-        const struct mag_roster_node *node = &r->st.v[i];
-        bool old = is_old(r->c, node, r->bin->version);
-        if (!node->leaving && !node->master && !old && !local_is_ready(r, i))
-            return kube_again(r->c, 200, 60, "Waiting for %s to come back", node->name);
-    }
+    if (rc == MAG_OK)
+        rc = finish_batch(r);
     for (size_t i = 0; i < r->st.n && rc == MAG_OK && n < want; i++)
         if (!r->st.v[i].master && is_old(r->c, &r->st.v[i], r->bin->version))
             which[n++] = i;
