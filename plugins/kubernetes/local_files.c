@@ -26,7 +26,7 @@ int32_t files_put_json(const char *dir, const char *name, json_t *doc, mag_error
 {
     char path[MAG_LOCAL_BASE_MAX + 64];
     _mag_json_ json_t *mine = doc;
-    _mag_free_ char *text = doc ? mag_json_dump(doc) : NULL;
+    _mag_free_ char *text = mine ? mag_json_dump(mine) : NULL;
     if (!text)
         return mag_fail_nomem(err);
     int32_t rc = mag_path(path, sizeof path, err, "%s/%s", dir, name);

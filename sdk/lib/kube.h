@@ -60,8 +60,9 @@ int32_t mag_kube_node_set(const struct mag_kube *k, const json_t *node,
 
 /* One pass of a drain: asks for the eviction of each pod on the node that a controller can make
  * anew or that is finished; pods of daemon sets and mirror pods stay. Pods that have ended are
- * deleted, and so are all with hurry: no more asking. *ret_left: pods that are still there. MAG_OK also when a disruption budget
- * forbids an eviction for now (blocked, may be NULL, then names the pod). */
+ * deleted, and so are all with hurry: no more asking. *ret_left: pods that are still there. MAG_OK
+ * also when a disruption budget forbids an eviction for now (blocked, may be NULL, then names the
+ * pod). */
 int32_t mag_kube_drain(const struct mag_kube *k, const char *node, bool hurry, size_t *ret_left,
                        char *blocked, size_t cap, mag_error *err);
 

@@ -67,7 +67,7 @@ static int32_t put_json(const struct making *m, const char *name, json_t *doc)
 {
     char path[4096];
     _mag_json_ json_t *mine = doc;
-    _mag_free_ char *text = doc ? mag_json_dump(doc) : NULL;
+    _mag_free_ char *text = mine ? mag_json_dump(mine) : NULL;
     if (!text)
         return mag_fail_nomem(m->err);
     int32_t rc = mag_path(path, sizeof path, m->err, "%s/%s", m->work, name);
