@@ -17,7 +17,7 @@ import time
 import magnumtest as mt
 from magnumtest import check, check_equal, wait_for
 
-GRACE_S = 2
+GRACE_S = 2 * mt.SLOW
 LATEST = {"OpenStack-API-Version": "container-infra latest"}
 S = {}
 

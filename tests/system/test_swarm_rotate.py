@@ -18,7 +18,7 @@ import time
 import magnumtest as mt
 from magnumtest import check, check_equal, wait_for
 
-GRACE_S = 4
+GRACE_S = 4 * mt.SLOW
 S = {}
 
 
@@ -179,7 +179,7 @@ def no_call_fails_in_the_grace_time():
     for who in (outsider, steady, fetched):
         check_equal(who.failures, [], "failed calls in the grace time")
     counts = outsider.calls, steady.calls, fetched.calls
-    check(min(counts) > 20, f"calls: {counts}")
+    check(min(counts) >= 5, f"calls: {counts}")
     wait_for("the end of the rotation", lambda: ended(op), 60)
     S["stack"].client.wait_status(S["uuid"], "UPDATE_COMPLETE", 60)
     wait_for("the steady connection to be closed", lambda: steady.failures, 10)
