@@ -15,6 +15,7 @@
 #include "http/client.h"
 #include "http/tls.h"
 
+#include <stdatomic.h>
 #include <string.h>
 #include <strings.h>
 
@@ -27,32 +28,38 @@ enum {
     CODE_NOT_FOUND = 404,
 };
 
+enum { IMAGE, COMPUTE, NETWORK, SERVICES };
+static const char *const types[SERVICES] = {"image", "compute", "network"}; /* in the catalogue */
+
 struct cat_asker {
     const struct config *cfg;
     struct http_client *http;
     struct http_tls tls;
+    /* A service that does not answer is left alone for a while: callers must not all wait for it,
+     * each on a thread of the API. */
+    _Atomic int64_t pause_until_ms[SERVICES];
 };
 
 /* What differs between the kinds of question. */
 struct service {
-    const char *type, *name; /* in the service catalogue; in messages */
-    const char *version;     /* what its endpoint may end in */
-    const char *by_id;       /* path of one thing, NULL: only lists */
-    const char *list;        /* path of the list, with its query */
-    const char *member;      /* of the list's document */
-    bool by_name;            /* the list is asked for one name */
+    int who;             /* IMAGE, ... */
+    const char *version; /* what its endpoint may end in */
+    const char *by_id;   /* path of one thing, NULL: only lists */
+    const char *list;    /* path of the list, with its query */
+    const char *member;  /* of the list's document */
+    bool by_name;        /* the list is asked for one name */
 };
 static const struct service services[CAT_KINDS] = {
-    [CAT_IMAGE] = {"image", "image", "/v2", "/v2/images/", "/v2/images?limit=2", "images", true},
-    [CAT_FLAVOR] = {"compute", "compute", "", NULL, "/flavors/detail?limit=1000", "flavors", false},
-    [CAT_KEYPAIR] = {"compute", "compute", "", "/os-keypairs/", NULL, NULL, false},
-    [CAT_EXTERNAL_NETWORK] = {"network", "network", "/v2.0", NULL,
+    [CAT_IMAGE] = {IMAGE, "/v2", "/v2/images/", "/v2/images?limit=2", "images", true},
+    [CAT_FLAVOR] = {COMPUTE, "", NULL, "/flavors/detail?limit=1000", "flavors", false},
+    [CAT_KEYPAIR] = {COMPUTE, "", "/os-keypairs/", NULL, NULL, false},
+    [CAT_EXTERNAL_NETWORK] = {NETWORK, "/v2.0", NULL,
                               "/v2.0/networks?fields=id&fields=name&router%3Aexternal=True",
                               "networks", true},
-    [CAT_FIXED_NETWORK] = {"network", "network", "/v2.0", NULL,
-                           "/v2.0/networks?fields=id&fields=name", "networks", true},
-    [CAT_FIXED_SUBNET] = {"network", "network", "/v2.0", NULL,
-                          "/v2.0/subnets?fields=id&fields=name", "subnets", true},
+    [CAT_FIXED_NETWORK] = {NETWORK, "/v2.0", NULL, "/v2.0/networks?fields=id&fields=name",
+                           "networks", true},
+    [CAT_FIXED_SUBNET] = {NETWORK, "/v2.0", NULL, "/v2.0/subnets?fields=id&fields=name", "subnets",
+                          true},
 };
 
 /* One question while it is asked. */
@@ -108,9 +115,10 @@ static void end(struct inquiry *q, int rc)
 /* The log tells what happened; the caller learns which service it is about. */
 static void down(struct inquiry *q, const char *what)
 {
-    log_warn("catalog.down", "%s service: %s", q->service->name, what);
+    log_warn("catalog.down", "%s service: %s", types[q->service->who], what);
     end(q, err_set(&q->to->e, ERR_SERVICE_DOWN,
-                   "The %s service is not available. Please try again later.", q->service->name));
+                   "The %s service is not available. Please try again later.",
+                   types[q->service->who]));
 }
 
 static void refused(struct inquiry *q, int status)
@@ -119,7 +127,7 @@ static void refused(struct inquiry *q, int status)
     char text[64];
     if (status == CODE_UNAUTHORIZED) {
         end(q, err_set(e, ERR_UNAUTHORIZED, "The %s service does not accept the token.",
-                       q->service->name));
+                       types[q->service->who]));
     } else if (status == CODE_FORBIDDEN && q->kind == CAT_IMAGE) {
         end(q, err_set(e, ERR_FORBIDDEN, "Not authorized for image %s.", q->ident));
     } else if (status == CODE_FORBIDDEN) {
@@ -262,10 +270,14 @@ static int read_one(struct inquiry *q, const json_t *doc)
     return rc;
 }
 
-static void read_answer(struct inquiry *q, const struct http_task *t, int64_t pages_max)
+static void read_answer(struct cat_asker *k, struct inquiry *q, const struct http_task *t)
 {
     _cleanup_json_ json_t *doc = NULL;
     struct err e = ERR_INIT;
+    int64_t pages_max = k->cfg->catalog_max_pages;
+    if (t->rc == ERR_TIMEOUT || t->rc == ERR_UNAVAILABLE)
+        atomic_store(&k->pause_until_ms[q->service->who],
+                     clock_mono_ms() + k->cfg->catalog_pause_ms);
     if (t->rc < 0) {
         down(q, t->e.msg);
         return;
@@ -336,7 +348,7 @@ static void round_of(struct cat_asker *k, struct inquiry *q, size_t n, const cha
     }
     http_client_do_all(k->http, tasks, m);
     for (size_t i = 0; i < m; i++) {
-        read_answer(of[i], &tasks[i], k->cfg->catalog_max_pages);
+        read_answer(k, of[i], &tasks[i]);
         http_answer_done(&tasks[i].answer);
         free(urls[i]);
     }
@@ -382,9 +394,13 @@ static void open_inquiry(const struct cat_asker *k, const struct auth_context *w
     const struct config *cfg = k->cfg;
     const struct service *s = q->service;
     const char *endpoint =
-        auth_endpoint(who, s->type, cfg->keystone_interface, cfg->keystone_region);
+        auth_endpoint(who, types[s->who], cfg->keystone_interface, cfg->keystone_region);
     if (!endpoint) {
         down(q, "the caller's service catalogue has no such endpoint");
+        return;
+    }
+    if (clock_mono_ms() < atomic_load(&k->pause_until_ms[s->who])) {
+        down(q, "it did not answer a moment ago");
         return;
     }
     q->root = root_of(endpoint, s->version);

@@ -31,7 +31,7 @@ static struct script {
     int status;         /* 0 = 200 */
     const char *body;
 } script[12];
-static _Atomic int asked, strangers, expected_together, together, meeting;
+static _Atomic int generation, asked, strangers, expected_together, together, meeting;
 static atomic_bool closed_gate;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t moved = PTHREAD_COND_INITIALIZER;
@@ -76,6 +76,9 @@ static void handle(void *ctx, const struct http_request *rq, struct http_respons
     const char *token = http_request_header(rq, "X-Auth-Token");
     const char *id = http_request_header(rq, "X-Openstack-Request-Id");
     (void)ctx;
+    rp->status = 404;
+    if (token && str_starts(token, "tok-") && atoi(token + 4) != generation)
+        return; /* of a test before, which has given up */
     atomic_fetch_add(&asked, 1);
     if (!token || !str_starts(token, "tok-") || !id || !str_starts(id, "req-") ||
         strcmp(rq->method, "GET") != 0)
@@ -83,7 +86,6 @@ static void handle(void *ctx, const struct http_request *rq, struct http_respons
     str_append(&target, rq->path);
     http_request_query(rq, add_argument, &target);
     meet();
-    rp->status = 404;
     for (size_t i = 0; i < ARRAY_LEN(script) && script[i].target; i++) {
         if (strcmp(script[i].target, str_text(&target)) != 0)
             continue;
@@ -158,14 +160,15 @@ static void services_at(int port)
 /* Options may be changed between this and start(). */
 static void prepare(void)
 {
-    static char strategy[] = "keystone";
+    static char strategy[] = "keystone", token[16];
+    snprintf(token, sizeof token, "tok-%d", ++generation);
     memset(script, 0, sizeof script);
     asked = strangers = expected_together = together = meeting = 0;
     cfg = test_config();
     cfg.auth_strategy = strategy;
     who = (struct auth_context){.user_id = (char *)(uintptr_t) "u1",
                                 .project_id = (char *)(uintptr_t) "p1",
-                                .token = (char *)(uintptr_t) "tok-1",
+                                .token = token,
                                 .request_id = "req-1"};
     services_at(http_server_port(fake));
 }
@@ -624,6 +627,42 @@ static void services_that_are_away(void)
     stop();
 }
 
+/* Whoever comes next does not wait as well; other services are asked as before. */
+static void a_silent_service_is_left_alone_for_a_while(void)
+{
+    prepare();
+    script_of_a_cluster();
+    cfg.catalog_timeout_ms = 300;
+    cfg.catalog_pause_ms = 600000;
+    closed_gate = true;
+    start();
+    CU_ASSERT_EQUAL(image("fcos", "", IMAGE_DOWN), ERR_SERVICE_DOWN);
+    open_gate();
+    CU_ASSERT_EQUAL(asked, 1);
+    next_request();
+    CU_ASSERT_EQUAL(image("fcos", "", IMAGE_DOWN), ERR_SERVICE_DOWN);
+    CU_ASSERT_EQUAL(asked, 1);
+    CU_ASSERT_EQUAL(flavor("tiny", 1, ""), 0);
+    CU_ASSERT_EQUAL(asked, 2);
+    stop();
+    cfg.catalog_pause_ms = 50;
+    closed_gate = true;
+    start();
+    CU_ASSERT_EQUAL(image("fcos", "", IMAGE_DOWN), ERR_SERVICE_DOWN);
+    open_gate();
+    int64_t until = clock_mono_ms() + 20000;
+    struct cat_image i = {NULL, NULL, NULL, NULL};
+    struct err e = ERR_INIT;
+    int rc = ERR_SERVICE_DOWN;
+    while (rc == ERR_SERVICE_DOWN && clock_mono_ms() < until) {
+        next_request();
+        rc = cat->ops->image(cat->self, &who, "fcos", &i, &e);
+    }
+    ASSERT_OK(rc, &e); /* it is asked again, and answers */
+    cat_image_done(&i);
+    stop();
+}
+
 /* ---- the service catalogue ---- */
 
 static void the_endpoint_of_interface_and_region(void)
@@ -681,4 +720,5 @@ TEST_MAIN("catalog_cloud", setup, teardown, TEST(images_by_name_and_id),
           TEST(nothing_is_remembered_when_told_so), TEST(many_names_push_each_other_out),
           TEST(services_that_refuse), TEST(answers_that_make_no_sense),
           TEST(slow_services_are_given_up), TEST(services_that_are_away),
+          TEST(a_silent_service_is_left_alone_for_a_while),
           TEST(the_endpoint_of_interface_and_region), TEST(the_source_is_chosen))
