@@ -306,6 +306,20 @@ int db_certificate_switch(struct db *db, const char *cluster_uuid, const char *f
         " AND (q.client IS NULL) = (k.magnum_cert_ref IS NULL)"
         " AND (q.etcd IS NULL) = (k.etcd_ca_cert_ref IS NULL)"
         " AND (q.front IS NULL) = (k.front_proxy_ca_cert_ref IS NULL)"};
+    /* a rotation that could not be completed has a second bundle (db_rotation.h) */
+    static const struct sql_stmt set_other = {
+        "certificate_switch_other",
+        "WITH m AS (SELECT o.ref AS old, n.ref AS new FROM certificate o JOIN certificate n"
+        " ON n.cluster_id = o.cluster_id AND n.role = o.role AND n.serial = o.serial"
+        " AND n.manager = $3 AND n.ref IS NOT NULL WHERE o.cluster_id = $1 AND o.manager = $2)"
+        " UPDATE cluster_rotation t SET"
+        " other_ca_ref = coalesce((SELECT new FROM m WHERE old = t.other_ca_ref), t.other_ca_ref),"
+        " other_client_ref = coalesce((SELECT new FROM m WHERE old = t.other_client_ref),"
+        " t.other_client_ref),"
+        " other_etcd_ref = coalesce((SELECT new FROM m WHERE old = t.other_etcd_ref),"
+        " t.other_etcd_ref),"
+        " other_front_proxy_ref = coalesce((SELECT new FROM m WHERE old = t.other_front_proxy_ref),"
+        " t.other_front_proxy_ref) WHERE t.cluster_id = $1"};
     _cleanup_tx_ struct sql_tx tx = SQL_TX_INIT;
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
@@ -315,6 +329,8 @@ int db_certificate_switch(struct db *db, const char *cluster_uuid, const char *f
     int rc = tx_begin(db, &tx, e);
     if (rc == 0)
         rc = lock_idle_cluster(&tx, cluster_uuid, e);
+    if (rc == 0)
+        rc = tx_run(&tx, &set_other, &p, NULL, e);
     if (rc == 0)
         rc = tx_run(&tx, &set, &p, &r, e);
     if (rc == 0 && sql_changed(r) == 0)
