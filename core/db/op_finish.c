@@ -180,15 +180,12 @@ static int end_groups(struct finish *x, struct err *e)
 
 /* The cluster's status moves only along the transition table. While another operation waits it
  * stays in progress; the reason is shown already. */
-static int end_cluster(struct finish *x, struct err *e)
+static int end_cluster(struct finish *x, const char *to, const char *reason, struct err *e)
 {
     static const struct sql_stmt end = {
         "finish_cluster", "UPDATE cluster SET status = CASE WHEN $5::boolean THEN status ELSE $2"
                           " END, status_reason = $3, updated_at = now()"
                           " WHERE uuid = $1 AND status = ANY ($4::text[])"};
-    const char *to = x->f->cluster_status;
-    if (!to)
-        return 0;
     const char *from[32];
     size_t n = 0;
     for (const char *const *s = status_allowed_from(to); *s && n + 1 < ARRAY_LEN(from); s++)
@@ -199,10 +196,35 @@ static int end_cluster(struct finish *x, struct err *e)
     _cleanup_params_ struct sql_params p = {.n = 0};
     param_str(&p, x->cluster);
     param_str(&p, to);
-    param_str(&p, x->f->status_reason);
+    param_str(&p, reason);
     param_list(&p, from, n);
     param_bool(&p, x->queued);
     return tx_run(x->tx, &end, &p, NULL, e);
+}
+
+/* An operation that ended well does not hide that a group has failed before. */
+static int end_cluster_as_groups(struct finish *x, struct err *e)
+{
+    static const struct sql_stmt get = {
+        "finish_group_statuses",
+        "SELECT DISTINCT status, (SELECT string_agg(name || ' failed', ', ' ORDER BY name)"
+        " FROM nodegroup WHERE cluster_id = $1 AND right(status, 7) = '_FAILED')"
+        " FROM nodegroup WHERE cluster_id = $1"};
+    const char *to = x->f->cluster_status, *statuses[32];
+    if (!to || !str_ends(to, "_COMPLETE") || str_starts(to, "ROLLBACK_"))
+        return to ? end_cluster(x, to, x->f->status_reason, e) : 0;
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_result_ PGresult *r = NULL;
+    param_str(&p, x->cluster);
+    int rc = tx_run(x->tx, &get, &p, &r, e);
+    if (rc)
+        return rc;
+    size_t n = 0;
+    for (int i = 0; i < PQntuples(r) && n < ARRAY_LEN(statuses); i++)
+        statuses[n++] = row_str(r, i, 0);
+    const char *as = status_from_groups(to, statuses, n);
+    const char *reason = status_failed(as) ? row_str(r, 0, 1) : x->f->status_reason;
+    return end_cluster(x, status_in_progress(as) ? to : as, reason, e);
 }
 
 /* Who waited was accepted against rows that have changed since. */
@@ -262,7 +284,7 @@ static int settle_cluster(struct finish *x, struct err *e)
     if (!rc)
         rc = end_groups(x, e);
     if (!rc)
-        rc = end_cluster(x, e);
+        rc = end_cluster_as_groups(x, e);
     if (!rc && x->queued)
         rc = refresh_queued(x, e);
     return rc ? rc : look_soon(x, e);

@@ -142,6 +142,19 @@ const char *status_group_on_failure(enum op_kind k)
     return status_on_failure(group_kind(k));
 }
 
+const char *status_from_groups(const char *ended, const char *const *groups, size_t n)
+{
+    bool failed_one = false;
+    if (ended && strcmp(ended, "DELETE_COMPLETE") == 0)
+        return ended;
+    for (size_t i = 0; i < n; i++) {
+        if (status_in_progress(groups[i]))
+            return "UPDATE_IN_PROGRESS";
+        failed_one |= status_failed(groups[i]);
+    }
+    return failed_one ? "UPDATE_FAILED" : ended;
+}
+
 bool status_transition_allowed(const char *from, const char *to)
 {
     for (size_t i = 0; to && i < ARRAY_LEN(transitions); i++)

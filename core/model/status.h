@@ -56,6 +56,11 @@ const char *status_group_on_accept(enum op_kind k);
 const char *status_group_on_success(enum op_kind k);
 const char *status_group_on_failure(enum op_kind k);
 
+/* What the cluster's status is when an operation on it has ended well, in the way `ended`, and its
+ * groups have these statuses now (data-model.md 4): one that is still in progress, else one that
+ * has failed, whoever's doing it was, decides before the operation does. Static. */
+const char *status_from_groups(const char *ended, const char *const *groups, size_t n);
+
 /* May a cluster or nodegroup go from `from` to `to`? from NULL = just made. */
 bool status_transition_allowed(const char *from, const char *to);
 /* All statuses from which `to` may be entered: NULL-terminated static list. */

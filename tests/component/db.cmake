@@ -6,7 +6,7 @@ foreach(part IN ITEMS base accept ends queue tables faults manage)
 endforeach()
 add_dependencies(test_component_db_manage magnum-db-manage)
 # The simulator's store against the real one.
-magnum_add_test(db_model RING component TIMEOUT 300
+magnum_add_test(db_model RING component TIMEOUT 600
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/db_model.c ${CMAKE_CURRENT_LIST_DIR}/db_fixture.c
           ${CMAKE_SOURCE_DIR}/tests/simulation/model_accept.c
           ${CMAKE_SOURCE_DIR}/tests/simulation/model_queue.c

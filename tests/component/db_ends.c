@@ -408,6 +408,45 @@ static void a_resize_that_names_nodes_is_not_replaced(void)
     made_done(&m);
 }
 
+/* A group that could not be made is not forgotten because something else went well. */
+static void the_cluster_stays_failed_while_a_group_is(void)
+{
+    struct err e = ERR_INIT;
+    struct made m;
+    struct operation asked, op;
+    struct op_guard g;
+    struct nodegroup add;
+    fresh_db();
+    make_complete(&m, "p", "c", 1);
+    nodegroup_init(&add);
+    add.name = str_dup("more");
+    struct db_change group = DB_CHANGE_INIT, size = DB_CHANGE_INIT;
+    group.add = &add;
+    size.node_count = 2;
+    ASSERT_OK(change(m.c.uuid, "nodegroup_create", &group, &asked, &e), &e);
+    fail(&op, false);
+    operation_done(&op);
+    operation_done(&asked);
+    const char *seen = "SELECT status || ' ' || coalesce(status_reason, '-') FROM cluster";
+    CU_ASSERT_STRING_EQUAL(sql(seen), "UPDATE_FAILED it broke");
+    ASSERT_OK(change(m.c.uuid, "scale", &size, &asked, &e), &e);
+    CU_ASSERT_TRUE_FATAL(lease_one("w", 60000, &op, &g));
+    ASSERT_OK(finish(&g, &op, true, &e), &e);
+    operation_done(&op);
+    operation_done(&asked);
+    CU_ASSERT_STRING_EQUAL(sql(seen), "UPDATE_FAILED more failed");
+    struct db_change gone = DB_CHANGE_INIT;
+    gone.nodegroup = "more";
+    ASSERT_OK(change(m.c.uuid, "nodegroup_delete", &gone, &asked, &e), &e);
+    CU_ASSERT_TRUE_FATAL(lease_one("w", 60000, &op, &g));
+    ASSERT_OK(finish(&g, &op, true, &e), &e);
+    CU_ASSERT_STRING_EQUAL(sql(seen), "UPDATE_COMPLETE -");
+    nodegroup_done(&add);
+    operation_done(&op);
+    operation_done(&asked);
+    made_done(&m);
+}
+
 /* ---- deletes that leave something ---- */
 static void remove_it(const struct op_guard *g, const char *gave_up)
 {
@@ -552,5 +591,6 @@ TEST_MAIN("db_ends", fixture_start, fixture_stop, TEST(an_ended_row_keeps_its_co
           TEST(a_refused_upgrade_changes_nothing),
           TEST(a_newer_wish_survives_the_refusal_and_the_outputs_of_an_older_one),
           TEST(a_resize_that_names_nodes_is_not_replaced),
+          TEST(the_cluster_stays_failed_while_a_group_is),
           TEST(what_a_delete_leaves_behind_is_reported), TEST(a_clean_delete_reports_nothing),
           TEST(what_was_given_up_is_durable), TEST(a_delete_under_way_can_be_forced))

@@ -48,19 +48,44 @@ static void end_groups(struct model *m, const struct m_op *o, const struct op_fi
     }
 }
 
+/* The same pure rule as the real store's. */
+static const char *as_groups(const struct m_cluster *c, const char *ended, char *failed,
+                             size_t size)
+{
+    static const char *const names[M_GROUPS] = {"default-master", "default-worker", "g2", "g3"};
+    const char *statuses[M_GROUPS];
+    size_t n = 0, len = 0;
+    for (int g = 0; g < M_GROUPS; g++)
+        if (c->groups[g].used)
+            statuses[n++] = c->groups[g].status;
+    for (int g = 0; g < M_GROUPS; g++)
+        if (c->groups[g].used && status_failed(c->groups[g].status) && len < size)
+            len += (size_t)snprintf(failed + len, size - len, "%s%s failed", len ? ", " : "",
+                                    names[g]);
+    return status_from_groups(ended, statuses, n);
+}
+
 static void end_cluster(struct model *m, const struct m_op *o, const struct op_finish *f,
                         bool queued)
 {
     struct m_cluster *c = &m->clusters[o->cluster];
-    const char *to = f->cluster_status;
+    const char *to = f->cluster_status, *reason = f->status_reason;
+    char failed[128] = "";
     if (!to)
         return;
+    if (str_ends(to, "_COMPLETE") && !str_starts(to, "ROLLBACK_")) {
+        to = as_groups(c, to, failed, sizeof failed);
+        if (status_failed(to))
+            reason = failed;
+        else if (status_in_progress(to))
+            to = f->cluster_status;
+    }
     bool rollback = str_starts(to, "ROLLBACK_") && str_eq(c->status, "UPDATE_IN_PROGRESS");
     if (!status_transition_allowed(c->status, to) && !rollback)
         return;
     if (!queued)
         m_cluster_status(m, o->cluster, known(to));
-    M_SET(c->reason, f->status_reason);
+    M_SET(c->reason, reason);
 }
 
 static void undo(struct model *m, const struct m_op *o)

@@ -129,5 +129,44 @@ static void kinds_move_along_the_table(void)
     CU_ASSERT_STRING_EQUAL(op_kind_name(OP_KIND_END), "unknown");
 }
 
+/* data-model.md 4, as a table: groups, how the operation ended, what the cluster is. */
+static void the_cluster_follows_from_its_groups(void)
+{
+    static const struct {
+        const char *groups[4], *ended, *cluster;
+    } rows[] = {
+        {{"CREATE_COMPLETE", "CREATE_COMPLETE"}, "CREATE_COMPLETE", "CREATE_COMPLETE"},
+        {{"CREATE_COMPLETE", "UPDATE_COMPLETE"}, "UPDATE_COMPLETE", "UPDATE_COMPLETE"},
+        {{"CREATE_COMPLETE", "CREATE_COMPLETE", "CREATE_COMPLETE"},
+         "UPDATE_COMPLETE",
+         "UPDATE_COMPLETE"},
+        {{"CREATE_COMPLETE", "UPDATE_COMPLETE", "CREATE_FAILED"},
+         "UPDATE_COMPLETE",
+         "UPDATE_FAILED"},
+        {{"CREATE_COMPLETE", "UPDATE_FAILED"}, "UPDATE_COMPLETE", "UPDATE_FAILED"},
+        {{"CREATE_COMPLETE", "CREATE_COMPLETE", "DELETE_FAILED"},
+         "UPDATE_COMPLETE",
+         "UPDATE_FAILED"},
+        {{"CREATE_COMPLETE", "CREATE_COMPLETE", "CREATE_IN_PROGRESS"},
+         "UPDATE_COMPLETE",
+         "UPDATE_IN_PROGRESS"},
+        {{"CREATE_COMPLETE", "CREATE_FAILED", "DELETE_IN_PROGRESS"},
+         "UPDATE_COMPLETE",
+         "UPDATE_IN_PROGRESS"},
+        {{"ROLLBACK_COMPLETE", "CREATE_COMPLETE"}, "UPDATE_COMPLETE", "UPDATE_COMPLETE"},
+        {{"ROLLBACK_FAILED", "CREATE_COMPLETE"}, "UPDATE_COMPLETE", "UPDATE_FAILED"},
+        {{"DELETE_FAILED", "DELETE_FAILED"}, "DELETE_COMPLETE", "DELETE_COMPLETE"},
+        {{NULL}, "UPDATE_COMPLETE", "UPDATE_COMPLETE"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        size_t n = 0;
+        while (n < 4 && rows[i].groups[n])
+            n++;
+        CU_ASSERT_STRING_EQUAL(status_from_groups(rows[i].ended, rows[i].groups, n),
+                               rows[i].cluster);
+    }
+}
+
 TEST_MAIN("status", NULL, NULL, TEST(every_cell_of_the_table), TEST(the_where_lists_say_the_same),
-          TEST(the_sets), TEST(kinds_move_along_the_table))
+          TEST(the_sets), TEST(kinds_move_along_the_table),
+          TEST(the_cluster_follows_from_its_groups))
