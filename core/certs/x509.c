@@ -252,8 +252,8 @@ static int add_names(struct str *san, const char *kind, bool (*fits)(const char 
     return san->oom ? err_nomem(e) : 0;
 }
 
-static int add_leaf_extensions(X509 *cert, const struct cert_request *rq, const struct cert_policy *p,
-                               struct err *e)
+static int add_leaf_extensions(X509 *cert, const struct cert_request *rq,
+                               const struct cert_policy *p, struct err *e)
 {
     _cleanup_str_ struct str san = STR_INIT;
     const char *eku = rq->server && rq->client ? "serverAuth,clientAuth"

@@ -20,7 +20,7 @@ static void end_zed(void)
 }
 
 /* Texts that live as long as a test. */
-static const char *fmt(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static const char *fmt(const char *format, ...)
 {
     static char text[64][512];
     static size_t n;
@@ -265,24 +265,25 @@ static void federations_are_kept(void)
     SAYS(fmt("Federation %s could not be found.", uuid));
 }
 
+#define JOIN "[{\"op\":\"add\",\"path\":\"/member_ids\",\"value\":\"%s\"}]"
+#define LEAVE "[{\"op\":\"remove\",\"path\":\"/member_ids\",\"value\":\"%s\"}]"
+
 static void members_join_and_leave(void)
 {
     _cleanup_free_ char *host = str_dup(make_cluster(make_template(NULL), NULL));
     _cleanup_free_ char *member = str_dup(make_cluster(make_template(NULL), NULL));
     const char *path = fmt("/v1/federations/%s", make_federation("members", host));
-    const char *join = "[{\"op\":\"add\",\"path\":\"/member_ids\",\"value\":\"%s\"}]";
-    const char *leave = "[{\"op\":\"remove\",\"path\":\"/member_ids\",\"value\":\"%s\"}]";
-    ASK("PATCH", path, fmt(join, member), 202);
+    ASK("PATCH", path, fmt(JOIN, member), 202);
     ASK("GET", path, NULL, 200);
     CU_ASSERT_EQUAL(count("member_ids"), 1);
     CU_ASSERT_STRING_EQUAL(text_of("status"), "UPDATE_COMPLETE");
-    ASK("PATCH", path, fmt(join, member), 409);
+    ASK("PATCH", path, fmt(JOIN, member), 409);
     SAYS(fmt("A cluster with UUID %s is already a member of the federation members.", member));
-    ASK("PATCH", path, fmt(join, "nothing"), 404);
+    ASK("PATCH", path, fmt(JOIN, "nothing"), 404);
     SAYS("Cluster nothing could not be found.");
-    ASK("PATCH", path, fmt(leave, host), 404);
+    ASK("PATCH", path, fmt(LEAVE, host), 404);
     SAYS(fmt("Cluster %s is not a member of the federation members.", host));
-    ASK("PATCH", path, fmt(leave, member), 202);
+    ASK("PATCH", path, fmt(LEAVE, member), 202);
     ASK("PATCH", path, "[{\"op\":\"add\",\"path\":\"/properties/b\",\"value\":\"c\"}]", 202);
     ASK("PATCH", path, "[{\"op\":\"replace\",\"path\":\"/name\",\"value\":\"other\"}]", 400);
     SAYS("cannot change federation property(ies) name.");
