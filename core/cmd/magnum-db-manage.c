@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/str.h"
+#include "cmd/db_manage_certs.h"
 #include "config/config.h"
 #include "db/db_migrate.h"
 
@@ -21,6 +22,11 @@ static const char help[] =
     "  revision-list    print all revisions this program knows\n"
     "  stamp REV        record REV as reached without running any SQL\n"
     "  check            compare the database with what the migrations make\n"
+    "  certs migrate    move clusters' certificates to another manager (needs a conductor)\n"
+    "\n"
+    "  --from MANAGER         certs migrate: who keeps them: x509keypair, local, barbican, ...\n"
+    "  --to MANAGER           certs migrate: who shall\n"
+    "  --cluster UUID         certs migrate: only those of this cluster\n"
     "\n"
     "REV is a number, a name such as 0001_initial, or \"head\".\n"
     "  --config FILE          configuration; else $MAGNUM_CONFIG or /etc/magnum/magnum.yaml\n"
@@ -59,6 +65,21 @@ static int parse_revision(struct db *db, const char *text, int *ret, struct err 
 }
 
 /* --- verbs --- */
+
+/* Of certs migrate. */
+static struct {
+    const struct config *cfg;
+    const char *from, *to, *cluster;
+} move;
+
+static int do_certs(struct db *db, const char *arg, struct err *e)
+{
+    if (strcmp(arg, "migrate") != 0)
+        return err_set(e, ERR_INVALID, "certs has one command: migrate");
+    if (str_blank(move.from) || str_blank(move.to))
+        return err_set(e, ERR_INVALID, "certs migrate needs --from and --to");
+    return certs_migrate_run(move.cfg, db, move.from, move.to, move.cluster, e);
+}
 
 static int do_version(struct db *db, const char *arg, struct err *e)
 {
@@ -137,7 +158,7 @@ static const struct verb {
     int (*run)(struct db *db, const char *arg, struct err *e);
 } verbs[] = {
     {"upgrade", 0, 1, do_upgrade}, {"version", 0, 0, do_version}, {"revision-list", 0, 0, do_list},
-    {"stamp", 1, 1, do_stamp},     {"check", 0, 0, do_check},
+    {"stamp", 1, 1, do_stamp},     {"check", 0, 0, do_check},     {"certs", 1, 1, do_certs},
 };
 
 static const struct verb *find_verb(const char *name)
@@ -158,6 +179,7 @@ static int run(const struct verb *verb, const char *arg, const char *file, const
         rc = config_set(cfg, "database.connection", connection, e);
     if (!rc)
         rc = db_open(cfg, &db, e);
+    move.cfg = cfg;
     if (!rc)
         rc = verb->run(db, arg, e);
     db_close(&db);
@@ -167,11 +189,10 @@ static int run(const struct verb *verb, const char *arg, const char *file, const
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"connection", required_argument, NULL, 'd'},
-        {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'},  {"connection", required_argument, NULL, 'd'},
+        {"from", required_argument, NULL, 'F'},    {"to", required_argument, NULL, 'T'},
+        {"cluster", required_argument, NULL, 'C'}, {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
     };
     const char *file = NULL, *connection = NULL;
     for (int c; (c = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
@@ -181,6 +202,15 @@ int main(int argc, char **argv)
             break;
         case 'd':
             connection = optarg;
+            break;
+        case 'F':
+            move.from = optarg;
+            break;
+        case 'T':
+            move.to = optarg;
+            break;
+        case 'C':
+            move.cluster = optarg;
             break;
         case 'V':
             printf("magnum-db-manage %s\n", MAGNUM_VERSION);
@@ -199,7 +229,8 @@ int main(int argc, char **argv)
         return usage("unknown command", argv[optind]);
     int args = argc - optind - 1;
     if (args < verb->min_args)
-        return usage("the revision is missing", verb->name);
+        return usage(verb->run == do_certs ? "the command is missing" : "the revision is missing",
+                     verb->name);
     if (args > verb->max_args)
         return usage("too many arguments", verb->name);
     log_setup("magnum-db-manage", LOG_WARN, false);

@@ -1,2 +1,3 @@
-magnum_add_program(magnum-db-manage SOURCES ${CMAKE_CURRENT_LIST_DIR}/magnum-db-manage.c
-  LINKS magnum_db magnum_config magnum_base)
+magnum_add_program(magnum-db-manage
+  SOURCES ${CMAKE_CURRENT_LIST_DIR}/magnum-db-manage.c ${CMAKE_CURRENT_LIST_DIR}/db_manage_certs.c
+  LINKS magnum_rpc magnum_db magnum_config magnum_base)

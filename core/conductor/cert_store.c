@@ -122,14 +122,17 @@ static int delete_row(const struct cert_site *s, const struct certificate *row, 
     return rc ? rc : db_certificate_drop(s->c->db, &k, e);
 }
 
-/* role NULL = all. */
-static int delete_rows(const struct cert_site *s, const char *role, int64_t serial, struct err *e)
+/* role NULL = all; one_manager: only in that of the site. */
+static int delete_rows(const struct cert_site *s, const char *role, int64_t serial,
+                       bool one_manager, struct err *e)
 {
     struct certificate_list l = {0};
     int first = 0, rc = db_certificate_list(s->c->db, s->cluster_id, &l, e);
     for (size_t i = 0; rc == 0 && i < l.n; i++) {
         struct err why = ERR_INIT;
         if (role && (!str_eq(l.v[i].role, role) || l.v[i].serial != serial))
+            continue;
+        if (one_manager && !str_eq(l.v[i].manager, s->manager))
             continue;
         int bad = delete_row(s, &l.v[i], &why);
         if (bad && first == 0) {
@@ -143,11 +146,16 @@ static int delete_rows(const struct cert_site *s, const char *role, int64_t seri
 
 int cert_store_delete(const struct cert_site *s, const char *role, int64_t serial, struct err *e)
 {
-    return delete_rows(s, role, serial, e);
+    return delete_rows(s, role, serial, false, e);
+}
+
+int cert_store_delete_in(const struct cert_site *s, const char *role, int64_t serial, struct err *e)
+{
+    return delete_rows(s, role, serial, true, e);
 }
 
 int cert_store_delete_all(const struct cert_site *s, struct err *e)
 {
     int rc = db_certificate_adopt(s->c->db, s->cluster_id, e);
-    return rc ? rc : delete_rows(s, NULL, 0, e);
+    return rc ? rc : delete_rows(s, NULL, 0, false, e);
 }

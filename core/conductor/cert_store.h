@@ -49,6 +49,9 @@ int cert_store_get(const struct cert_site *s, const char *ref, bool with_key, st
 /* The bundle and its row go away; what is gone is fine. */
 int cert_store_delete(const struct cert_site *s, const char *role, int64_t serial,
                       struct err *e) MUST_CHECK;
+/* The same, but only what lies in the site's manager. */
+int cert_store_delete_in(const struct cert_site *s, const char *role, int64_t serial,
+                         struct err *e) MUST_CHECK;
 /* All bundles of the cluster, whatever its row refers to, in all managers. Goes on after a failure
  * and returns the first one. */
 int cert_store_delete_all(const struct cert_site *s, struct err *e) MUST_CHECK;
@@ -84,5 +87,10 @@ int cert_make_ca(const struct cert_site *s, const struct cluster *cl, const char
  * it: repeatable too. */
 int cert_make_client(const struct cert_site *s, struct cert_authority *ca, int64_t serial,
                      char **ret_ref, struct err *e) MUST_CHECK;
+
+/* Moves the certificates of a cluster to another manager (cert_migrate.c). ERR_CONFLICT: neither
+ * keeps them; ERR_BUSY: an operation is under way; ERR_UNSUPPORTED: the keys can't be had. */
+int certs_migrate(struct conductor *c, const char *cluster, const char *from, const char *to,
+                  int64_t *ret_moved, struct err *e) MUST_CHECK;
 
 #endif

@@ -46,12 +46,15 @@ static int cert_ca(struct conductor *c, const json_t *params, int64_t deadline, 
                    struct err *e)
 {
     (void)deadline;
-    _cleanup_free_ char *pem = NULL;
+    _cleanup_free_ char *pem = NULL, *signer = NULL;
+    const char *type = jsonx_str(params, "type");
+    const struct rotate_asker who = {.node = jsonx_bool(params, "node", false)};
     struct cluster cl;
     cluster_init(&cl);
     int rc = find_cluster(c, params, &cl, e);
     if (rc == 0)
-        rc = rotate_trusted(c, &cl, jsonx_str(params, "type"), &pem, e);
+        rc = who.node ? rotate_trusted_by_nodes(c, &cl, &who, type, &pem, &signer, e)
+                      : rotate_trusted(c, &cl, type, &pem, e);
     rc = answer_pem(rc, pem, result, e);
     cluster_done(&cl);
     return rc;
@@ -61,22 +64,46 @@ static int cert_sign(struct conductor *c, const json_t *params, int64_t deadline
                      struct err *e)
 {
     (void)deadline;
-    const char *csr = NULL;
-    _cleanup_free_ char *pem = NULL;
+    const char *csr = NULL, *type = jsonx_str(params, "type");
+    _cleanup_free_ char *pem = NULL, *trusted = NULL, *signer = NULL;
+    const struct rotate_asker who = {.node = jsonx_bool(params, "node", false)};
     struct cert_authority ca = {0};
     struct cluster cl;
     cluster_init(&cl);
     int rc = text_param(params, "csr", &csr, e);
     if (rc == 0)
         rc = find_cluster(c, params, &cl, e);
+    const struct cert_site site = cert_site_of(c, &cl, NULL);
+    if (rc == 0 && who.node)
+        rc = rotate_trusted_by_nodes(c, &cl, &who, type, &trusted, &signer, e);
     if (rc == 0)
-        rc = certs_authority(c, &cl, jsonx_str(params, "type"), &ca, e);
+        rc = signer ? cert_authority_load(&site, signer, &ca, e)
+                    : certs_authority(c, &cl, type, &ca, e);
     if (rc == 0)
         rc = cert_authority_sign(&ca, csr, &c->cert_policy, &pem, e);
     rc = answer_pem(rc, pem, result, e);
     cert_authority_done(&ca);
     cluster_done(&cl);
     return rc;
+}
+
+static int cert_migrate(struct conductor *c, const json_t *params, int64_t deadline,
+                        json_t **result, struct err *e)
+{
+    (void)deadline;
+    const char *cluster = NULL, *from = NULL, *to = NULL;
+    int64_t moved = 0;
+    int rc = text_param(params, "cluster", &cluster, e);
+    if (rc == 0)
+        rc = text_param(params, "from", &from, e);
+    if (rc == 0)
+        rc = text_param(params, "to", &to, e);
+    if (rc == 0)
+        rc = certs_migrate(c, cluster, from, to, &moved, e);
+    if (rc)
+        return rc;
+    *result = json_pack("{s:I}", "moved", (json_int_t)moved);
+    return *result ? 0 : err_nomem(e);
 }
 
 /* ---- trusts ---- */
@@ -255,10 +282,16 @@ static const struct {
     const char *name;
     int (*fn)(struct conductor *c, const json_t *params, int64_t deadline, json_t **result,
               struct err *e);
-} methods[] = {
-    {"op.due", op_due},           {"op.cancel", op_cancel},   {"ping", ping},
-    {"cert.ca", cert_ca},         {"cert.sign", cert_sign},   {"driver.validate", driver_validate},
-    {"driver.call", driver_call}, {"token.seal", token_seal}, {"driver.plan", driver_plan}};
+} methods[] = {{"op.due", op_due},
+               {"op.cancel", op_cancel},
+               {"ping", ping},
+               {"cert.ca", cert_ca},
+               {"cert.sign", cert_sign},
+               {"cert.migrate", cert_migrate},
+               {"driver.validate", driver_validate},
+               {"driver.call", driver_call},
+               {"token.seal", token_seal},
+               {"driver.plan", driver_plan}};
 
 int rpc_method(void *conductor, const char *method, const json_t *params, int64_t deadline_mono_ms,
                json_t **result, struct err *e)

@@ -105,6 +105,7 @@ void rpc_listener_stop(struct rpc_listener **l);
  *  call   ping       {} -> {"instance"}
  *  call   cert.ca    {"cluster", "type"} -> {"pem"}
  *  call   cert.sign  {"cluster", "type", "csr"} -> {"pem"}
+ *  call   cert.migrate {"cluster", "from", "to"} -> {"moved"}
  *  call   driver.validate {"driver_id", "kind", "spec"} -> {} or the driver's error
  *  call   driver.plan {"driver_id", "kind", "spec"} -> {"make", "change", "remove"}
  *  call   driver.call {"cluster", "interface", "verb", ...} -> interface specific */

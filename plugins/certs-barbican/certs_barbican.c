@@ -56,9 +56,24 @@ static const char *url_of_role(const json_t *container, const char *role)
     return NULL;
 }
 
+static mag_bytes trimmed(mag_bytes b)
+{
+    const char *s = b.data ? b.data : "";
+    while (b.len && strchr(" \t\r\n", s[b.len - 1]))
+        b.len--;
+    while (b.len && strchr(" \t\r\n", *s)) {
+        s++;
+        b.len--;
+    }
+    b.data = s;
+    return b;
+}
+
+/* Barbican strips what it is given. */
 static bool equal(mag_bytes bytes, const char *text)
 {
-    return bytes.len == strlen(text) && memcmp(bytes.data ? bytes.data : "", text, bytes.len) == 0;
+    const mag_bytes a = trimmed(bytes), b = trimmed(mag_text(text));
+    return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
 }
 
 /* ---- put ---- */

@@ -2,12 +2,14 @@
 conductor leaves behind when it is killed in the middle is taken up or swept away; nothing secret is
 anywhere it should not be."""
 import base64
+import contextlib
 import itertools
 import json
 import os
 import pathlib
 import signal
 import subprocess
+import threading
 import time
 
 import certs
@@ -171,6 +173,58 @@ def the_sealing_key_can_be_changed():
     ask.wait_gone(uuid)
 
 
+def migrate(source, target, want=0):
+    conductor = S["stack"].child("magnum-conductor")
+    env = dict(e.split("=", 1) for e in
+               pathlib.Path(f"/proc/{conductor}/environ").read_text().split("\0") if "=" in e)
+    r = subprocess.run([str(mt.BIN / "magnum-db-manage"), "certs", "migrate", "--from", source,
+                        "--to", target], capture_output=True, text=True, env=env, timeout=120)
+    check_equal(r.returncode, want, f"{r.stdout}{r.stderr}")
+    return r.stdout + r.stderr
+
+
+def certificates_move_between_managers():
+    ask = S["stack"].client
+    wait_for("an operation to end", lambda: not S["stack"].sql(
+        "SELECT 1 FROM operation WHERE finished_at IS NULL"), 60)
+    uuids = [ask.create(f"m{next(NUMBERS)}", S["template"]) for _ in range(3)]
+    for u in uuids:
+        ask.wait_status(u, "CREATE_COMPLETE")
+    before = {u: certs.check_cluster(ask, u) for u in uuids}
+    rows = S["stack"].sql("SELECT cluster_id FROM certificate WHERE manager = 'local'")
+    check(len(rows) >= 12, f"{rows}")
+    out = migrate("local", "x509keypair")
+    check(all(f"{u}: 4 bundles moved" in out for u in uuids), out)
+    check_equal(bundles(), [], "bundles that are left in files")
+    for u in uuids:
+        check_equal(certs.check_cluster(ask, u), before[u], "the same CAs")
+        check_equal(in_rows(u), sorted(certs.ROLES), "rows")
+    check_equal(migrate("local", "x509keypair"), "", "nothing is left to move")
+    # killed in the middle, again and again, it is only repeated
+    for moment in (0.02, 0.05, 0.1):
+        for source, target in (("x509keypair", "local"), ("local", "x509keypair")):
+            timer = threading.Timer(moment, kill_conductor)
+            timer.start()
+            with contextlib.suppress(mt.Failed):
+                migrate(source, target)
+            timer.join()
+
+            def done(source=source, target=target):
+                with contextlib.suppress(mt.Failed):
+                    migrate(source, target)
+                    return not S["stack"].sql(
+                        f"SELECT 1 FROM certificate WHERE manager = '{source}'"
+                        f" AND cluster_id IN ('{uuids[0]}', '{uuids[1]}', '{uuids[2]}')")
+            wait_for("the repeated migration", done, 60, every=0.2)
+            for u in uuids:
+                check_equal(certs.check_cluster(ask, u), before[u], "the same CAs")
+    check("is not installed" in migrate("x509keypair", "nobody", want=1), "unknown manager")
+    for u in uuids:
+        ask.delete(u)
+        ask.wait_gone(u)
+        check_equal((in_rows(u), in_files(u)), ([], []), "bundles after the delete")
+
+
 def the_inventory_tells_what_ends_soon():
     ask = S["stack"].client
     old = ask.create(f"i{next(NUMBERS)}", S["template"])
@@ -219,7 +273,7 @@ def the_inventory_tells_what_ends_soon():
 
 CASES = [in_the_database, in_files_of_this_machine, bad_requests_are_400_with_a_reason,
          a_killed_conductor_leaves_nothing_behind, a_store_that_is_away_stops_no_forced_delete,
-         the_sealing_key_can_be_changed, the_inventory_tells_what_ends_soon]
+         the_sealing_key_can_be_changed, certificates_move_between_managers, the_inventory_tells_what_ends_soon]
 
 if __name__ == "__main__":
     S["state"] = pathlib.Path(mt.tempfile.mkdtemp(prefix="mgt-"))
