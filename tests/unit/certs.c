@@ -100,6 +100,29 @@ static void every_key_type_makes_a_ca_that_openssl_accepts(void)
     CU_ASSERT_PTR_NULL(p.cert_pem);
 }
 
+/* 15.0.1 had none: neither CAs nor what they sign. */
+static void key_identifiers_can_be_left_out(void)
+{
+    static const bool rows[] = {false, true};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct cert_policy p = policy;
+        struct cert_pair root = {NULL, SECRET_INIT};
+        struct err e = ERR_INIT;
+        _cleanup_free_ char *csr = csr_from("rsa:2048", "-subj /CN=x"), *pem = NULL;
+        p.no_key_identifier = rows[i];
+        ASSERT_OK(certs_ca_make("demo", &p, &root, &e), &e);
+        ASSERT_OK(certs_sign_csr(&root, csr, &p, &pem, &e), &e);
+        put("ca.pem", root.cert_pem);
+        put("x.pem", pem);
+        CU_ASSERT(openssl("x509 -in ca.pem -noout -text"));
+        CU_ASSERT_EQUAL(output_has("Subject Key Identifier"), !rows[i]);
+        CU_ASSERT(openssl("x509 -in x.pem -noout -text"));
+        CU_ASSERT_EQUAL(output_has("Subject Key Identifier"), !rows[i]);
+        CU_ASSERT(openssl("verify -CAfile ca.pem x.pem"));
+        cert_pair_done(&root);
+    }
+}
+
 static void common_names_end_at_64_characters(void)
 {
     struct err e = ERR_INIT;
@@ -441,8 +464,9 @@ static void key_files_must_be_private(void)
 }
 
 TEST_MAIN("certs", setup, teardown, TEST(every_key_type_makes_a_ca_that_openssl_accepts),
-          TEST(common_names_end_at_64_characters), TEST(node_certificates_carry_names_and_usages),
-          TEST(a_plain_csr_is_signed), TEST(extensions_follow_the_rules),
-          TEST(the_key_identifier_is_ours), TEST(key_kinds), TEST(keys_are_never_echoed),
-          TEST(long_and_odd_texts), TEST(bad_requests_are_refused), TEST(a_key_file_is_made_once),
-          TEST(sealed_values_open_only_where_they_belong), TEST(key_files_must_be_private))
+          TEST(key_identifiers_can_be_left_out), TEST(common_names_end_at_64_characters),
+          TEST(node_certificates_carry_names_and_usages), TEST(a_plain_csr_is_signed),
+          TEST(extensions_follow_the_rules), TEST(the_key_identifier_is_ours), TEST(key_kinds),
+          TEST(keys_are_never_echoed), TEST(long_and_odd_texts), TEST(bad_requests_are_refused),
+          TEST(a_key_file_is_made_once), TEST(sealed_values_open_only_where_they_belong),
+          TEST(key_files_must_be_private))
