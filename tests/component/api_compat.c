@@ -20,7 +20,8 @@ static void end_zed(void)
 }
 
 /* Texts that live as long as a test. */
-__attribute__((format(printf, 1, 2))) static const char *fmt(const char *format, ...)
+static const char *fmt(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static const char *fmt(const char *format, ...)
 {
     static char text[64][512];
     static size_t n;

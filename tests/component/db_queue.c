@@ -678,7 +678,8 @@ static size_t look(const char *owner, size_t max)
     size_t n = l.n;
     for (size_t i = 0; i < l.n; i++) {
         CU_ASSERT_EQUAL(l.v[i].node_count, 2); /* derived members are there */
-        ASSERT_OK(db_observe_store(db, owner, l.v[i].uuid, "HEALTHY", NULL, NULL, true, 60000, &e), &e);
+        ASSERT_OK(db_observe_store(db, owner, l.v[i].uuid, "HEALTHY", NULL, NULL, true, 60000, &e),
+                  &e);
     }
     cluster_list_done(&l);
     return n;
