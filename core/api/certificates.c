@@ -58,6 +58,12 @@ static void view(struct api_call *c, const struct cluster *cl, const char *csr, 
     str_append_c(o, '}');
 }
 
+/* Nodes log in as the cluster's trustee; during a rotation they get what their driver gets. */
+static int asked_by_node(const struct api_call *c, const struct cluster *cl)
+{
+    return !str_blank(cl->trustee_user_id) && str_eq(cl->trustee_user_id, c->who.user_id);
+}
+
 int api_certificate_show(struct api_call *c, struct err *e)
 {
     _cleanup_json_ json_t *params = NULL, *result = NULL;
@@ -66,7 +72,8 @@ int api_certificate_show(struct api_call *c, struct err *e)
     const char *type = c->n_args > 1 ? c->arg[1] : query_get(&c->query, "ca_cert_type");
     int rc = find(c, c->arg[0], "certificate:get", &cl, e);
     if (rc == 0) {
-        params = json_pack("{s:s, s:s}", "cluster", cl.uuid, "type", ca_type(type));
+        params = json_pack("{s:s, s:s, s:b}", "cluster", cl.uuid, "type", ca_type(type), "node",
+                           asked_by_node(c, &cl));
         rc = conductor_call(c, "cert.ca", params, &result, e);
     }
     if (rc == 0) {
@@ -108,7 +115,8 @@ static int sign(struct api_call *c, struct cluster *cl, struct err *e)
         rc = attrs_invalid(e, "csr", NULL, "Mandatory field missing.");
     if (rc < 0)
         return rc;
-    params = json_pack("{s:s, s:s, s:s}", "cluster", cl->uuid, "type", ca_type(type), "csr", csr);
+    params = json_pack("{s:s, s:s, s:s, s:b}", "cluster", cl->uuid, "type", ca_type(type), "csr",
+                       csr, "node", asked_by_node(c, cl));
     rc = conductor_call(c, "cert.sign", params, &result, e);
     if (rc < 0)
         return rc;

@@ -153,7 +153,8 @@ static int to_cluster(struct call_ctx *x, const struct http_call_spec *rq, struc
     struct http_call call = {.url = url};
     if (rc == 0 && !str_blank(c->ca_cert_ref)) {
         /* for no operation in particular: whatever certificate the API shows at the moment */
-        rc = rotate_trusted_by_nodes(x->c, c, NULL, "kubernetes", &trusted, &signer, e);
+        rc = rotate_trusted_by_nodes(x->c, c, &(struct rotate_asker){.run = NULL}, "kubernetes",
+                                     &trusted, &signer, e);
         if (rc == 0)
             rc = certs_load(x->c, c, "client", true, &client, e);
         call.ca_pem = trusted;
@@ -188,8 +189,9 @@ static int send_with(struct call_ctx *x, const struct ticket *k, const struct ht
 static int to_catalog(struct call_ctx *x, const struct http_call_spec *rq, struct http_reply *rp,
                       struct err *e)
 {
-    const struct trust_site site = {
-        .cluster_id = x->cluster_id, .run = x->run, .service_token = x->plugin && x->plugin->service_token};
+    const struct trust_site site = {.cluster_id = x->cluster_id,
+                                    .run = x->run,
+                                    .service_token = x->plugin && x->plugin->service_token};
     struct ticket k = {0}, fresh = {0};
     if (rq->path[0] && rq->path[0] != '/' && rq->path[0] != '?')
         return err_set(e, ERR_INVALID, "the path of a catalog request begins with a slash");

@@ -84,7 +84,8 @@ static int with_ca(struct call_ctx *x, const char *verb, const struct cluster *c
     struct cert_authority ca = {0};
     if (!issues && !shows && strcmp(verb, "sign") != 0)
         return err_set(e, ERR_UNSUPPORTED, "mag.host.cert has no verb %s", verb);
-    int rc = rotate_trusted_by_nodes(x->c, cluster, x->run, type, &trusted, &signer, e);
+    const struct rotate_asker who = {.run = x->run};
+    int rc = rotate_trusted_by_nodes(x->c, cluster, &who, type, &trusted, &signer, e);
     if (rc == 0 && shows) {
         *ret = json_string(trusted);
         return *ret ? 0 : err_nomem(e);

@@ -255,11 +255,15 @@ void rotate_ended(struct run *r);
 int rotate_trusted(struct conductor *c, const struct cluster *cl, const char *type, char **ret_pem,
                    struct err *e) MUST_CHECK;
 /* The same for nodes and for the conductor's own calls: every CA that some part of the cluster may
- * show at the moment; the one that signs comes first. run: the operation that asks, or NULL.
- * *ret_signer: the reference of the one that signs. Caller frees both. */
-int rotate_trusted_by_nodes(struct conductor *c, const struct cluster *cl, const struct run *run,
-                            const char *type, char **ret_pem, char **ret_signer,
-                            struct err *e) MUST_CHECK;
+ * show at the moment; the one that signs comes first. *ret_signer: the reference of the one that
+ * signs. Caller frees both. */
+struct rotate_asker {
+    const struct run *run; /* the operation whose driver asks, or NULL */
+    bool node;             /* a node asks the API for itself, as the cluster's trustee */
+};
+int rotate_trusted_by_nodes(struct conductor *c, const struct cluster *cl,
+                            const struct rotate_asker *who, const char *type, char **ret_pem,
+                            char **ret_signer, struct err *e) MUST_CHECK;
 
 /* ---- cert_stage.c, cert_service.c ---- */
 int certs_stage(struct run *r, struct err *e) MUST_CHECK;

@@ -137,16 +137,22 @@ static bool in_stage(const struct run *r, const char *name)
            str_eq(engine_stages(r->s.kind)[r->s.stage].name, name);
 }
 
-/* While the driver prepares, the new CA signs; when it completes, nothing else is trusted. */
+/* While the driver prepares, the new CA signs; when it completes, nothing else is trusted. The same
+ * goes for what nodes fetch by themselves, since that is at the driver's word; of them it is known
+ * only what the time is. */
 static int bundle(const struct cert_site *site, const struct cluster *cl,
-                  const struct rotation *rot, const struct run *run, const char *role,
+                  const struct rotation *rot, const struct rotate_asker *who, const char *role,
                   struct str *pem, const char **ret_signer, struct err *e)
 {
     _cleanup_json_ json_t *given_up = NULL;
     const char *primary = primary_ref(cl, role), *other = other_ref(rot, role);
-    bool new_signs = rot->phase == ROTATION_NEW && in_stage(run, "ca_prepare") &&
-                     str_eq(rot->operation_id, run->op.id);
-    bool only_primary = rot->phase == ROTATION_OLD && in_stage(run, "ca_complete");
+    bool prepares = who->node || (in_stage(who->run, "ca_prepare") &&
+                                  str_eq(rot->operation_id, who->run->op.id));
+    bool completes =
+        in_stage(who->run, "ca_complete") || (who->node && rot->grace_until != TIME_UNSET &&
+                                              rot->grace_until <= conductor_now_us(site->c));
+    bool new_signs = rot->phase == ROTATION_NEW && prepares;
+    bool only_primary = rot->phase == ROTATION_OLD && completes;
     *ret_signer = new_signs ? other : primary;
     int rc = append_ref(site, *ret_signer, false, pem, e);
     if (rc || only_primary)
@@ -157,8 +163,9 @@ static int bundle(const struct cert_site *site, const struct cluster *cl,
     return rc == 0 && more ? append_pem(pem, more, e) : rc;
 }
 
-int rotate_trusted_by_nodes(struct conductor *c, const struct cluster *cl, const struct run *run,
-                            const char *type, char **ret_pem, char **ret_signer, struct err *e)
+int rotate_trusted_by_nodes(struct conductor *c, const struct cluster *cl,
+                            const struct rotate_asker *who, const char *type, char **ret_pem,
+                            char **ret_signer, struct err *e)
 {
     const struct cert_site site = cert_site_of(c, cl, NULL);
     struct rotation rot = {.phase = ROTATION_NONE};
@@ -166,7 +173,7 @@ int rotate_trusted_by_nodes(struct conductor *c, const struct cluster *cl, const
     const char *signer = NULL;
     int rc = db_rotation_get(c->db, cl->uuid, &rot, e);
     if (rc == 0)
-        rc = bundle(&site, cl, &rot, run, role_of(type), &pem, &signer, e);
+        rc = bundle(&site, cl, &rot, who, role_of(type), &pem, &signer, e);
     if (rc == 0) {
         *ret_signer = str_dup(signer);
         *ret_pem = *ret_signer ? str_take(&pem) : NULL;
