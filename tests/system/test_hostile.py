@@ -147,6 +147,52 @@ def slow_clients_do_not_stop_others():
     still_well()
 
 
+def resident_kb():
+    with open(f"/proc/{S['pid']}/status", encoding="ascii") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS:"))
+
+
+def connections(port):
+    """The API's ends of the connections to it: (requests it leaves unread, is it still open there)."""
+    with open("/proc/net/tcp", encoding="ascii") as f:
+        rows = [line.split() for line in f.readlines()[1:]]
+    return [(r[4].split(":")[1] != "00000000", r[9] != "0") for r in rows
+            if r[1].endswith(f":{port:04X}") and r[3] != "0A"]
+
+
+def clients_that_never_read_cost_little():
+    """Each asks for more than the sockets between us hold, and takes nothing of it."""
+    host, port = S["url"].split("//")[1].split(":")
+    S["stack"].sql("INSERT INTO cluster_template (uuid, project_id, name, coe) SELECT"
+                   " gen_random_uuid()::text, project_id, 'deaf', coe FROM cluster_template,"
+                   " generate_series(1, 150) LIMIT 150")
+    ask = b"GET /v1/clustertemplates HTTP/1.1\r\nHost: a\r\nX-Pad: " + b"x" * 4000 + b"\r\n\r\n"
+    before, deaf = resident_kb(), []
+    try:
+        for _ in range(8):
+            s = socket.socket()
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            s.connect((host, int(port)))
+            s.sendall(ask * 40)
+            deaf.append(s)
+        # it writes an answer and has no eye for the next requests
+        wait_for("the API to be stuck with them",
+                 lambda: sum(unread for unread, _ in connections(int(port))) >= 8, 30)
+        begin = time.monotonic()
+        still_well()
+        check(time.monotonic() - begin < 5 * mt.SLOW, "a normal request is not held up")
+        grown = resident_kb() - before
+        check(grown < 32 * 1024 * mt.SLOW, f"the API has grown by {grown} kB")
+        # the end of a connection waits behind what they do not read: they never learn of it
+        wait_for("the API to give up on them",
+                 lambda: not any(is_open for _, is_open in connections(int(port))), 60)
+    finally:
+        for s in deaf:
+            s.close()
+        S["stack"].sql("DELETE FROM cluster_template WHERE name = 'deaf'")
+    still_well()
+
+
 def closed(s):
     s.setblocking(False)
     try:
@@ -234,7 +280,7 @@ def main():
         mt.main(__name__, [
             garbage_is_refused, broken_requests_get_4xx, oversized_and_deep_bodies_get_4xx,
             wrong_types_get_4xx_or_are_accepted_but_never_5xx, slow_clients_do_not_stop_others,
-            a_thousand_connections, hammering_leaks_no_descriptors,
+            clients_that_never_read_cost_little, a_thousand_connections, hammering_leaks_no_descriptors,
             a_driver_that_crashes_costs_its_own_cluster_only,
             a_driver_that_hangs_costs_its_own_attempt_only])
 
