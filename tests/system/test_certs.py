@@ -271,9 +271,26 @@ def the_inventory_tells_what_ends_soon():
         ask.wait_gone(u)
 
 
+def a_manager_that_signs_keeps_its_keys():
+    """The keys of the CAs stay in the manager's memory; everything else works as ever."""
+    S["short_lived"] = ["--set", "drivers.enabled_beta=memory", "--set", "drivers.processes=1"]
+    restart("memory")
+    ask = S["stack"].client
+    uuid = ask.create(f"h{next(NUMBERS)}", S["template"])
+    ask.wait_status(uuid, "CREATE_COMPLETE")
+    certs.check_cluster(ask, uuid)
+    check_equal((in_rows(uuid), in_files(uuid)), ([], []), "bundles elsewhere")
+    check("never shown" in migrate("memory", "x509keypair", want=1), "keys that can't be moved")
+    certs.check_cluster(ask, uuid)
+    ask.delete(uuid)
+    ask.wait_gone(uuid)
+    check_equal(inventory(uuid), [], "inventory after the delete")
+
+
 CASES = [in_the_database, in_files_of_this_machine, bad_requests_are_400_with_a_reason,
          a_killed_conductor_leaves_nothing_behind, a_store_that_is_away_stops_no_forced_delete,
-         the_sealing_key_can_be_changed, certificates_move_between_managers, the_inventory_tells_what_ends_soon]
+         the_sealing_key_can_be_changed, certificates_move_between_managers,
+         the_inventory_tells_what_ends_soon, a_manager_that_signs_keeps_its_keys]
 
 if __name__ == "__main__":
     S["state"] = pathlib.Path(mt.tempfile.mkdtemp(prefix="mgt-"))
