@@ -257,6 +257,51 @@ static void derived_members(void)
     made_done(&m);
 }
 
+/* What the API shows is the same, as text. */
+static void shown_members(void)
+{
+    struct err e = ERR_INIT;
+    struct made m;
+    struct cluster_page one = CLUSTER_PAGE_INIT;
+    struct db_page first = {.limit = 1};
+    fresh_db();
+    make_cluster(&m, "p", "c", 3);
+    exec("UPDATE cluster SET labels = '{\"a\": \"\u00fc\\n\"}'");
+    exec("UPDATE nodegroup SET node_addresses = '[ \"10.0.0.1\" ]' WHERE role = 'master'");
+    exec("UPDATE nodegroup SET node_addresses = '[\"10.0.0.2\",\"[::1]\"]',"
+         " status = 'UPDATE_FAILED', status_reason = 'no \"space\"' WHERE role = 'worker'");
+    exec("INSERT INTO nodegroup (uuid, name, cluster_id, node_count, role, status, node_addresses)"
+         " SELECT 'x', 'gpu', uuid, 2, 'gpu', 'CREATE_FAILED', '[\"10.0.0.4\"]' FROM cluster");
+    exec("INSERT INTO nodegroup (uuid, name, cluster_id, node_count, role, status, node_addresses)"
+         " SELECT 'y', 'none', uuid, 0, 'gpu', 'CREATE_COMPLETE', '[]' FROM cluster");
+    ASSERT_OK(db_cluster_show(db, &everything, m.c.uuid, &one, &e), &e);
+    CU_ASSERT_EQUAL(one.v->node_count, 5);
+    CU_ASSERT_EQUAL(one.v->master_count, 1);
+    CU_ASSERT_STRING_EQUAL(one.v->node_addresses, "\"10.0.0.2\",\"[::1]\",\"10.0.0.4\"");
+    CU_ASSERT_STRING_EQUAL(one.v->master_addresses, "\"10.0.0.1\"");
+    CU_ASSERT_STRING_EQUAL(one.v->template_labels, "{\"color\":\"red\"}");
+    CU_ASSERT_STRING_EQUAL(one.v->labels, "{\"a\": \"\u00fc\\n\"}");
+    CU_ASSERT_PTR_NULL(one.v->faults);
+    exec("UPDATE cluster SET status = 'UPDATE_FAILED'");
+    ASSERT_OK(db_cluster_show(db, &everything, "c", &one, &e), &e);
+    _cleanup_json_ json_t *faults = json_loads(one.v->faults, 0, NULL);
+    _cleanup_json_ json_t *want = json_pack("{s:s, s:n}", "default-worker", "no \"space\"", "gpu");
+    CU_ASSERT_TRUE(json_equal(faults, want));
+    ASSERT_OK(db_cluster_list(db, &everything, &first, false, &one, &e), &e);
+    CU_ASSERT_EQUAL(one.v->node_count, 5);
+    CU_ASSERT_PTR_NULL(one.v->node_addresses);
+    exec("DELETE FROM nodegroup");
+    exec("DELETE FROM cluster_template");
+    ASSERT_OK(db_cluster_show(db, &everything, m.c.uuid, &one, &e), &e);
+    CU_ASSERT_EQUAL(one.v->node_count, 0);
+    CU_ASSERT_PTR_NULL(one.v->node_addresses);
+    CU_ASSERT_PTR_NULL(one.v->template_labels);
+    CU_ASSERT_EQUAL(db_cluster_show(db, &everything, "nosuch", &one, &e), ERR_NOT_FOUND);
+    CU_ASSERT_STRING_EQUAL(one.v->uuid, m.c.uuid); /* unchanged on failure */
+    cluster_page_done(&one);
+    made_done(&m);
+}
+
 /* --- names and scope --- */
 
 static void names_and_scope(void)
@@ -583,6 +628,6 @@ TEST_MAIN("db_base", fixture_start, fixture_stop, TEST(migrations_run_once),
           TEST(migrations_in_parallel), TEST(drift_is_noticed), TEST(foreign_tables_are_not_ours),
           TEST(newer_schemas_are_judged), TEST(stamp_runs_nothing), TEST(columns_survive),
           TEST(times_are_exact), TEST(bad_utf8_is_the_callers_fault), TEST(derived_members),
-          TEST(names_and_scope), TEST(templates_by_visibility), TEST(templates_by_id_and_name),
-          TEST(used_templates_stay), TEST(pages_in_every_order), TEST(bad_pages),
-          TEST(nodegroups_and_their_pages), TEST(not_null_columns_are_not_null))
+          TEST(shown_members), TEST(names_and_scope), TEST(templates_by_visibility),
+          TEST(templates_by_id_and_name), TEST(used_templates_stay), TEST(pages_in_every_order),
+          TEST(bad_pages), TEST(nodegroups_and_their_pages), TEST(not_null_columns_are_not_null))
