@@ -27,6 +27,8 @@ args = parser.parse_args()
 os.environ["MAGNUM_BUILD_DIR"] = str(pathlib.Path(args.build).resolve())
 import magnumtest as mt  # noqa: E402 (reads the variable above)
 import bare_swarm  # noqa: E402
+import certs_bench  # noqa: E402
+import engine  # noqa: E402
 
 figures = []
 
@@ -252,6 +254,14 @@ def thousand(stack):
            note=f"posting them one by one took {posted:.1f} s")
 
 
+def certs(stack):
+    certs_bench.measure(stack, report, wrk)
+
+
+def engine_part(stack):
+    engine.measure(stack, report, args.seconds)
+
+
 def swarm(stack):
     template = stack.client.template("swarm")
     limit = min(bare_swarm.measure() for _ in range(2))
@@ -296,7 +306,8 @@ def starts():
 
 
 def main():
-    parts = dict(reads=reads, pages=pages, accepts=accepts, thousand=thousand, swarm=swarm)
+    parts = dict(reads=reads, pages=pages, accepts=accepts, thousand=thousand,
+                 engine=engine_part, certs=certs, swarm=swarm)
     wanted = args.parts or ["starts", *parts]
     print(f"{os.cpu_count()} cores, {time.strftime('%Y-%m-%d %H:%M')}, {args.build}")
     for name in wanted:
