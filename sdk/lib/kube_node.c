@@ -7,8 +7,9 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
-enum { NAME_CAP = 256 };
+enum { NAME_CAP = 256, PAST_GRACE_S = 5 };
 
 const char *mag_kube_name(const json_t *object)
 {
@@ -190,21 +191,33 @@ static bool belongs_to_node(const json_t *pod)
     return false;
 }
 
-/* It was told to go and all of its containers have: only the kubelet's tidying up is left, which
- * takes it some seconds more and which a node that goes away does not need. */
+/* The time by which a pod that was told to go had to be gone; 0: it was not told. */
+static int64_t end_of_grace(const json_t *pod)
+{
+    struct tm t = {0};
+    const char *text = mag_json_text(pod, "metadata.deletionTimestamp", "");
+    return *text && strptime(text, "%Y-%m-%dT%H:%M:%SZ", &t) ? (int64_t)timegm(&t) : 0;
+}
+
+/* It was told to go, and all of its containers have, or should have long ago: only the kubelet's
+ * tidying up is left, which takes it some seconds more and which a node that goes away does not
+ * need. */
 static bool is_over(const json_t *pod)
 {
     size_t i;
     json_t *c;
     const json_t *all = mag_json_at(pod, "status.containerStatuses");
-    if (!mag_json_text(pod, "metadata.deletionTimestamp", NULL) || json_array_size(all) == 0)
+    int64_t end = end_of_grace(pod);
+    if (end == 0)
         return false;
+    if ((int64_t)time(NULL) > end + PAST_GRACE_S)
+        return true;
     json_array_foreach(all, i, c)
     {
         if (!mag_json_at(c, "state.terminated"))
             return false;
     }
-    return true;
+    return json_array_size(all) > 0;
 }
 
 /* 200/201: it goes; 404: it is gone; 429: a budget forbids it for now. */

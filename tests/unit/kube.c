@@ -304,6 +304,7 @@ static void test_node_set(void)
 }
 
 #define POD(name, more) "{\"metadata\":{\"namespace\":\"default\",\"name\":\"" name "\"" more "}}"
+#define GOING ",\"deletionTimestamp\":\"2199-01-01T00:00:00Z\""
 static void test_drain(void)
 {
     char blocked[64];
@@ -313,13 +314,12 @@ static void test_drain(void)
          "{\"items\":[" POD("ds", ",\"ownerReferences\":[{\"kind\":\"DaemonSet\"}]") "," POD(
              "mirror",
              ",\"annotations\":{\"kubernetes.io/config.mirror\":\"x\"}") "," POD("going",
-                                                                                 ",\"deletionTimes"
-                                                                                 "tamp\":\"2026-"
-                                                                                 "01-01T00:00:"
-                                                                                 "00Z\"") "," POD("held",
-                                                                                                  "") "," POD("gone",
-                                                                                                              "") "," POD("new-api",
-                                                                                                                          "") "]}",
+                                                                                 GOING) "," POD("he"
+                                                                                                "l"
+                                                                                                "d",
+                                                                                                "") "," POD("gone",
+                                                                                                            "") "," POD("new-api",
+                                                                                                                        "") "]}",
          NULL},
         {"POST", "/api/v1/namespaces/default/pods/held/eviction", 429,
          STATUS("TooManyRequests",
@@ -338,19 +338,21 @@ static void test_drain(void)
     CU_ASSERT_EQUAL(left, 0);
 }
 
-/* All containers of one have stopped: its object goes at once; the other's is waited for. */
+/* All containers of one have stopped, another is long past its time: their objects go at once; the
+ * third is waited for. */
 static void test_drain_of_ended_pods(void)
 {
-#define GOING ",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\""
     size_t pods = 0;
     PLAY({"GET", "/api/v1/pods?", 200,
           "{\"items\":[{\"metadata\":{\"name\":\"over\"" GOING
           "},\"status\":{\"containerStatuses\":"
           "[{\"state\":{\"terminated\":{\"exitCode\":137}}}]}},"
           "{\"metadata\":{\"name\":\"half\"" GOING "},\"status\":{\"containerStatuses\":"
-          "[{\"state\":{\"terminated\":{}}},{\"state\":{\"running\":{}}}]}}]}",
+          "[{\"state\":{\"terminated\":{}}},{\"state\":{\"running\":{}}}]}},"
+          "{\"metadata\":{\"name\":\"late\",\"deletionTimestamp\":\"2001-01-01T00:00:00Z\"}}]}",
           NULL},
-         {"DELETE", "/api/v1/namespaces/default/pods/over", 200, "{}", NULL});
+         {"DELETE", "/api/v1/namespaces/default/pods/over", 200, "{}", NULL},
+         {"DELETE", "/api/v1/namespaces/default/pods/late", 200, "{}", NULL});
     CU_ASSERT_EQUAL(mag_kube_drain(&api, "n1", false, &pods, NULL, 0, &err), MAG_OK);
     CU_ASSERT_EQUAL(pods, 1);
     CU_ASSERT_EQUAL(left, 0);
@@ -359,9 +361,7 @@ static void test_drain_of_ended_pods(void)
 static void test_drain_in_a_hurry(void)
 {
     size_t pods = 0;
-    PLAY({"GET", "/api/v1/pods?", 200,
-          "{\"items\":[" POD("stuck", ",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"") "]}",
-          NULL},
+    PLAY({"GET", "/api/v1/pods?", 200, "{\"items\":[" POD("stuck", GOING) "]}", NULL},
          {"DELETE", "/api/v1/namespaces/default/pods/stuck", 200, "{}", NULL},
          {"GET", "/api/v1/pods?", 500, "", NULL});
     CU_ASSERT_EQUAL(mag_kube_drain(&api, "n1", true, &pods, NULL, 0, &err), MAG_OK);
