@@ -171,7 +171,8 @@ static void route(struct api_call *c, const char *const *seg, size_t n, const st
         route_error(c, 404, "");
         return;
     }
-    if (m.outcome == ROUTE_METHOD) {
+    const char *only = m.outcome == ROUTE_FOUND ? m.route->only_with : NULL;
+    if (m.outcome == ROUTE_METHOD || (only && !query_get(&c->query, only))) {
         method_error(c, m.allow);
         return;
     }

@@ -93,8 +93,6 @@ int api_certificate_list(struct api_call *c, struct err *e)
     struct db_scope scope;
     struct page p;
     int64_t within_s = 0, after = 0;
-    if (!expiring)
-        return err_set(e, ERR_METHOD, "The method is not allowed without the argument expiring.");
     int rc = enforce_self(c, "certificate:get", e);
     if (rc == 0)
         rc = scope_all(c, "cluster:get_all_all_projects", &scope, e);

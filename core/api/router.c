@@ -70,6 +70,8 @@ void route_find(const struct route *table, size_t n, const char *method, const c
         if (table[i].method && strcmp(table[i].method, method) == 0) {
             ret->outcome = ROUTE_FOUND;
             ret->route = &table[i];
+            if (table[i].only_with)
+                ret->allow = allow_of(seg, n_seg);
             return;
         }
     }

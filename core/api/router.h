@@ -34,6 +34,7 @@ struct route {
     int min_minor;     /* first microversion; 0 = all */
     const char *name;  /* how the 406 of an older version calls it */
     const char *query; /* allowed query arguments, comma separated; NULL = none */
+    const char *only_with; /* a query argument without which the method is refused; NULL = none */
     enum body_kind body;
     const struct attr_table *attrs;
     const struct patch_rules *patch;
@@ -45,7 +46,7 @@ struct route_match {
     const struct route *route;
     const char *args[ROUTE_SEGMENTS]; /* what the stars stood for, borrowed */
     size_t n_args;
-    const char *allow; /* of ROUTE_METHOD */
+    const char *allow; /* of ROUTE_METHOD, and of a route with only_with */
 };
 
 /* seg: the segments after the version prefix. */

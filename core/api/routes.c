@@ -81,7 +81,8 @@ const struct route api_routes[] = {
     {SURPLUS("baymodels/*", attrs_baymodel)},
     {MARKER("baymodels/*/detail")},
 
-    {GET_("certificates", api_certificate_list), .query = "expiring,limit,marker"},
+    {GET_("certificates", api_certificate_list), .query = "expiring,limit,marker",
+     .only_with = "expiring"},
     {GET_("certificates/*", api_certificate_show), .query = "ca_cert_type"},
     {GET_("certificates/*/*", api_certificate_show)},
     {POST_("certificates", api_certificate_sign), .body = BODY_NAMES, .attrs = &attrs_certificate},

@@ -28,6 +28,7 @@ static const struct {
     {"plan", KIND_BOOL, "plan"},
     {"force", KIND_BOOL, "force"},
     {"follow", KIND_INT, "follow"},
+    {"expiring", KIND_CHOICE, "expiring"},
 };
 
 static const char *const no_numbers[] = {"",     "x",   "1x",    "0x10",
@@ -81,7 +82,10 @@ static bool served(const struct route *r)
 static void refused_query(const struct route *r, const char *query, const char *said)
 {
     _cleanup_free_ char *path = path_of(r), *body = body_of(r);
-    _cleanup_free_ char *url = str_fmt("%s?%s", path, query);
+    /* a route that is one with an argument only has it */
+    bool more = r->only_with && !str_starts(query, r->only_with);
+    _cleanup_free_ char *url =
+        str_fmt("%s?%s%s%s", path, more ? r->only_with : "", more ? "=all&" : "", query);
     refused(r->method, url, body, 0, said, NULL);
 }
 
@@ -113,8 +117,9 @@ static void one_argument(const struct route *r, const char *name)
         refused_all(r, name, no_bools, ARRAY_LEN(no_bools), said);
     if (kind == KIND_CHOICE)
         refused_all(r, name, no_choices, ARRAY_LEN(no_choices), said);
-    /* of quotas it is a number */
-    bool numbers = strstr(r->pattern, "quotas") || strstr(r->pattern, "events");
+    /* of these it is a number */
+    bool numbers = strstr(r->pattern, "quotas") || strstr(r->pattern, "events") ||
+                   strstr(r->pattern, "certificates");
     if (kind == KIND_MARKER && numbers)
         refused_all(r, name, no_numbers, ARRAY_LEN(no_numbers), said);
     else if (kind == KIND_MARKER)

@@ -125,6 +125,8 @@ static void routing_refuses_as_magnum_does(void)
         {"GET", "/clusters/nope", 404, NULL, "Cluster nope could not be found."},
         {"GET", "//v1//clusters///nope//", 404, NULL, "Cluster nope could not be found."},
         {"GET", "/v1/clusters/a.b", 404, NULL, "Cluster a.b could not be found."},
+        {"GET", "/v1/certificates", 405, "GET, PATCH, POST", ""},
+        {"GET", "/v1/certificates?limit=1", 405, "GET, PATCH, POST", ""},
         {"GET", "/v1/certificates/detail", 404, NULL, "Cluster detail could not be found."},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
