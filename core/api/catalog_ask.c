@@ -43,23 +43,23 @@ struct cat_asker {
 /* What differs between the kinds of question. */
 struct service {
     int who;             /* IMAGE, ... */
+    bool by_name;        /* the list is asked for one name */
     const char *version; /* what its endpoint may end in */
     const char *by_id;   /* path of one thing, NULL: only lists */
     const char *list;    /* path of the list, with its query */
     const char *member;  /* of the list's document */
-    bool by_name;        /* the list is asked for one name */
 };
 static const struct service services[CAT_KINDS] = {
-    [CAT_IMAGE] = {IMAGE, "/v2", "/v2/images/", "/v2/images?limit=2", "images", true},
-    [CAT_FLAVOR] = {COMPUTE, "", NULL, "/flavors/detail?limit=1000", "flavors", false},
-    [CAT_KEYPAIR] = {COMPUTE, "", "/os-keypairs/", NULL, NULL, false},
-    [CAT_EXTERNAL_NETWORK] = {NETWORK, "/v2.0", NULL,
+    [CAT_IMAGE] = {IMAGE, true, "/v2", "/v2/images/", "/v2/images?limit=2", "images"},
+    [CAT_FLAVOR] = {COMPUTE, false, "", NULL, "/flavors/detail?limit=1000", "flavors"},
+    [CAT_KEYPAIR] = {COMPUTE, false, "", "/os-keypairs/", NULL, NULL},
+    [CAT_EXTERNAL_NETWORK] = {NETWORK, true, "/v2.0", NULL,
                               "/v2.0/networks?fields=id&fields=name&router%3Aexternal=True",
-                              "networks", true},
-    [CAT_FIXED_NETWORK] = {NETWORK, "/v2.0", NULL, "/v2.0/networks?fields=id&fields=name",
-                           "networks", true},
-    [CAT_FIXED_SUBNET] = {NETWORK, "/v2.0", NULL, "/v2.0/subnets?fields=id&fields=name", "subnets",
-                          true},
+                              "networks"},
+    [CAT_FIXED_NETWORK] = {NETWORK, true, "/v2.0", NULL, "/v2.0/networks?fields=id&fields=name",
+                           "networks"},
+    [CAT_FIXED_SUBNET] = {NETWORK, true, "/v2.0", NULL, "/v2.0/subnets?fields=id&fields=name",
+                          "subnets"},
 };
 
 /* One question while it is asked. */
@@ -227,16 +227,15 @@ static bool has_more(const struct inquiry *q, const json_t *doc)
 /* The end of a list, with what was found. */
 static void conclude(struct inquiry *q)
 {
-    if (q->kind == CAT_FLAVOR) {
+    if (q->kind == CAT_FLAVOR || q->hits == 1) {
         end(q, 0);
-    } else if (q->hits == 0 && q->by_id) {
+    } else if (q->hits) {
+        end(q, catalog_ambiguous(q->kind, q->ident, &q->to->e));
+    } else if (q->by_id) {
         q->by_id = false; /* something may have it as its name */
         q->pages = 0;
-    } else if (q->hits == 1) {
-        end(q, 0);
     } else {
-        end(q, q->hits ? catalog_ambiguous(q->kind, q->ident, &q->to->e)
-                       : catalog_missing(q->kind, q->ident, &q->to->e));
+        end(q, catalog_missing(q->kind, q->ident, &q->to->e));
     }
 }
 
