@@ -11,7 +11,13 @@
 
 #include <string.h>
 
-enum { LOOK_MS = 2000, LEASE_MS = 600000, PAGES_MAX = 100000, RETRY_MS = 60000 };
+enum {
+    LOOK_MIN_MS = 500,
+    LOOK_MAX_MS = 30000,
+    LEASE_MS = 600000,
+    PAGES_MAX = 100000,
+    RETRY_MS = 60000
+};
 
 struct sweep {
     struct conductor *c;
@@ -131,9 +137,11 @@ static void sweep(struct sweep *s)
 void *sweep_thread(void *conductor)
 {
     struct conductor *c = conductor;
-    if (c->cfg->conductor_sweep_interval_s == 0)
+    int64_t look_ms = c->cfg->conductor_sweep_interval_s * 500;
+    if (look_ms == 0)
         return NULL;
-    while (sleeper_wait(&c->sweep, LOOK_MS)) {
+    look_ms = look_ms < LOOK_MIN_MS ? LOOK_MIN_MS : look_ms > LOOK_MAX_MS ? LOOK_MAX_MS : look_ms;
+    while (sleeper_wait(&c->sweep, look_ms)) {
         struct err e = ERR_INIT;
         struct sweep s = {.c = c};
         _cleanup_strv_ struct strv drivers = STRV_INIT;
