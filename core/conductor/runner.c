@@ -247,6 +247,7 @@ void runner_work(struct run *r)
     struct conductor *c = r->c;
     struct engine_plan plan;
     enum outcome out = NEXT_EVENT;
+    int64_t next_ms = 0; /* when the queue may have something for us after this run */
     if (!wake_event(r))
         return;
     set_context(r);
@@ -259,12 +260,16 @@ void runner_work(struct run *r)
         r->ev.stopping |= atomic_load(&c->stopping);
         engine_handle(&r->s, &r->ev, &env, &plan);
         out = GO_ON;
-        for (size_t i = 0; i < plan.n && out == GO_ON; i++)
+        for (size_t i = 0; i < plan.n && out == GO_ON; i++) {
+            next_ms = plan.v[i].due_in_ms;
             out = act(r, &plan.v[i]);
+        }
     }
     log_context_set(NULL);
     if (out == PAUSED)
         return; /* somebody else may have it by now */
     queue_end(&c->queue, r);
-    sleeper_wake(&c->scheduler); /* its successor in the queue may be due now */
+    /* its successor may be due now; what waits for longer than the next scan is found by that */
+    if (next_ms < c->cfg->conductor_scan_interval_ms)
+        sleeper_wake(&c->scheduler);
 }

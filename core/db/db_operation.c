@@ -182,7 +182,7 @@ int db_op_lease(struct db *db, const char *owner, size_t max, int64_t lease_ms,
                     " lease_until = now() + $2::bigint * interval '1 millisecond',"
                     " status = CASE o.status WHEN 'PENDING' THEN 'RUNNING' ELSE o.status END,"
                     " started_at = coalesce(o.started_at, now()), updated_at = now()"
-                    " FROM due WHERE o.id = due.id RETURNING {o.operation}"};
+                    " FROM due WHERE o.id = due.id RETURNING {o.operation}, " NOT_FLUSHED};
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
     int rc = end_abandoned(db, e);
@@ -208,11 +208,12 @@ int db_op_renew(struct db *db, const char *owner, int64_t lease_ms, const char *
                 size_t n, bool *ret_held, unsigned char *ret_news, struct err *e)
 {
     static const struct sql_stmt renew = {
-        "op_renew", "UPDATE operation o SET lease_until = clock_timestamp()"
-                    " + $2::bigint * interval '1 millisecond' WHERE o.lease_owner = $1"
-                    " AND o.id = ANY ($3::text[])"
-                    " AND o.lease_until > clock_timestamp() AND o.finished_at IS NULL"
-                    " RETURNING o.id, o.cancel_requested, o.superseded_by IS NOT NULL, o.force"};
+        "op_renew",
+        "UPDATE operation o SET lease_until = clock_timestamp()"
+        " + $2::bigint * interval '1 millisecond' WHERE o.lease_owner = $1"
+        " AND o.id = ANY ($3::text[])"
+        " AND o.lease_until > clock_timestamp() AND o.finished_at IS NULL"
+        " RETURNING o.id, o.cancel_requested, o.superseded_by IS NOT NULL, o.force, " NOT_FLUSHED};
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
     param_str(&p, owner);
@@ -301,6 +302,12 @@ int events_param(struct sql_params *p, const struct op_event_new *v, size_t n, s
     return 0;
 }
 
+/* How long it waits and what it says meanwhile: nobody was told, nothing hangs on it. */
+static bool promises_nothing(const struct op_store *s)
+{
+    return s->n_events == 0 && json_object_size(s->outputs) == 0 && !s->show && !s->gave_up_code;
+}
+
 static int store_params(struct sql_params *p, const struct op_guard *g, const struct op_store *s,
                         struct err *e)
 {
@@ -324,6 +331,7 @@ static int store_params(struct sql_params *p, const struct op_guard *g, const st
     int rc = events_param(p, s->events, s->n_events, e);
     param_str(p, s->gave_up_code);
     param_str(p, s->gave_up_reason);
+    param_bool(p, promises_nothing(s));
     return rc;
 }
 
@@ -343,11 +351,12 @@ static const struct sql_stmt store = {
     " due_at = now() + $18::bigint * interval '1 millisecond',"
     " lease_owner = CASE WHEN $19::boolean THEN NULL ELSE o.lease_owner END,"
     " lease_until = CASE WHEN $19::boolean THEN NULL ELSE o.lease_until END,"
-    " report = " REPORT_ERROR("$21", "$22") ","
-                                            " updated_at = now() WHERE " LEASE_ALIVE
-                                            " AND o.superseded_by IS NULL RETURNING o.*),"
-                                            " ev AS (" EVENTS_OF("u",
-                                                                 "$20") ") SELECT count(*) FROM u"};
+    " report = " REPORT_ERROR(
+        "$21", "$22") ","
+                      " updated_at = now() WHERE " LEASE_ALIVE
+                      " AND o.superseded_by IS NULL RETURNING o.*), ev AS (" EVENTS_OF(
+                          "u", "$20") ") SELECT count(*), CASE WHEN $23::boolean THEN " NOT_FLUSHED
+                                      " END FROM u"};
 
 /* Old clients know no operations: the cluster's status_reason (and the touched group's) tells them.
  * Only a text of ours is taken back. */

@@ -57,7 +57,9 @@ struct op_event_new {
     bool retriable;
 };
 
-/* After a step: what changed, in one transaction. */
+/* After a step: what changed, in one transaction. One without events, outputs or anything to show
+ * may be taken back by a crash of the server, with the lease it was made under: then the step is
+ * done again. Everything else is on disk when this returns. */
 struct op_store {
     const char *status, *stage, *message;           /* NULL = unchanged */
     int64_t attempt, host_failures, steps, percent; /* MODEL_UNSET = unchanged */

@@ -24,6 +24,11 @@ int guarded(const PGresult *r, const struct op_guard *g, struct err *e) MUST_CHE
 int events_param(struct sql_params *p, const struct op_event_new *v, size_t n,
                  struct err *e) MUST_CHECK;
 
+/* In a statement's answer: its commit does not wait for the disk. For writes that promise nothing,
+ * as leases and plain waits: a crash of the server may take them back, and whatever is promised
+ * later is written after them, so it can't outlive them. */
+#define NOT_FLUSHED "set_config('synchronous_commit', 'off', true)"
+
 /* Text, actor and remedy of a code, as three parameters. */
 void code_params(struct sql_params *p, enum op_code code);
 /* operation.report (alias o) with the first thing that was given up, if any. */
