@@ -120,6 +120,11 @@ static void on_users(const struct http_request *rq, const json_t *doc, struct ht
         snprintf(ks.users[ks.n_users].name, 128, "%s", jsonx_str(user, "name"));
         snprintf(ks.users[ks.n_users].password, 64, "%s", jsonx_str(user, "password"));
         answer(rp, 201, json_pack("{s:{s:s}}", "user", "id", ks.users[ks.n_users++].id));
+    } else if (strcmp(rq->method, "PATCH") == 0) {
+        size_t at = user_at("id", id[0] ? id + 1 : "");
+        if (at < ks.n_users)
+            snprintf(ks.users[at].password, 64, "%s", jsonx_str(user, "password"));
+        answer(rp, at < ks.n_users ? 200 : 404, NULL);
     } else {
         size_t at = user_at("id", id[0] ? id + 1 : "");
         if (at < ks.n_users) { /* Keystone removes its trusts with it */
@@ -424,6 +429,34 @@ static void services_are_called_with_the_trust(void)
     stop_here();
 }
 
+static void passwords_are_renewed(void)
+{
+    static struct plugin plain = {.id = "plain"};
+    struct made m;
+    struct err e = ERR_INIT;
+    char id[40], before[64];
+    start_here(NULL, NULL);
+    for (int n = 0; n < 4; n++) {
+        fresh_keystone(0, FAULT_NONE);
+        create_for_user(&m, "user-token");
+        await(m.op.id, OPS_SUCCEEDED);
+        struct call_ctx x = {.c = here.conductor, .plugin = &plain, .cluster_id = m.c.uuid};
+        CU_ASSERT_EQUAL(call(&x, "compute", &e), 0);
+        snprintf(before, sizeof before, "%s", ks.users[0].password);
+        snprintf(ks.refused, sizeof ks.refused, "%s", ks.called_with); /* ends with the password */
+        arm(n, n % 2 ? FAULT_BEFORE : FAULT_AFTER);
+        request(m.c.uuid, "rotate_credential", NULL, id);
+        await(id, OPS_SUCCEEDED);
+        CU_ASSERT_STRING_NOT_EQUAL(ks.users[0].password, before);
+        arm(0, FAULT_NONE);
+        CU_ASSERT_EQUAL(call(&x, "compute", &e), 0);
+        CU_ASSERT_EQUAL(reply.status, 200);
+        remove_it(&m);
+        made_done(&m);
+    }
+    stop_here();
+}
+
 static void nodes_may_log_in(void)
 {
     static struct plugin plain = {.id = "plain"};
@@ -453,4 +486,5 @@ static void nodes_may_log_in(void)
 
 TEST_MAIN("conductor_trust", setup, teardown, TEST(requests_and_answers_are_lost),
           TEST(without_a_token_there_is_no_trust), TEST(a_token_belongs_to_its_operation),
-          TEST(services_are_called_with_the_trust), TEST(nodes_may_log_in))
+          TEST(services_are_called_with_the_trust), TEST(passwords_are_renewed),
+          TEST(nodes_may_log_in))

@@ -346,6 +346,88 @@ def without_a_conductor_nothing_is_accepted():
             os.kill(victim, signal.SIGCONT)
 
 
+def known_password(trustee, password="lab-known-Secret-1"):
+    keystone("PATCH", f"/users/{trustee}", {"user": {"password": password}}, domain_admin())
+    return password
+
+
+def trustee_token(trustee, password, want=(201,)):
+    return keystone("POST", "/auth/tokens", {"auth": {"identity": {
+        "methods": ["password"], "password": {"user": {"id": trustee, "password": password}}}}},
+        want=want)[0]
+
+
+def operations(token, uuid):
+    return ask(token, "GET", f"/v1/clusters/{uuid}/operations", want=200).json()["operations"]
+
+
+def rotate(token, uuid, what):
+    before = {o["id"] for o in operations(token, uuid)}
+    a = mt.request(S["stack"].url, "PATCH", f"/v1/{what}/{uuid}", headers={
+        "X-Auth-Token": token, "OpenStack-API-Version": "container-infra latest"})
+    check_equal(a.status, 202, f"{a}")
+    return next(o["id"] for o in operations(token, uuid) if o["id"] not in before)
+
+
+def stage(token, op):
+    o = ask(token, "GET", f"/v1/operations/{op}", want=200).json()
+    check(o["status"] not in ("FAILED", "CANCELLED"), f"{o}")
+    return "done" if o["status"] == "SUCCEEDED" else o["stage"]
+
+
+def credentials_are_renewed():
+    token = S["demo"]
+    uuid = create(token, "renewed")
+    wait_done(token, uuid, "CREATE_COMPLETE")
+    trustee, _ = one_of_each(uuid, S["demo_user"], S["demo_id"])
+    password = known_password(trustee)
+    trustee_token(trustee, password)
+    op = rotate(token, uuid, "credentials")
+    wait_for("the new credential", lambda: stage(token, op) == "done", 60)
+    trustee_token(trustee, password, want=(401,))
+    one_of_each(uuid, S["demo_user"], S["demo_id"])
+    remove(token, uuid)
+    none_left(uuid, trustee)
+
+
+def nodes_get_what_their_driver_gets():
+    """Nodes fetch certificates with an unscoped token of the trustee."""
+    token = S["demo"]
+    uuid = create(token, "nodes", sim_steps="30", sim_step_ms="100")
+    wait_done(token, uuid, "CREATE_COMPLETE")
+    trustee, _ = one_of_each(uuid, S["demo_user"], S["demo_id"])
+    password = known_password(trustee)
+
+    def usable():
+        """A new password ends all tokens of its second, those asked for afterwards too."""
+        t = trustee_token(trustee, password)
+        with contextlib.suppress(mt.Failed):
+            keystone("GET", "/auth/tokens", token=t, subject=t)
+            return t
+        return None
+    node = wait_for("a token of the trustee", usable, 20, every=0.5)
+
+    def cas(who):
+        pem = ask(who, "GET", f"/v1/certificates/{uuid}", want=200).json()["pem"]
+        return pem.replace("\n", "").split("-----END CERTIFICATE-----")[:-1]
+    old = cas(token)
+    check_equal((cas(node), len(old)), (old, 1), "CAs before")
+    other = create(token, "other")
+    ask(node, "GET", f"/v1/certificates/{other}", want=404)
+    for path in (f"/v1/clusters/{uuid}", "/v1/operations"):
+        check(ask(node, "GET", path).status in (403, 404), f"a node may not GET {path}")
+    op = rotate(token, uuid, "certificates")
+    wait_for("the driver to prepare", lambda: stage(token, op) == "ca_prepare", 30, every=0.02)
+    check_equal(cas(token), old, "the CA of clients while the driver prepares")
+    new = cas(node)
+    check_equal((len(new), new[1]), (2, old[0]), "CAs of nodes while the driver prepares")
+    wait_for("the end of the rotation", lambda: stage(token, op) == "done", 60)
+    check_equal((cas(token), cas(node)), (new[:1], new[:1]), "CAs afterwards")
+    remove(token, other)
+    remove(token, uuid)
+    none_left(uuid, trustee)
+
+
 def no_secrets_in_logs():
     for log in (S["stack"].state / "log").glob("*.log"):
         text = log.read_text(errors="replace")
@@ -359,7 +441,7 @@ def run(l):
         "keystone.auth_url": f"http://127.0.0.1:{proxy.server_address[1]}/v3",
         "trust.trustee_domain_name": DOMAIN, "trust.trustee_domain_admin_name": ADMIN,
         "trust.trustee_domain_admin_password": lab.PASSWORD, "conductor.lease_ms": "1500",
-        "auth.cache_seconds": "2"})
+        "auth.cache_seconds": "2", "certificates.rotation_grace_s": "1"})
     words = [w for k, v in options.items() for w in ("--set", f"{k}={v}")]
     with mt.Allinone(options=words) as S["stack"]:
         S["stack"].start()
@@ -374,7 +456,7 @@ def run(l):
                 a_create_survives_kills, a_delete_survives_kills, the_user_is_gone,
                 the_project_is_gone, trust_and_trustee_are_gone_already,
                 a_delete_in_the_middle_of_the_create, without_a_conductor_nothing_is_accepted,
-                no_secrets_in_logs])
+                credentials_are_renewed, nodes_get_what_their_driver_gets, no_secrets_in_logs])
         finally:
             sweep()
 
