@@ -22,8 +22,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <time.h>
 
 enum { POLL_MS = 150, STATUS_MAX = 65536 };
+enum round { ROUND_TRUST = 1, ROUND_CERTS, ROUND_ALONE }; /* of one operation, in this order */
 
 static const char *const cas[] = {"kubernetes", "etcd", "front-proxy"};
 
@@ -35,6 +37,20 @@ void local_read_stamp(const char *base, char ret[64])
     ret[0] = '\0';
     if (mag_read_file(path, 63, &text, NULL) == MAG_OK)
         (void)snprintf(ret, 64, "%.63s", text);
+}
+
+/* "<operation>:<round>" */
+static void stamp_of(const struct local_run *r, enum round round, char ret[64])
+{
+    (void)snprintf(ret, 64, "%.40s:%d", r->c->op->op_id, (int)round);
+}
+
+/* How far this operation got, by a stamp; 0: the stamp is another one's. */
+static int round_of(const struct local_run *r, const char *stamp)
+{
+    char prefix[64];
+    int n = snprintf(prefix, sizeof prefix, "%.40s:", r->c->op->op_id);
+    return strncmp(stamp, prefix, (size_t)n) == 0 ? (int)strtol(stamp + n, NULL, 10) : 0;
 }
 
 static int32_t trusted_now(struct kube_call *c, const char *ca, char **ret)
@@ -69,18 +85,19 @@ static int32_t write_trust(struct local_run *r, const char *base)
 }
 
 /* The stamp is the last of the files: without it all of this is done again. */
-static int32_t write_files(struct local_run *r, size_t at, const char *round, const char *stamp)
+static int32_t write_files(struct local_run *r, size_t at, enum round round)
 {
     const struct mag_roster_node *n = &r->st.v[at];
-    char base[MAG_LOCAL_BASE_MAX + 8], path[MAG_LOCAL_BASE_MAX + 32];
+    char base[MAG_LOCAL_BASE_MAX + 8], path[MAG_LOCAL_BASE_MAX + 32], stamp[64];
     const struct binaries *bin = NULL;
     mag_local_base(&r->cl, n->index, base);
     int32_t rc = binaries_pick(r->c->self, n->version, &bin, r->c->err);
-    r->reissue = strcmp(round, "certs") == 0;
+    r->reissue = round == ROUND_CERTS;
     if (rc == MAG_OK)
         rc = r->reissue ? local_write_node(r, n, bin) : write_trust(r, base);
     r->reissue = false;
     (void)snprintf(path, sizeof path, "%s/pki/stamp", base);
+    stamp_of(r, round, stamp);
     if (rc == MAG_OK)
         rc = mag_write_file(path, mag_text(stamp), 0600, r->c->err);
     return rc == MAG_OK ? local_write_parts(r, n, bin, base) : rc;
@@ -93,27 +110,50 @@ static void tell_group(const struct local_run *r, size_t at)
         (void)pidfd_send_signal(fd, SIGHUP, NULL, 0);
 }
 
-/* Every daemon that has certificates runs with those of this round. */
-static bool runs_with(const struct local_run *r, size_t at, const char *stamp)
+static json_t *read_status(const struct local_run *r, size_t at)
 {
     char base[MAG_LOCAL_BASE_MAX + 8], path[MAG_LOCAL_BASE_MAX + 32];
     _mag_free_ char *text = NULL;
-    _mag_json_ json_t *doc = NULL;
+    json_t *doc = NULL;
+    mag_local_base(&r->cl, r->st.v[at].index, base);
+    (void)snprintf(path, sizeof path, "%s/daemons.json", base);
+    if (mag_read_file(path, STATUS_MAX, &text, NULL) == MAG_OK)
+        (void)mag_json_parse(mag_text(text), path, &doc, NULL);
+    return doc;
+}
+
+/* The new kubelet itself says that the node is ready: a report of the old one is older. */
+static bool is_heard(const struct local_run *r, size_t at)
+{
+    _mag_json_ json_t *doc = read_status(r, at);
+    int64_t since = mag_json_int(doc, "kubelet.since", 0);
+    size_t i;
+    json_t *c;
+    json_array_foreach(mag_json_at(r->seen[at].entry, "status.conditions"), i, c)
+    {
+        struct tm t = {0};
+        const char *text = mag_json_text(c, "lastHeartbeatTime", "");
+        if (strcmp(mag_json_text(c, "type", ""), "Ready") == 0 &&
+            strptime(text, "%Y-%m-%dT%H:%M:%SZ", &t) && (int64_t)timegm(&t) > since)
+            return local_is_ready(r, at);
+    }
+    return false;
+}
+
+/* Every daemon that has certificates runs with those of this round. */
+static bool runs_with(const struct local_run *r, size_t at, enum round round)
+{
+    _mag_json_ json_t *doc = read_status(r, at);
     const char *name;
     json_t *p;
     size_t stamped = 0;
-    mag_local_base(&r->cl, r->st.v[at].index, base);
-    (void)snprintf(path, sizeof path, "%s/daemons.json", base);
-    if (mag_read_file(path, STATUS_MAX, &text, NULL) != MAG_OK ||
-        mag_json_parse(mag_text(text), path, &doc, NULL) != MAG_OK)
-        return false;
     json_object_foreach(doc, name, p)
     {
         const char *has = mag_json_text(p, "stamp", NULL);
         if (!has)
             continue;
         stamped++;
-        if (strcmp(has, stamp) != 0 || mag_json_int(p, "pid", 0) == 0 ||
+        if (round_of(r, has) < (int)round || mag_json_int(p, "pid", 0) == 0 ||
             (mag_json_bool(p, "waits", false) && !mag_json_bool(p, "ready", false)))
             return false;
     }
@@ -121,34 +161,33 @@ static bool runs_with(const struct local_run *r, size_t at, const char *stamp)
 }
 
 /* MAG_OK: this node is through with the round. */
-static int32_t one_node(struct local_run *r, size_t at, const char *round, const char *stamp)
+static int32_t one_node(struct local_run *r, size_t at, enum round round)
 {
     char base[MAG_LOCAL_BASE_MAX + 8], has[64];
     mag_local_base(&r->cl, r->st.v[at].index, base);
     local_read_stamp(base, has);
     int32_t rc = MAG_OK;
-    if (strcmp(has, stamp) != 0)
-        rc = write_files(r, at, round, stamp);
+    if (round_of(r, has) < (int)round)
+        rc = write_files(r, at, round);
     if (rc != MAG_OK)
         return rc;
-    if (runs_with(r, at, stamp))
-        return MAG_OK;
+    if (runs_with(r, at, round))
+        return r->st.v[at].master || is_heard(r, at) ? MAG_OK : MAG_AGAIN;
     tell_group(r, at); /* again, should the first one have come before the file */
     return MAG_AGAIN;
 }
 
-static int32_t one_round(struct local_run *r, const char *round)
+static int32_t one_round(struct local_run *r, enum round round)
 {
-    char stamp[64];
+    static const char *const texts[] = {"", "trust", "new certificates", "nothing but them"};
     size_t done = 0, all = local_staying(r);
-    int32_t rc = MAG_OK;
-    (void)snprintf(stamp, sizeof stamp, "%.40s:%s", r->c->op->op_id, round);
+    int32_t rc = local_list(r);
     for (int masters = 1; masters >= 0; masters--) {
         bool waiting = false;
         for (size_t i = 0; i < r->st.n && rc >= 0; i++) {
             if (r->st.v[i].leaving || r->st.v[i].master != (masters == 1) || (masters && waiting))
                 continue;
-            rc = one_node(r, i, round, stamp);
+            rc = one_node(r, i, round);
             waiting |= rc == MAG_AGAIN;
             done += rc == MAG_OK;
         }
@@ -156,7 +195,7 @@ static int32_t one_round(struct local_run *r, const char *round)
             return rc;
         if (waiting)
             return kube_again(r->c, POLL_MS, 40 + (uint32_t)(40 * done / all),
-                              "%zu of %zu nodes take over certificates (%s)", done, all, round);
+                              "%zu of %zu nodes took over the CAs (%s)", done, all, texts[round]);
     }
     return MAG_OK;
 }
@@ -165,10 +204,10 @@ int32_t local_rotate(struct local_run *r)
 {
     switch (r->c->rotation) {
     case ROTATE_PREPARE:
-        return one_round(r, "trust");
+        return one_round(r, ROUND_TRUST);
     case ROTATE_COMPLETE: {
-        int32_t rc = one_round(r, "certs");
-        return rc == MAG_OK ? one_round(r, "alone") : rc;
+        int32_t rc = one_round(r, ROUND_CERTS);
+        return rc == MAG_OK ? one_round(r, ROUND_ALONE) : rc;
     }
     default:
         return MAG_OK;

@@ -286,9 +286,9 @@ def nodes_outlive_magnum_and_are_found_again():
     check(before < set(ready_nodes(2)), "the old node is still there")
 
 
-def health(status, reason, timeout=120):
+def health(status, reason, timeout=120, name="k1"):
     def there():
-        c = SPECIFIC["stack"].client.show("k1")
+        c = SPECIFIC["stack"].client.show(name)
         SPECIFIC["health"] = (c["health_status"], c["health_status_reason"])
         return c["health_status"] == status and reason in json.dumps(c["health_status_reason"])
     try:
@@ -440,6 +440,30 @@ def a_conductor_killed_in_the_middle_leaves_one_cluster():
     gone_for_good(uuid)
 
 
+def three_masters_survive_the_loss_of_one():
+    a = SPECIFIC["stack"]
+    a.cli("cluster", "template", "create", "three", "--coe", "kubernetes", "--server-type",
+          "local", "--image", "linux", "--master-lb-enabled", "--labels",
+          f"kubeapi_options={QUICK}")
+    a.cli("cluster", "create", "k5", "--cluster-template", "three", "--master-count", "3",
+          "--node-count", "1", "--labels", "kube_tag=v1.20.2", "--merge-labels", "--wait",
+          timeout=300)
+    uuid, config = show("uuid", "k5"), save_config("k5", "config5")
+    ready_nodes(1, config=config)
+    text = a.cli("cluster", "resize", "k5", "1", "--nodegroup", "default-master", want=None)
+    check("master" in text, f"masters can't be resized: {text}")
+    os.kill(mt.node_pids(a, uuid)[1], signal.SIGKILL)
+    health("UNHEALTHY", "powered off", name="k5")
+    wait_for("the API to go on with two masters",
+             lambda: "worker" in kubectl("get", "nodes", config=config, want=None), 60, 0.5)
+    a.cli("cluster", "resize", "k5", "2", "--wait", timeout=200)
+    ready_nodes(2, config=config)
+    check_equal(len(mt.node_pids(a, uuid)), 5, "nodes that live")
+    health("HEALTHY", '"api": "ok"', name="k5")
+    a.cli("cluster", "delete", "k5", "--wait", timeout=200)
+    gone_for_good(uuid)
+
+
 def a_half_made_cluster_can_be_deleted():
     a = SPECIFIC["stack"]
     a.cli("cluster", "create", "k3", "--cluster-template", "k8s", "--node-count", "2")
@@ -496,7 +520,8 @@ def main():
                     an_upgrade_goes_one_minor_version_at_a_time,
                     the_ca_is_rotated_while_pods_run, zero_workers_are_possible,
                     delete_leaves_nothing, a_conductor_killed_in_the_middle_leaves_one_cluster,
-                    a_half_made_cluster_can_be_deleted, a_daemon_that_cannot_live_is_named,
+                    three_masters_survive_the_loss_of_one, a_half_made_cluster_can_be_deleted,
+                    a_daemon_that_cannot_live_is_named,
                     a_missing_part_is_said_before_anything_is_made])
             finally:
                 mt.delete_all(a)

@@ -12,9 +12,9 @@
  *              {"name": "api", "listen": "ip:port" | "fd:3", "to": ["ip:port", ..]}]}   forwards
  *
  * SIGHUP reads it again. A daemon that ends is started again, later and later; what became of each
- * is in daemons.json: {"NAME": {"pid", "runs", "fails", "why", "waits", "ready", "stamp"}}; "fails"
- * counts ends without a good run in between, "ready" of one that waits says that it listens.
- * Neighbours: node_init (starts it), group_forward, group_main. */
+ * is in daemons.json: {"NAME": {"pid", "since", "runs", "fails", "why", "waits", "ready",
+ * "stamp"}}; "fails" counts ends without a good run in between, "ready" of one that waits says that
+ * it listens. Neighbours: node_init (starts it), group_forward, group_main. */
 #ifndef MAGNUM_SDK_LIB_LOCAL_GROUP_H
 #define MAGNUM_SDK_LIB_LOCAL_GROUP_H
 

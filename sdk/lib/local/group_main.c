@@ -34,6 +34,7 @@ struct part {
     pid_t pid; /* 0: does not run */
     int listen_fd;
     int64_t since_ms, retry_ms;
+    time_t since; /* the same as a date, for readers */
     unsigned runs, fails;
     char why[64]; /* how it ended last */
     bool done;    /* a "once" part that ended well */
@@ -73,9 +74,10 @@ static void write_status(const struct group *g)
     for (size_t i = 0; i < g->n; i++) {
         const struct part *p = &g->v[i];
         const char *where;
-        json_t *one = json_pack("{s:i, s:i, s:i, s:s, s:b, s:b}", "pid", (int)p->pid, "runs",
-                                (int)p->runs, "fails", (int)p->fails, "why", p->why, "waits",
-                                wants_wait(p, &where), "ready", p->ready || p->done);
+        json_t *one =
+            json_pack("{s:i, s:I, s:i, s:i, s:s, s:b, s:b}", "pid", (int)p->pid, "since",
+                      (json_int_t)p->since, "runs", (int)p->runs, "fails", (int)p->fails, "why",
+                      p->why, "waits", wants_wait(p, &where), "ready", p->ready || p->done);
         json_t *stamp = json_object_get(p->spec, "stamp");
         if (one && stamp)
             (void)json_object_set(one, "stamp", stamp);
@@ -168,6 +170,7 @@ static void start(struct group *g, struct part *p)
     } else {
         p->pid = pid;
         p->since_ms = now_ms();
+        p->since = time(NULL);
         p->ready = false;
     }
     write_status(g);
