@@ -141,8 +141,8 @@ typedef struct mag_host {
      * return MAG_AGAIN (the next step tells by MAG_OPF_CANCEL whether the user wants it) or
      * MAG_E_CANCELLED. */
     int32_t (*cancelled)(void *ctx, const mag_op *op);
-    /* Copies a secret named by a handle in the spec, or one of those every cluster with a trust has,
-     * for logins of its nodes: "secret:trustee/user_id", "secret:trustee/user_name",
+    /* Copies a secret named by a handle in the spec, or one of those every cluster with a trust
+     * has, for logins of its nodes: "secret:trustee/user_id", "secret:trustee/user_name",
      * "secret:trustee/password", "secret:trustee/trust_id" (empty unless nodes may have the trust);
      * without a trust they are MAG_E_NOT_FOUND. *len is set to its length. The caller wipes its
      * buffer. MAG_E_INVALID when `cap` is too small. */
@@ -178,7 +178,9 @@ typedef struct mag_host_ledger {
 typedef struct mag_host_cert {
     uint32_t struct_size;
     uint32_t reserved0;
-    /* PEM of a CA certificate: ca = "kubernetes" (the cluster CA), "etcd", "front-proxy". */
+    /* PEM of the CA certificates to trust: ca = "kubernetes" (the cluster CA), "etcd",
+     * "front-proxy". One, or several while the CA is rotated (magnum/rotate.h): the one that signs
+     * comes first. */
     int32_t (*ca)(void *ctx, const mag_op *op, const char *ca, mag_bytes *ret_pem, mag_error *err);
     /* Signs a PEM CSR with that CA: the private key never leaves its maker. profile: JSON object
      * {"usages": ["server","client"], "days": n}. */
@@ -186,7 +188,8 @@ typedef struct mag_host_cert {
                     mag_bytes profile, mag_bytes *ret_pem, mag_error *err);
     /* Makes key and certificate in one go: request = {"ca": "kubernetes", "cn": "...", "o": "...",
      * "dns": [..], "ip": [..], "usages": ["server","client"], "days": n}. *ret_json =
-     * {"certificate": pem, "private_key": pem, "ca": pem}. The key is a secret: write it 0600. */
+     * {"certificate": pem, "private_key": pem, "ca": as `ca` answers}. The key is a secret: write
+     * it 0600. */
     int32_t (*issue)(void *ctx, const mag_op *op, mag_bytes request, mag_bytes *ret_json,
                      mag_error *err);
 } mag_host_cert;
