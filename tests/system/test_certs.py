@@ -17,6 +17,7 @@ import magnumtest as mt
 from magnumtest import check, check_equal, wait_for
 
 LOCAL = "org.magnum.certs-local"
+TOKEN = "com.example.cert-pkcs11"
 NUMBERS = itertools.count(1)
 S = {}
 
@@ -287,10 +288,50 @@ def a_manager_that_signs_keeps_its_keys():
     check_equal(inventory(uuid), [], "inventory after the delete")
 
 
+def a_token_keeps_its_keys():
+    """SoftHSM, a real PKCS#11 token: the keys of the CAs are in it, not to be had again."""
+    library = pathlib.Path("/usr/lib/softhsm/libsofthsm2.so")
+    if not (library.exists() and (mt.BUILD / "plugins/cert-pkcs11.so").exists()):
+        print("      skipped: softhsm2 or p11-kit is not installed")
+        return
+    # driver hosts have an environment of their own: the token lies where the system keeps them
+    tokens, label = pathlib.Path("/var/lib/softhsm/tokens"), f"magnum-{os.urandom(4).hex()}"
+    before, pin = set(tokens.iterdir()), S["state"] / "pin"
+    pin.write_text("471108\n")
+    subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", label, "--pin", "471108",
+                    "--so-pin", "12345678"], check=True, capture_output=True)
+    try:
+        S["short_lived"] = ["--set", "drivers.enabled_beta=pkcs11",
+                            "--set", f"driver_config.{TOKEN}.pin_file={pin}",
+                            "--set", f"driver_config.{TOKEN}.token={label}"]
+        for kind in ("ec-p256", "rsa-2048"):
+            S["short_lived"] += ["--set", f"certificates.ca_key_type={kind}"]
+            life_in_the_token()
+        mine = set(tokens.iterdir()) - before
+        left = [p for d in mine for p in d.glob("*.object") if p.name != "token.object"]
+        check_equal(left, [], "objects that are left in the token")
+    finally:
+        subprocess.run(["softhsm2-util", "--delete-token", "--token", label], check=True,
+                       capture_output=True)
+
+
+def life_in_the_token():
+    restart("pkcs11")
+    ask = S["stack"].client
+    uuid = ask.create(f"p{next(NUMBERS)}", S["template"])
+    ask.wait_status(uuid, "CREATE_COMPLETE")
+    certs.check_cluster(ask, uuid)
+    check("never shown" in migrate("pkcs11", "local", want=1), "keys that can't be moved")
+    ask.delete(uuid)
+    ask.wait_gone(uuid)
+    check_equal(inventory(uuid), [], "inventory after the delete")
+
+
 CASES = [in_the_database, in_files_of_this_machine, bad_requests_are_400_with_a_reason,
          a_killed_conductor_leaves_nothing_behind, a_store_that_is_away_stops_no_forced_delete,
          the_sealing_key_can_be_changed, certificates_move_between_managers,
-         the_inventory_tells_what_ends_soon, a_manager_that_signs_keeps_its_keys]
+         the_inventory_tells_what_ends_soon, a_manager_that_signs_keeps_its_keys,
+         a_token_keeps_its_keys]
 
 if __name__ == "__main__":
     S["state"] = pathlib.Path(mt.tempfile.mkdtemp(prefix="mgt-"))
