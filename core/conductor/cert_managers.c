@@ -40,7 +40,7 @@ static int rows_put(const struct cert_site *s, const char *key, const struct cer
         rc = certs_seal(&s->c->seal_key, uuid, pair->key_pem.data, pair->key_pem.len,
                         &k.private_key, e);
     if (rc == 0)
-        rc = db_x509_put(s->c->db, &k, e);
+        rc = db_x509_put(s->c->db, s->run ? &s->run->guard : NULL, &k, e);
     if (rc == 0 && !str_eq(k.certificate, pair->cert_pem))
         rc = err_set(e, ERR_EXISTS, "another certificate is stored as %s", key);
     if (rc == 0)

@@ -37,10 +37,13 @@ int db_driver_quarantine_list(struct db *db, json_t **ret,
 int db_driver_quarantine_clear(struct db *db, const char *id /* NULL = all */,
                                struct err *e) MUST_CHECK;
 
+struct op_guard;
 /* x509keypair: private_key arrives sealed (certs/seal.h). derived_key makes put idempotent: the
  * same key gives the first row back (uuid filled); other content under it: ERR_EXISTS is not
  * raised, the first row wins (a repeated create after a crash). */
-int db_x509_put(struct db *db, struct x509keypair *k, struct err *e) MUST_CHECK;
+/* g: only while this lease is alive, else ERR_FENCED; NULL = whoever asks. */
+int db_x509_put(struct db *db, const struct op_guard *g, struct x509keypair *k,
+                struct err *e) MUST_CHECK;
 int db_x509_get(struct db *db, const char *uuid, struct x509keypair *ret, struct err *e) MUST_CHECK;
 int db_x509_by_key(struct db *db, const char *derived_key, struct x509keypair *ret,
                    struct err *e) MUST_CHECK;

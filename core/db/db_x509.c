@@ -2,7 +2,7 @@
 #include "db/db_service.h"
 
 #include "base/uuid.h"
-#include "sql_internal.h"
+#include "op_internal.h"
 
 static int own_uuid(struct x509keypair *k, struct err *e)
 {
@@ -44,14 +44,41 @@ static int first_of_key(struct db *db, struct x509keypair *k, struct err *e)
     return 0;
 }
 
-int db_x509_put(struct db *db, struct x509keypair *k, struct err *e)
+/* A conductor that was paused past its lease must not leave a key behind that nobody removes. */
+static int put_guarded(struct db *db, const struct op_guard *g, struct x509keypair *k,
+                       struct err *e)
+{
+    static const struct sql_stmt insert = {
+        "x509_put_op",
+        "WITH g AS (SELECT 1 FROM operation o WHERE " LEASE_ALIVE "),"
+        " x AS (INSERT INTO x509keypair ({x509keypair}) SELECT {$x509keypair:4} FROM g"
+        " ON CONFLICT (derived_key) DO NOTHING RETURNING id, created_at)"
+        " SELECT (SELECT count(*) FROM g), x.id, x.created_at FROM (SELECT 1) d LEFT JOIN x ON "
+        "true"};
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_result_ PGresult *r = NULL;
+    guard_params(&p, g);
+    param_insert(&p, &row_x509keypair, k);
+    int rc = sql_write(db, &insert, &p, &r, e);
+    if (!rc)
+        rc = guarded(r, g, e);
+    if (rc)
+        return rc;
+    if (PQgetisnull(r, 0, 1))
+        return first_of_key(db, k, e);
+    k->id = row_int(r, 0, 1, MODEL_UNSET);
+    k->created_at = row_time(r, 0, 2);
+    return 0;
+}
+
+int db_x509_put(struct db *db, const struct op_guard *g, struct x509keypair *k, struct err *e)
 {
     static const struct sql_stmt insert = {
         "x509_put", "INSERT INTO x509keypair ({x509keypair}) VALUES ({$x509keypair})"
                     " ON CONFLICT (derived_key) DO NOTHING RETURNING id, created_at"};
     int rc = own_uuid(k, e);
-    if (rc)
-        return rc;
+    if (rc || g)
+        return rc ? rc : put_guarded(db, g, k, e);
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
     param_insert(&p, &row_x509keypair, k);

@@ -447,6 +447,36 @@ static void the_cluster_stays_failed_while_a_group_is(void)
     made_done(&m);
 }
 
+/* A conductor that lost its lease leaves no private key behind. */
+static void keys_are_stored_under_the_lease_only(void)
+{
+    struct err e = ERR_INIT;
+    struct made m;
+    struct operation op;
+    struct op_guard g;
+    struct x509keypair k;
+    fresh_db();
+    make_cluster(&m, "p", "c", 1);
+    CU_ASSERT_TRUE_FATAL(lease_one("w", 60000, &op, &g));
+    for (int i = 0; i < 2; i++) { /* again after a crash: the first one is the one */
+        x509keypair_init(&k);
+        k.derived_key = str_fmt("%s/ca/1", m.c.uuid);
+        k.certificate = str_dup(i ? "other" : "first");
+        ASSERT_OK(db_x509_put(db, &g, &k, &e), &e);
+        CU_ASSERT_STRING_EQUAL(k.certificate, "first");
+        CU_ASSERT(k.id != MODEL_UNSET && k.created_at != TIME_UNSET);
+        x509keypair_done(&k);
+    }
+    g.fence--;
+    x509keypair_init(&k);
+    k.derived_key = str_fmt("%s/etcd-ca/1", m.c.uuid);
+    CU_ASSERT_EQUAL(db_x509_put(db, &g, &k, &e), ERR_FENCED);
+    CU_ASSERT_STRING_EQUAL(sql("SELECT count(*) FROM x509keypair"), "1");
+    x509keypair_done(&k);
+    operation_done(&op);
+    made_done(&m);
+}
+
 /* ---- deletes that leave something ---- */
 static void remove_it(const struct op_guard *g, const char *gave_up)
 {
@@ -592,5 +622,6 @@ TEST_MAIN("db_ends", fixture_start, fixture_stop, TEST(an_ended_row_keeps_its_co
           TEST(a_newer_wish_survives_the_refusal_and_the_outputs_of_an_older_one),
           TEST(a_resize_that_names_nodes_is_not_replaced),
           TEST(the_cluster_stays_failed_while_a_group_is),
-          TEST(what_a_delete_leaves_behind_is_reported), TEST(a_clean_delete_reports_nothing),
-          TEST(what_was_given_up_is_durable), TEST(a_delete_under_way_can_be_forced))
+          TEST(keys_are_stored_under_the_lease_only), TEST(what_a_delete_leaves_behind_is_reported),
+          TEST(a_clean_delete_reports_nothing), TEST(what_was_given_up_is_durable),
+          TEST(a_delete_under_way_can_be_forced))

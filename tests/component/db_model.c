@@ -1274,7 +1274,7 @@ static void mistakes_are_noticed(void)
                                     BUG_STATUS_ANYWAY, BUG_SUPERSEDED_STAYS, BUG_NAMES_DROPPED,
                                     BUG_SPEC_STALE,    BUG_REASON_STAYS,     BUG_REASON_HIDDEN,
                                     BUG_REPORT_LOST,   BUG_UNDO_ANYWAY,      BUG_OUTPUT_WINS,
-                                    BUG_GROUPS_STUCK,  BUG_RETRY_OLD,        BUG_RENEW_ALL};
+                                    BUG_RETRY_OLD,     BUG_RENEW_ALL};
     for (size_t i = 0; i < ARRAY_LEN(bugs); i++) {
         uint64_t seed = 1;
         while (seed <= 4 * RUNS && play(seed, bugs[i]))

@@ -488,7 +488,7 @@ static void put_key(const char *derived, const char *uuid)
     k.uuid = str_dup(uuid);
     k.derived_key = str_dup(derived);
     k.private_key = str_dup("sealed");
-    ASSERT_OK(db_x509_put(db, &k, &e), &e);
+    ASSERT_OK(db_x509_put(db, NULL, &k, &e), &e);
     x509keypair_done(&k);
 }
 

@@ -227,7 +227,7 @@ static void *put_key(void *arg)
     k.derived_key = str_dup("c/ca/1");
     k.certificate = str_dup(p->content);
     k.project_id = str_dup("p");
-    p->rc = db_x509_put(db, &k, &e);
+    p->rc = db_x509_put(db, NULL, &k, &e);
     snprintf(p->uuid, sizeof p->uuid, "%s", k.uuid);
     snprintf(p->content, sizeof p->content, "%s", k.certificate);
     x509keypair_done(&k);
@@ -259,11 +259,11 @@ static void the_first_key_pair_wins(void)
     /* without a derived key every one is its own; a uuid is taken once */
     free(k.derived_key);
     k.derived_key = NULL;
-    CU_ASSERT_EQUAL(db_x509_put(db, &k, &e), ERR_EXISTS);
+    CU_ASSERT_EQUAL(db_x509_put(db, NULL, &k, &e), ERR_EXISTS);
     CU_ASSERT_PTR_NOT_NULL(strstr(e.msg, "A key pair with UUID "));
     free(k.uuid);
     k.uuid = NULL;
-    ASSERT_OK(db_x509_put(db, &k, &e), &e);
+    ASSERT_OK(db_x509_put(db, NULL, &k, &e), &e);
     CU_ASSERT_STRING_NOT_EQUAL(k.uuid, p[0].uuid);
     ASSERT_OK(db_x509_delete(db, p[0].uuid, &e), &e);
     CU_ASSERT_EQUAL(db_x509_delete(db, p[0].uuid, &e), ERR_NOT_FOUND);
