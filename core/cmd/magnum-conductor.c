@@ -4,6 +4,11 @@
 #include "conductor/conductor.h"
 #include "db/db.h"
 
+#include <jansson.h>
+#include <malloc.h>
+#include <string.h>
+#include <sys/resource.h>
+
 static const char help[] =
     "usage: magnum-conductor [--config FILE] [--set SECTION.NAME=VALUE]...\n"
     "\n"
@@ -41,8 +46,28 @@ static void stop(void *ctx)
     db_close(&p->db);
 }
 
+/* JSON texts here may hold private keys and tokens: wiped before the memory is used again. */
+static void wiping_free(void *p)
+{
+    if (p)
+        explicit_bzero(p, malloc_usable_size(p));
+    free(p);
+}
+
+/* Private keys of clusters pass through this process: they shall not be found in a core file. */
+static void keep_secrets(void)
+{
+    struct rlimit core;
+    json_set_alloc_funcs(malloc, wiping_free);
+    if (getrlimit(RLIMIT_CORE, &core) == 0) {
+        core.rlim_cur = 0;
+        (void)setrlimit(RLIMIT_CORE, &core);
+    }
+}
+
 int main(int argc, char **argv)
 {
+    keep_secrets();
     struct parts parts = {NULL, NULL};
     const struct service_program program = {"magnum-conductor", help, &parts, start, reload, stop};
     return service_main(argc, argv, &program);

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import threading
@@ -327,11 +328,54 @@ def life_in_the_token():
     check_equal(inventory(uuid), [], "inventory after the delete")
 
 
+def nothing_secret_is_where_it_should_not_be():
+    """The private keys that the conductor unseals, the sealing key and a passphrase: not in logs,
+    tables, events, arguments or environments of processes, nor in a core dump."""
+    passphrase = "canary-" + os.urandom(8).hex()
+    secret_file = S["state"] / "passphrase"
+    secret_file.write_text(passphrase + "\n")
+    secret_file.chmod(0o600)
+    S["short_lived"] = [
+        "--set", f"driver_config.{LOCAL}.storage_path={S['state']}/bundles2",
+        "--set", f"driver_config.{LOCAL}.key_file=",
+        "--set", f"driver_config.{LOCAL}.passphrase_file={secret_file}", "--set", "log.level=debug"]
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))  # as a machine that collects cores
+    restart("local")
+    ask = S["stack"].client
+    uuid = ask.create(f"n{next(NUMBERS)}", S["template"])
+    ask.wait_status(uuid, "CREATE_COMPLETE")
+    certs.check_cluster(ask, uuid)
+    # what only a PKCS#8 key has: its frame, and the sealing keys as they lie in files
+    canaries = [passphrase, "BEGIN PRIVATE KEY", "BEGIN EC PRIVATE",
+                (S["state"] / "certs.key").read_text().strip()]
+    conductor = S["stack"].child("magnum-conductor")
+    hosts = S["stack"].driver_hosts()
+    check(hosts, "no driver host runs")
+    places = {p.name: p.read_text(errors="replace") for p in (S["state"] / "log").glob("*.log")}
+    for table in ("certificate", "x509keypair", "operation", "operation_event", "cluster"):
+        places[table] = "\n".join("\t".join(r) for r in S["stack"].sql(f"SELECT * FROM {table}"))
+    for pid in (conductor, S["stack"].child("magnum-api"), *hosts):
+        for name in ("cmdline", "environ"):
+            places[f"{pid}/{name}"] = pathlib.Path(f"/proc/{pid}/{name}").read_bytes().decode(
+                errors="replace")
+    for p in (S["state"] / "bundles2").glob("*"):
+        places[p.name] = p.read_text(errors="replace") if p.is_file() else ""
+    for place, text in places.items():
+        check(not any(c in text for c in canaries), f"a secret is in {place}")
+    for pid in (conductor, *hosts):  # no core: of a driver host nothing can be dumped at all
+        limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
+        soft = next(x for x in limits.splitlines() if x.startswith("Max core file size")).split()[4]
+        check_equal(soft, "0", f"core file size of {pid}")
+    ask.delete(uuid)
+    ask.wait_gone(uuid)
+
+
 CASES = [in_the_database, in_files_of_this_machine, bad_requests_are_400_with_a_reason,
          a_killed_conductor_leaves_nothing_behind, a_store_that_is_away_stops_no_forced_delete,
          the_sealing_key_can_be_changed, certificates_move_between_managers,
          the_inventory_tells_what_ends_soon, a_manager_that_signs_keeps_its_keys,
-         a_token_keeps_its_keys]
+         a_token_keeps_its_keys, nothing_secret_is_where_it_should_not_be]
 
 if __name__ == "__main__":
     S["state"] = pathlib.Path(mt.tempfile.mkdtemp(prefix="mgt-"))
