@@ -133,9 +133,9 @@ struct engine_state { /* plain: copying it is fine */
     bool progressed;        /* progress_us is newer than the row's */
     int64_t store_failures; /* in a row */
 };
-/* Fills what the row knows; members of this lease are reset except stopping, trusts, store_failures.
- * ERR_INVALID for a row no engine can work on (unknown kind): the state is still usable, its
- * operation fails with code UnknownKind. */
+/* Fills what the row knows; members of this lease are reset except stopping, trusts,
+ * store_failures. ERR_INVALID for a row no engine can work on (unknown kind): the state is still
+ * usable, its operation fails with code UnknownKind. */
 int engine_load(struct engine_state *s, const struct operation *op, struct err *e) MUST_CHECK;
 
 /* ---- events ---- */
