@@ -319,16 +319,23 @@ static void bad_catalogues_are_refused(void)
         CU_ASSERT_EQUAL(catalog_builtin("test", bad[i], strlen(bad[i]), &c, &e), ERR_CONFIG);
         CU_ASSERT_PTR_NULL(c);
     }
-    struct config cfg = {.catalog_file = (char *)(uintptr_t) "/nonexistent/catalog.yaml"};
+    struct config cfg = {.catalog_file = (char *)(uintptr_t) "/nonexistent/catalog.yaml",
+                         .catalog_source = (char *)(uintptr_t) "auto",
+                         .auth_strategy = (char *)(uintptr_t) "keystone"};
     struct catalog *c = NULL;
     struct err e = ERR_INIT;
     CU_ASSERT_EQUAL(catalog_open(&cfg, &c, &e), ERR_CONFIG);
     cfg.catalog_file = (char *)(uintptr_t) "";
+    cfg.auth_strategy = (char *)(uintptr_t) "noauth";
     ASSERT_OK(catalog_open(&cfg, &c, &e), &e);
     struct auth_context who = {.project_id = NULL};
     CU_ASSERT_EQUAL(c->ops->external_network(c->self, &who, "public", &e), 0);
     CU_ASSERT_EQUAL(c->ops->keypair(c->self, &who, "any", &e), 0);
     catalog_free(&c);
+    cfg.catalog_source = (char *)(uintptr_t) "openstack"; /* with whose tokens? */
+    CU_ASSERT_EQUAL(catalog_open(&cfg, &c, &e), ERR_CONFIG);
+    cfg.catalog_source = (char *)(uintptr_t) "elsewhere";
+    CU_ASSERT_EQUAL(catalog_open(&cfg, &c, &e), ERR_CONFIG);
 }
 
 TEST_MAIN("api_rules", NULL, NULL, TEST(schemas_are_enforced), TEST(old_labels_are_checked),
