@@ -271,7 +271,7 @@ static int32_t put_kubelet(struct local_run *r, const struct mag_roster_node *n,
         "hairpinMode", "none", "enforceNodeAllocatable", "pods", "imageGCHighThresholdPercent", 100,
         "evictionHard", "memory.available", "50Mi", "nodefs.available", "1%", "nodefs.inodesFree",
         "1%", "imagefs.available", "1%", "nodeStatusUpdateFrequency", "1s",
-        "nodeStatusReportFrequency", "1m", "nodeLeaseDurationSeconds", LEASE_SECONDS,
+        "nodeStatusReportFrequency", "10s", "nodeLeaseDurationSeconds", LEASE_SECONDS,
         "syncFrequency", "10s", "oomScoreAdj", 0, "maxPods", 110, "maxOpenFiles", 20000,
         "volumePluginDir", "/var/lib/kubelet/volumeplugins");
     if (!doc || !more || json_object_update(doc, more) < 0) {
