@@ -139,7 +139,7 @@ static void test_files(void)
     CU_ASSERT_STRING_EQUAL(text, "secret");
     char *more = NULL;
     CU_ASSERT_EQUAL(mag_read_file(path, 5, &more, &err), MAG_E_INVALID);
-    CU_ASSERT_EQUAL(mag_read_file("/nonexistent/x", 5, &more, &err), MAG_E_NOT_FOUND);
+    CU_ASSERT_EQUAL(mag_read_file("/proc/nonexistent/x", 5, &more, &err), MAG_E_NOT_FOUND);
     CU_ASSERT_PTR_NULL(more);
     /* A link inside a tree is removed, never followed. */
     char outside[96], link[200], tree[96];
@@ -152,7 +152,7 @@ static void test_files(void)
     CU_ASSERT_EQUAL(mag_remove_tree(tree, &err), MAG_OK);
     CU_ASSERT_EQUAL(access(tree, F_OK), -1);
     CU_ASSERT_EQUAL(access(outside, F_OK), 0);
-    CU_ASSERT_EQUAL(mag_write_file("/nonexistent/x", mag_text("x"), 0600, &err), MAG_E_UNAVAILABLE);
+    CU_ASSERT_EQUAL(mag_write_file("/proc/nonexistent/x", mag_text("x"), 0600, &err), MAG_E_UNAVAILABLE);
 }
 
 static int32_t open_cluster(const char *uuid, bool create, struct mag_local_cluster *c)
@@ -229,7 +229,7 @@ static void test_spawn(void)
                                  NULL};
     CU_ASSERT_EQUAL(mag_run(fails, NULL, -1, 5000, NULL, &err), MAG_E_UNAVAILABLE);
     CU_ASSERT_STRING_EQUAL(err.message, "the reason");
-    const char *const missing[] = {"/nonexistent/x", NULL};
+    const char *const missing[] = {"/proc/nonexistent/x", NULL};
     CU_ASSERT(mag_run(missing, NULL, -1, 5000, NULL, &err) < 0);
     const char *const hangs[] = {"/bin/sleep", "60", NULL};
     CU_ASSERT_EQUAL(mag_run(hangs, NULL, -1, 50, NULL, &err), MAG_E_TIMEOUT);

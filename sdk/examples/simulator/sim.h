@@ -114,9 +114,9 @@ int32_t sim_note_trust(const struct sim *s, const mag_op *op, const char *phase,
 
 /* ---- the interfaces ---- */
 int32_t sim_need_state_dir(const struct sim *s, mag_error *err);
-extern const struct mag_lifecycle sim_lifecycle; /* steps.c */
-const void *sim_step_interface(const char *id);  /* steps.c: nodegroups, upgrade, rotate */
-const void *sim_query_interface(const char *id); /* queries.c: credentials, stats, plan */
+extern const struct mag_lifecycle sim_lifecycle;     /* steps.c */
+const void *sim_step_interface(const char *id);      /* steps.c: nodegroups, upgrade, rotate */
+const void *sim_query_interface(const char *id);     /* queries.c: credentials, stats, plan */
 const void *sim_inventory_interface(const char *id); /* inventory.c */
 int32_t sim_upgrade_plan(void *self, const mag_op *op, mag_bytes *ret_json, mag_error *err);
 /* A document to return: kept in the instance until the next one. */
