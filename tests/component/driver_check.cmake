@@ -32,4 +32,4 @@ wrong_plugin(manifest WRONG_NOTHING MORE "maturitty: beta")
 magnum_add_system_test(driver_check RING component TIMEOUT 600)
 get_property(wrong GLOBAL PROPERTY MAGNUM_WRONG)
 add_custom_target(wrong_plugins ALL DEPENDS ${wrong} magnum-driver-check hello simulator
-  certs-local certs-barbican)
+  certs-local certs-barbican cert-mem swarm kubernetes)

@@ -57,8 +57,17 @@ def our_certificate_managers_pass():
         check_equal(failed(kit("--config", "storage_path=@DIR@/certs", "--config",
                                f"key_file={key.name}", mt.BUILD / "plugins/certs-local.yaml",
                                want=0)), [], "certs-local")
+    check_equal(failed(kit(mt.BUILD / "plugins/cert-mem.yaml", want=0)), [], "cert-mem")
     check_equal(failed(kit("--backend", f"{sys.executable} {FAKES}/barbican_backend.py",
                            mt.BUILD / "plugins/certs-barbican.yaml", want=0)), [], "certs-barbican")
+
+
+def drivers_of_local_nodes_pass_what_makes_none():
+    """Their life cycles need the daemons: system/swarm and system/kubernetes."""
+    for name in ("swarm", "kubernetes"):
+        check_equal(failed(kit("--include", "static|handshake|validate|absent", "--config",
+                               f"state_dir=@DIR@/{name}", mt.BUILD / f"plugins/{name}.yaml",
+                               want=0)), [], name)
 
 
 def caught(fault, name):
@@ -105,6 +114,7 @@ def bad_usage_is_told():
 
 
 mt.main(__name__, [a_right_driver_passes, our_examples_pass, our_certificate_managers_pass,
+                   drivers_of_local_nodes_pass_what_makes_none,
                    every_wrong_driver_has_a_check,
                    *[caught(f, n) for f, n in sorted(CAUGHT.items())], reports_say_the_same,
                    the_same_seed_walks_the_same_way, bad_usage_is_told])
