@@ -27,16 +27,19 @@ static size_t read_some(const char *path, char *out, size_t cap)
     return n > 0 ? (size_t)n : 0;
 }
 
-/* The second process of a PID namespace: a node's daemon itself, not a child of it that was forked
- * and has not executed its own program yet. */
-static bool is_second(const char *pid)
+/* Started by the node's TLS end: the daemon itself, not a child of it that was forked and has not
+ * executed its own program yet. */
+static bool is_served(const char *pid)
 {
     char path[300], text[4096];
+    int parent = 0;
     snprintf(path, sizeof path, "/proc/%s/status", pid);
     (void)read_some(path, text, sizeof text);
-    const char *line = strstr(text, "\nNSpid:");
-    int outer = 0, inner = 0;
-    return line && sscanf(line, " NSpid: %d %d", &outer, &inner) == 2 && inner == 2;
+    const char *line = strstr(text, "\nPPid:");
+    if (!line || sscanf(line, " PPid: %d", &parent) != 1)
+        return false;
+    snprintf(path, sizeof path, "/proc/%d/cmdline", parent);
+    return read_some(path, text, sizeof text) && strstr(text, "magnum-swarm-front");
 }
 
 /* Processes whose command line holds `text`; program: how argv[0] must end, or NULL. */
@@ -55,7 +58,7 @@ static size_t processes(const char *text, const char *program, bool tell)
         for (size_t i = 0; i + 1 < n; i++)
             if (!line[i])
                 line[i] = ' ';
-        if (!n || !fits || !strstr(line, text) || (program && !is_second(e->d_name)))
+        if (!n || !fits || !strstr(line, text) || (program && !is_served(e->d_name)))
             continue;
         found++;
         if (tell)

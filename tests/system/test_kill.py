@@ -112,7 +112,7 @@ class Life(threading.Thread):
                 continue
             with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as f:
                 line = f.read().decode(errors="replace")
-                found += "--tlsverify" in line and any(d in line for d in dirs)
+                found += "--cgroup-parent" in line and any(d in line for d in dirs)
         return found
 
     def nothing_left(self):
