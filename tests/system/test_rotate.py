@@ -59,8 +59,11 @@ def call(method, path, body=None, want=None):
 
 
 def ca_of(uuid, kind="kubernetes"):
-    pem = call("GET", f"/v1/certificates/{uuid}?ca_cert_type={kind}", want=200).json()["pem"]
-    return certs_in(pem)
+    def shown():
+        """503 while no conductor can be reached: one that was killed is just starting again."""
+        a = call("GET", f"/v1/certificates/{uuid}?ca_cert_type={kind}", want=(200, 503))
+        return a if a.status == 200 else None
+    return certs_in(wait_for("the CA to be shown", shown).json()["pem"])
 
 
 def sign(uuid):

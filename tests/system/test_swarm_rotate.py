@@ -26,6 +26,8 @@ def config(name):
     """Fetches CA, key and certificate with our client into a directory of that name."""
     directory = S["stack"].state / name
     directory.mkdir()
+    wait_for("a conductor to answer", lambda: S["stack"].client(
+        "GET", f"/v1/certificates/{S['uuid']}", want=(200, 503)).status == 200)
     out = S["stack"].cli("cluster", "config", "live", "--dir", str(directory))
     found = dict(re.findall(r"^export (DOCKER_\w+)=(.*)$", out, re.M))
     S["address"] = found["DOCKER_HOST"].strip("'\"").removeprefix("tcp://")
