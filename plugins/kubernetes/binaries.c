@@ -112,7 +112,7 @@ static bool fits(const char *version, const char *tag)
 int32_t binaries_pick(struct kubernetes *s, const char *tag, const struct binaries **ret,
                       mag_error *err)
 {
-    char all[160] = "", remedy[200];
+    char all[160] = "", remedy[256];
     int32_t rc = s->n_binaries ? MAG_OK : binaries_find(s, err);
     if (rc != MAG_OK)
         return rc;
