@@ -221,6 +221,7 @@ static int call(struct run *r, const struct engine_action *a, const struct drive
                          .deadline_unix_ms =
                              op->deadline_at == TIME_UNSET ? 0 : op->deadline_at / 1000,
                          .budget_ms = a->budget_ms,
+                         .begin_before_ms = atomic_load(&r->held_until_ms),
                          .services = &services};
     coe_result_done(&r->result);
     return front_coe_call(d->pool, &c, &r->result, e);

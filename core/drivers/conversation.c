@@ -38,9 +38,10 @@ static json_t *pack_call(const struct coe_call *c)
         "cluster_id", c->cluster_id, "project_id", c->project_id, "nodegroup_id", c->nodegroup_id,
         "request_id", c->request_id, "generation", (json_int_t)c->generation, "deadline_unix_ms",
         (json_int_t)c->deadline_unix_ms, "budget_ms", (json_int_t)c->budget_ms);
-    return json_pack("{s:s,s:s,s:o,s:o,s:o,s:s?,s:o}", "interface", c->interface, "verb", c->verb,
-                     "op", op, "spec", share(c->spec), "prior", share(c->prior), "state", c->state,
-                     "args", share(c->args));
+    return json_pack("{s:s,s:s,s:I,s:o,s:o,s:o,s:s?,s:o}", "interface", c->interface, "verb",
+                     c->verb, "begin_before_ms", (json_int_t)c->begin_before_ms, "op", op, "spec",
+                     share(c->spec), "prior", share(c->prior), "state", c->state, "args",
+                     share(c->args));
 }
 
 static int broken(struct err *e, const char *why)

@@ -76,6 +76,10 @@ struct coe_call {
      *   mag.cert.sign/1     sign_csr {ca, csr_pem, profile}. */
     const json_t *args;
     const struct coe_services *services;
+    /* CLOCK_MONOTONIC in ms: a process that was held up (frozen, starved) until later does not
+     * begin but answers UNAVAILABLE, CallTooLate: by then the operation may be another's. 0 = any
+     * time. */
+    int64_t begin_before_ms;
     pid_t *ret_pid; /* set before the call begins to the process that carries it out; or NULL */
 };
 struct coe_result {

@@ -293,6 +293,11 @@ static int32_t run(struct session *s, const json_t *body, struct args *a, struct
     if (!read_op(s, body, &a->op) || !read_verb_args(s, v->shape, json_object_get(body, "args"), a))
         return session_fail(err, MAG_E_INVALID, 0, "BadCall",
                             "an argument of the call is missing or malformed");
+    /* Host services are fenced; what a driver does by itself is not, so it must not begin late. */
+    json_int_t before = json_integer_value(json_object_get(body, "begin_before_ms"));
+    if (before > 0 && frame_now_ms() > before)
+        return session_fail(err, MAG_E_UNAVAILABLE, MAG_ERR_RETRYABLE, "CallTooLate",
+                            "the driver's process was held up for longer than the lease lasts");
     s->call_thread = pthread_self();
     s->op = &a->op;
     int32_t rc = dispatch(v, fn, s, a, out, err);

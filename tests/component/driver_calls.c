@@ -565,9 +565,39 @@ static void test_too_large(void)
     end();
 }
 
+/* A process that was frozen with its call in the socket: another conductor may have the operation.
+ */
+static void test_late_calls_do_not_begin(void)
+{
+    struct test_pool p;
+    struct record r;
+    struct err e = ERR_INIT;
+    struct coe_result res = {0};
+    test_pool_prepare(&p);
+    test_pool_start(&p, NULL);
+    record_init(&r);
+    struct coe_services svc = record_services(&r);
+    _cleanup_json_ json_t *spec = test_spec("late", 1, 1, "sim_steps=1");
+    struct coe_call c = test_call(SIM_ID, "create", spec, "late", &svc);
+    c.begin_before_ms = clock_mono_ms() - 1;
+    ASSERT_OK(front_coe_call(p.pool, &c, &res, &e), &e);
+    CU_ASSERT_EQUAL(res.rc, MAG_E_UNAVAILABLE);
+    CU_ASSERT_STRING_EQUAL(res.reason, "CallTooLate");
+    CU_ASSERT(res.err_flags & MAG_ERR_RETRYABLE);
+    CU_ASSERT_EQUAL(test_count_nodes(&p, "late", ""), 0);
+    coe_result_done(&res);
+    c.begin_before_ms = clock_mono_ms() + 60000;
+    ASSERT_OK(front_coe_call(p.pool, &c, &res, &e), &e);
+    CU_ASSERT_EQUAL(res.rc, MAG_OK);
+    CU_ASSERT_EQUAL(test_count_nodes(&p, "late", ""), 2);
+    coe_result_done(&res);
+    record_done(&r);
+    test_pool_end(&p);
+}
+
 TEST_MAIN("driver_calls", NULL, NULL, TEST(test_life), TEST(test_life_in_process),
           TEST(test_health), TEST(test_validate), TEST(test_optional_interfaces),
           TEST(test_inventory), TEST(test_swarm_plans), TEST(test_echo), TEST(test_shapes),
           TEST(test_not_offered), TEST(test_threads), TEST(test_host_outlives_its_caller),
           TEST(test_recycle_by_calls), TEST(test_recycle_by_memory), TEST(test_waiting_list),
-          TEST(test_too_large))
+          TEST(test_too_large), TEST(test_late_calls_do_not_begin))

@@ -342,6 +342,22 @@ def rows(stage, query):
     return wait_for("the database", attempt, 60)[0]
 
 
+def tell_of_leaks(stage, leaks):
+    """What is known of the clusters that something is left of."""
+    top = stage.state / "simulator"
+    for uuid in {u for u in stage.counts.clusters if any(u in leak for leak in leaks)}:
+        for path in top.glob(f"mag-{uuid}/*"):
+            print("  left", path.name, time.ctime(path.stat().st_mtime), path.read_text()[:300])
+        for row in rows(stage, "SELECT kind, status, stage, attempt, steps, code, lease_fence, "
+                               "created_at, finished_at FROM operation "
+                               f"WHERE cluster_id = '{uuid}' ORDER BY generation"):
+            print("  operation", *row)
+        for log in [*stage.top.glob("*.log"), *(stage.state / "log").glob("*.log")]:
+            for line in log.read_text(errors="replace").splitlines():
+                if uuid in line:
+                    print(f"  {log.name}: {line[:300]}")
+
+
 def judge(stage, lives):
     counts, stack = stage.counts, stage.stack
     unfinished = rows(stage, "SELECT id, kind, status, code, reason FROM operation "
@@ -373,6 +389,7 @@ def judge(stage, lives):
                       "requests cut off": counts.unanswered, "leaks": len(leaks),
                       "operations": {f"{k} {s}": int(n) for k, s, n in operations}}, indent=1),
           flush=True)
+    tell_of_leaks(stage, leaks)
     check_equal(leaks, [], "left behind")
 
 
