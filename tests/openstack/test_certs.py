@@ -22,6 +22,7 @@ from magnumtest import check, check_equal, wait_for
 
 LOCAL = "org.magnum.certs-local"
 NUMBERS = itertools.count(1)
+WALK_STEP = int(os.environ.get("MAGNUM_WALK_STEP", "1"))
 S = {}
 
 
@@ -174,13 +175,14 @@ def victims(kind):
 
 
 def walk(begin, work, good):
-    """At each request to Barbican one of the two is killed: before it gets there, or after."""
+    """At each request to Barbican one of the two is killed: before it gets there, or after.
+    MAGNUM_WALK_STEP=n tries every n-th one only."""
     subject = begin("walk")
     S["proxy"].arm()
     work(subject)
     calls = S["proxy"].disarm()
     good(subject)
-    for number in range(1, len(calls) + 1):
+    for number in range(1, len(calls) + 1, WALK_STEP):
         subject = begin(f"walk{number}")
         kind = ("conductor", "host")[number % 2]
         S["proxy"].arm(number, ("before", "after")[number // 2 % 2], lambda k=kind: victims(k))
