@@ -72,11 +72,11 @@ struct api_call {
     const char *arg[ROUTE_SEGMENTS]; /* path arguments, borrowed */
     size_t n_args;
     struct query query;
-    json_t *body;   /* the parsed document; for BODY_OBJECT after the check of its attributes */
-    char base[320]; /* of links: "http://host:port", no slash at the end */
-    bool plan;      /* ?plan=true: say what would be done, do nothing */
+    json_t *body;    /* the parsed document; for BODY_OBJECT after the check of its attributes */
+    char base[320];  /* of links: "http://host:port", no slash at the end */
+    bool plan;       /* ?plan=true: say what would be done, do nothing */
     json_t *planned; /* the operation that would have been accepted (plan.c); owned */
-    bool show_5xx;  /* the text of a server error is meant for the caller */
+    bool show_5xx;   /* the text of a server error is meant for the caller */
 };
 
 static inline bool api_zed(const struct api_call *c)
@@ -137,8 +137,8 @@ int idempotency_mark(const struct api_call *c, const struct idempotency *i,
 /* An operation of this kind for the cluster, not stored yet. timeout_min 0: the default. */
 int operation_prepare(const struct api_call *c, enum op_kind kind, const struct cluster *cl,
                       int64_t timeout_min, struct operation *op, struct err *e) MUST_CHECK;
-/* Adds the sealed token of who asked where the cluster gets a trust (seal_token.c). A create without
- * a conductor that seals is refused. */
+/* Adds the sealed token of who asked where the cluster gets a trust (seal_token.c). A create
+ * without a conductor that seals is refused. */
 int operation_seal_token(struct api_call *c, enum op_kind kind, struct operation *op,
                          struct err *e) MUST_CHECK;
 /* Accepts it (db_accept_change) and wakes a conductor. */

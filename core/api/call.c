@@ -32,11 +32,10 @@ int answer_uuid(struct api_call *c, int status, const char *uuid, struct err *e)
 
 struct db_scope scope_own(const struct api_call *c)
 {
-    return (struct db_scope){
-        .project_id = c->who.project_id,
-        .user_id = c->who.user_id,
-        .admin = c->who.is_admin,
-        .any_case = api_zed(c)}; /* its databases compare names that way */
+    return (struct db_scope){.project_id = c->who.project_id,
+                             .user_id = c->who.user_id,
+                             .admin = c->who.is_admin,
+                             .any_case = api_zed(c)}; /* its databases compare names that way */
 }
 
 int scope_all(struct api_call *c, const char *rule, struct db_scope *ret, struct err *e)

@@ -4,12 +4,11 @@
 
 static bool makes_trusts(const struct config *cfg)
 {
-    return str_eq(cfg->auth_strategy, "keystone") && !(str_blank(cfg->trust_trustee_domain_id) &&
-                                                       str_blank(cfg->trust_trustee_domain_name));
+    return str_eq(cfg->auth_strategy, "keystone") &&
+           !(str_blank(cfg->trust_trustee_domain_id) && str_blank(cfg->trust_trustee_domain_name));
 }
 
-int operation_seal_token(struct api_call *c, enum op_kind kind, struct operation *op,
-                         struct err *e)
+int operation_seal_token(struct api_call *c, enum op_kind kind, struct operation *op, struct err *e)
 {
     struct err why = ERR_INIT;
     _cleanup_json_ json_t *result = NULL;

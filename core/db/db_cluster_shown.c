@@ -14,7 +14,7 @@
 /* ["a", "b"] and ["c"] become "a", "b","c" */
 #define ITEMS_OF(which)                                                                            \
     "string_agg(CASE WHEN " which " THEN nullif(btrim(g.node_addresses::text, '[] '), '') END, "   \
-                                  "',')"
+    "',')"
 
 #define COUNTS                                                                                     \
     " LEFT JOIN LATERAL (SELECT " SUM_OF(OTHERS) " AS nodes, " SUM_OF(                             \

@@ -17,9 +17,9 @@ static const char *group_name(const struct local_group *groups, size_t n, const 
 
 static int entry(json_t *list, const struct local_node *n, const char *group)
 {
-    return json_array_append_new(
-        list, json_pack("{s:s,s:s,s:s++}", "kind", "node", "name", n->name, "detail",
-                        n->manager ? "manager" : "worker", *group ? " of " : "", group));
+    return json_array_append_new(list, json_pack("{s:s,s:s,s:s++}", "kind", "node", "name", n->name,
+                                                 "detail", n->manager ? "manager" : "worker",
+                                                 *group ? " of " : "", group));
 }
 
 /* had: so many of the nodes were there before the decision; what was added stands behind them. */

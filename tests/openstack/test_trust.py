@@ -165,9 +165,14 @@ def ask(token, method, path, body=None, want=None):
 
 def create(token, name, **labels):
     labels = {"sim_steps": "1", "sim_step_ms": "0", **labels}
-    return ask(token, "POST", "/v1/clusters",
-               dict(name=name, cluster_template_id=S["template"], labels=labels),
-               want=202).json()["uuid"]
+
+    def accepted():
+        """503 while no conductor can be reached: one that a case stopped is just coming back."""
+        a = ask(token, "POST", "/v1/clusters",
+                dict(name=name, cluster_template_id=S["template"], labels=labels),
+                want=(202, 503))
+        return a if a.status == 202 else None
+    return wait_for(f"{name} to be accepted", accepted).json()["uuid"]
 
 
 def wait_done(token, uuid, status, timeout=90):

@@ -152,7 +152,8 @@ static void test_files(void)
     CU_ASSERT_EQUAL(mag_remove_tree(tree, &err), MAG_OK);
     CU_ASSERT_EQUAL(access(tree, F_OK), -1);
     CU_ASSERT_EQUAL(access(outside, F_OK), 0);
-    CU_ASSERT_EQUAL(mag_write_file("/proc/nonexistent/x", mag_text("x"), 0600, &err), MAG_E_UNAVAILABLE);
+    CU_ASSERT_EQUAL(mag_write_file("/proc/nonexistent/x", mag_text("x"), 0600, &err),
+                    MAG_E_UNAVAILABLE);
 }
 
 static int32_t open_cluster(const char *uuid, bool create, struct mag_local_cluster *c)
