@@ -122,6 +122,8 @@ char *cli_escape(const char *segment);
 char *cli_path(const char *prefix, const char *ident, const char *rest);
 /* GET <collection>/<ident>. */
 enum cli_exit cli_get(struct cli *c, const char *collection, const char *ident, json_t **ret);
+/* Between two questions when the service does not make us wait: it is away, or answers at once. */
+void cli_pause_ms(int64_t ms);
 /* Prints "magnum: <text>" and returns the code. */
 enum cli_exit cli_fail(enum cli_exit code, const struct err *e);
 enum cli_exit cli_no_memory(void);

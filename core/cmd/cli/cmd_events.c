@@ -6,7 +6,6 @@
 #include "base/jsonx.h"
 
 #include <string.h>
-#include <time.h>
 
 enum { FOLLOW_S = 30, AWAY_MS = 60000, PAUSE_MS = 1000, QUICK_MS = 100 };
 
@@ -44,12 +43,6 @@ static void print_all(const struct cli *c, const json_t *doc)
     (void)fflush(stdout);
 }
 
-static void pause_a_while(void)
-{
-    const struct timespec ts = {.tv_sec = PAUSE_MS / 1000, .tv_nsec = PAUSE_MS % 1000 * 1000000};
-    (void)nanosleep(&ts, NULL);
-}
-
 /* Until the operation has ended; a cluster is followed until the user stops it. */
 static enum cli_exit follow(struct cli *c, const char *path)
 {
@@ -74,7 +67,7 @@ static enum cli_exit follow(struct cli *c, const char *path)
         if (code == CLI_OK && !some && jsonx_bool(doc, "ended", false))
             return CLI_OK;
         if (!some && now - asked_ms < QUICK_MS)
-            pause_a_while();
+            cli_pause_ms(PAUSE_MS);
     }
 }
 

@@ -137,8 +137,7 @@ static enum cli_exit ended(struct progress *p, const json_t *op)
     return cli_fail(CLI_OP_FAILED, &e);
 }
 
-/* Between two questions when the service does not make us wait: it is away, or answers at once. */
-static void pause_ms(int64_t ms)
+void cli_pause_ms(int64_t ms)
 {
     struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
     (void)nanosleep(&ts, NULL);
@@ -198,7 +197,7 @@ static enum cli_exit follow(struct cli *c, struct progress *p, const char *path,
             (json_array_size(json_object_get(doc, "events")) > 0 || now - asked_ms >= FIRST_MS))
             wait = FIRST_MS; /* it did the waiting */
         else
-            pause_ms(wait < end_ms - now ? wait : end_ms - now);
+            cli_pause_ms(wait < end_ms - now ? wait : end_ms - now);
         now = clock_mono_ms();
     }
 }
