@@ -1,18 +1,14 @@
 /* Local clusters: create, update and scale are one convergence from whatever is there to what the
  * spec says. This file loads, plans, runs the phases and publishes what came of them.
- * Neighbours: local_run.h (phases), local_state (decisions), swarm.c (verbs). */
+ * Neighbours: local_run.h (phases), lib/local/roster (decisions), swarm.c (verbs). */
 #include "local_run.h"
 
 #include "lib/cleanup.h"
 #include "lib/fail.h"
-#include "lib/local/files.h"
 #include "lib/local/spawn.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/utsname.h>
-
-enum { STATE_FILE_MAX = 256 << 10 };
 
 void local_run_done(struct local_run *r)
 {
@@ -20,82 +16,18 @@ void local_run_done(struct local_run *r)
     r->list = NULL;
     free(r->seen);
     r->seen = NULL;
-    local_state_done(&r->st);
+    mag_roster_done(&r->st);
     mag_local_close(&r->cl);
-}
-
-static void state_path(const char *dir, char ret[MAG_LOCAL_BASE_MAX + 16])
-{
-    (void)snprintf(ret, MAG_LOCAL_BASE_MAX + 16, "%s/state.json", dir);
-}
-
-/* What can't be read counts as lost: the other copy, the ledger and the machine itself tell. */
-static void read_disk(struct swarm_call *c, const char *dir, json_t **ret)
-{
-    char path[MAG_LOCAL_BASE_MAX + 16];
-    _mag_free_ char *text = NULL;
-    mag_error why = {.struct_size = sizeof why};
-    *ret = NULL;
-    state_path(dir, path);
-    if (!dir[0] || mag_read_file(path, STATE_FILE_MAX, &text, NULL) != MAG_OK)
-        return;
-    if (mag_json_parse(mag_text(text), path, ret, &why) != MAG_OK)
-        mag_log(c->self->host, MAG_LOG_WARNING, "%s; ignoring it", why.message);
-}
-
-/* machine-id survives restarts; a machine without one is known by its name. */
-static void this_machine(struct local_state *st)
-{
-    _mag_free_ char *id = NULL;
-    struct utsname u;
-    (void)snprintf(st->host, sizeof st->host, "%.63s", uname(&u) == 0 ? u.nodename : "?");
-    (void)snprintf(st->machine, sizeof st->machine, "name:%.63s", st->host);
-    if (mag_read_file("/etc/machine-id", 64, &id, NULL) == MAG_OK && strlen(id) >= 32)
-        (void)snprintf(st->machine, sizeof st->machine, "%.32s", id);
-}
-
-int32_t local_here(struct swarm_call *c)
-{
-    char dir[MAG_LOCAL_BASE_MAX];
-    struct local_state here = {0};
-    _mag_json_ json_t *blob = NULL;
-    int32_t rc = mag_local_find(c->self->state_dir, c->op->cluster_id, dir, c->err);
-    (void)mag_json_parse(c->op->state, "state", &blob, NULL);
-    const char *machine = mag_json_text(blob, "machine", "");
-    this_machine(&here);
-    if (rc != MAG_OK || dir[0] || !machine[0] || strcmp(machine, here.machine) == 0)
-        return rc;
-    return mag_fail(c->err, MAG_E_UNAVAILABLE, MAG_ERR_RETRYABLE | MAG_ERR_OPERATOR,
-                    "NodesElsewhere", "run a conductor on that machine",
-                    "The nodes of this cluster are on the machine %s, not on %s",
-                    mag_json_text(blob, "host", "?"), here.host);
-}
-
-int32_t local_load(struct swarm_call *c, const char *dir, struct local_state *ret)
-{
-    _mag_json_ json_t *blob = NULL, *disk = NULL;
-    mag_error why = {.struct_size = sizeof why};
-    if (mag_json_parse(c->op->state, "the stored state", &blob, &why) != MAG_OK)
-        mag_log(c->self->host, MAG_LOG_WARNING, "%s; ignoring it", why.message);
-    read_disk(c, dir, &disk);
-    bool newer = mag_json_int(disk, "rev", 0) > mag_json_int(blob, "rev", 0);
-    return local_state_read(newer ? disk : blob, ret, c->err);
 }
 
 int32_t local_save(struct local_run *r)
 {
-    char path[MAG_LOCAL_BASE_MAX + 16];
-    r->st.rev++;
-    this_machine(&r->st);
-    _mag_json_ json_t *doc = local_state_write(&r->st);
-    _mag_free_ char *text = doc ? mag_json_dump(doc) : NULL;
-    if (!text)
-        return mag_fail_nomem(r->c->err);
-    int32_t rc = mag_checkpoint(r->c->self->host, r->c->op, doc, r->c->err);
-    if (rc != MAG_OK)
-        return rc;
-    state_path(r->cl.dir, path);
-    return mag_write_file(path, mag_text(text), 0600, r->c->err);
+    return mag_roster_save(r->c->self->host, r->c->op, &r->cl, &r->st, r->c->err);
+}
+
+struct mag_purge local_purge(struct local_run *r)
+{
+    return (struct mag_purge){&r->c->self->services, r->c->op, &r->cl};
 }
 
 int32_t local_look(struct local_run *r)
@@ -123,7 +55,8 @@ struct mag_docker local_docker(const struct local_run *r, size_t at, uint32_t ti
                                .timeout_ms = timeout_ms};
 }
 
-const struct local_group *local_group_of(const struct local_run *r, const struct local_node *n)
+const struct mag_roster_group *local_group_of(const struct local_run *r,
+                                              const struct mag_roster_node *n)
 {
     for (size_t i = 0; i < r->n_groups; i++)
         if (strcmp(r->groups[i].uuid, n->group) == 0)
@@ -145,7 +78,7 @@ static const char *gone_group(const mag_op *op)
     return op->kind == MAG_OP_NODEGROUP_DELETE ? op->nodegroup_id : NULL;
 }
 
-static int32_t check_labels(const json_t *spec, const struct local_group *groups, size_t n,
+static int32_t check_labels(const json_t *spec, const struct mag_roster_group *groups, size_t n,
                             mag_error *err)
 {
     int64_t number;
@@ -172,49 +105,57 @@ static int32_t check_labels(const json_t *spec, const struct local_group *groups
 
 int32_t local_validate(struct swarm_call *c)
 {
-    struct local_group groups[LOCAL_GROUPS_MAX];
+    struct mag_roster_group groups[MAG_ROSTER_GROUPS_MAX];
     size_t n;
-    int32_t rc = local_groups(c->spec, gone_group(c->op), groups, &n, c->err);
+    int32_t rc = mag_roster_groups(c->spec, gone_group(c->op), groups, &n, c->err);
     if (rc == MAG_OK)
         rc = check_labels(c->spec, groups, n, c->err);
     return rc == MAG_OK ? swarm_machine(c->self, c->err) : rc;
 }
 
-/* nodes_to_remove may hold Docker's node ids, which only a manager can translate. */
-struct id_lookup {
-    struct local_run *r;
-};
-static const char *id_of(void *ctx, unsigned index)
+/* nodes_to_remove may hold Docker's node ids, which only a manager can translate: each becomes the
+ * node's name. Without a list, names and addresses still work. */
+static int32_t name_ids(struct local_run *r, json_t *remove)
 {
-    const struct local_run *r = ((struct id_lookup *)ctx)->r;
-    for (size_t i = 0; i < r->st.n; i++)
-        if (r->st.v[i].index == index && r->seen[i].entry)
-            return swarm_node_id(r->seen[i].entry);
-    return NULL;
+    mag_error ignored = {.struct_size = sizeof ignored};
+    struct mag_error *was = r->c->err;
+    size_t i;
+    json_t *e;
+    r->c->err = &ignored;
+    (void)local_list(r);
+    r->c->err = was;
+    json_array_foreach(remove, i, e)
+    {
+        const char *what = json_is_string(e) ? json_string_value(e) : "";
+        for (size_t k = 0; k < r->st.n; k++) {
+            const json_t *entry = r->seen[k].entry;
+            if (!entry || strcmp(what, swarm_node_id(entry)) != 0)
+                continue;
+            if (json_array_set_new(remove, i, json_string(r->st.v[k].name)) < 0)
+                return mag_fail_nomem(was);
+            break;
+        }
+    }
+    return MAG_OK;
 }
 
 static int32_t plan(struct local_run *r)
 {
     struct swarm_call *c = r->c;
-    const json_t *remove =
+    const json_t *named =
         c->op->kind == MAG_OP_SCALE ? mag_json_at(c->spec, "params.nodes_to_remove") : NULL;
+    _mag_json_ json_t *remove = named ? json_copy((json_t *)named) : NULL;
     bool changed = false;
-    int32_t rc = local_groups(c->spec, gone_group(c->op), r->groups, &r->n_groups, c->err);
+    int32_t rc = mag_roster_groups(c->spec, gone_group(c->op), r->groups, &r->n_groups, c->err);
     if (rc == MAG_OK)
         rc = check_labels(c->spec, r->groups, r->n_groups, c->err);
     if (rc == MAG_OK)
         rc = local_look(r);
-    if (rc == MAG_OK && json_array_size(remove)) {
-        mag_error ignored = {.struct_size = sizeof ignored};
-        struct mag_error *was = c->err;
-        c->err = &ignored; /* without a list, names and addresses still work */
-        (void)local_list(r);
-        c->err = was;
-    }
-    struct id_lookup lookup = {r};
+    if (rc == MAG_OK && json_array_size(remove))
+        rc = name_ids(r, remove);
     if (rc == MAG_OK)
-        rc = local_state_plan(&r->st, mag_json_text(c->spec, "cluster.name", "swarm"), r->groups,
-                              r->n_groups, remove, id_of, &lookup, &changed, c->err);
+        rc = mag_roster_plan(&r->st, mag_json_text(c->spec, "cluster.name", "swarm"), r->groups,
+                             r->n_groups, remove, &changed, c->err);
     if (rc == MAG_OK && changed)
         rc = local_save(r);
     if (rc == MAG_OK)
@@ -224,49 +165,15 @@ static int32_t plan(struct local_run *r)
     return rc;
 }
 
-static bool text_is(const json_t *j, const char *member, const char *text)
-{
-    return strcmp(mag_json_text(j, member, ""), text) == 0;
-}
-
-/* One entry of the ledger: a resource of ours is confirmed with Docker's id; one that the cluster
- * does not have (an interrupted removal, a lost state) is removed now. */
-static int32_t settle_entry(struct local_run *r, const json_t *entry)
-{
-    struct swarm_call *c = r->c;
-    const char *kind = mag_json_text(entry, "kind", ""), *id = NULL;
-    char name[96];
-    bool node = strcmp(kind, "node") == 0;
-    if (!node && strcmp(kind, "netns") != 0)
-        return MAG_OK;
-    mag_local_netns(&r->cl, 0, name);
-    bool ours = !node && text_is(entry, "name", name);
-    for (size_t i = 0; i < r->st.n && !ours; i++) {
-        mag_local_netns(&r->cl, r->st.v[i].index, name);
-        ours = text_is(entry, "name", name);
-        id = ours && node && r->seen[i].entry ? swarm_node_id(r->seen[i].entry) : NULL;
-    }
-    if (ours)
-        return text_is(entry, "state", "confirmed")
-                   ? MAG_OK
-                   : mag_ledger_confirm(&c->self->services, c->op, kind, name, id, c->err);
-    unsigned index = local_index_of(mag_json_text(entry, "name", ""), c->op->cluster_id);
-    if (index)
-        return local_purge(c, &r->cl, &index, 1, 0);
-    return MAG_OK;
-}
-
 static int32_t settle_ledger(struct local_run *r)
 {
-    struct swarm_call *c = r->c;
-    _mag_json_ json_t *list = NULL;
-    int32_t rc = mag_ledger_list(&c->self->services, c->op, NULL, &list, c->err);
-    for (size_t i = 0; i < json_array_size(list) && rc == MAG_OK; i++)
-        rc = settle_entry(r, json_array_get(list, i));
-    return rc == MAG_AGAIN ? swarm_again(c, 50, 95, "Removing what an earlier attempt left") : rc;
+    struct mag_purge p = local_purge(r);
+    int32_t rc = mag_purge_settle(&p, &r->st, r->c->err);
+    return rc == MAG_AGAIN ? swarm_again(r->c, 50, 95, "Removing what an earlier attempt left")
+                           : rc;
 }
 
-static int32_t publish_group(struct local_run *r, const struct local_group *g)
+static int32_t publish_group(struct local_run *r, const struct mag_roster_group *g)
 {
     struct swarm_call *c = r->c;
     char key[96], address[16];
@@ -288,7 +195,7 @@ static int32_t publish_group(struct local_run *r, const struct local_group *g)
 static int32_t publish(struct local_run *r)
 {
     struct swarm_call *c = r->c;
-    const struct local_node *first = local_state_first_manager(&r->st);
+    const struct mag_roster_node *first = mag_roster_first_master(&r->st);
     if (!first)
         return mag_fail(c->err, MAG_E_INTERNAL, 0, "NoManager", NULL, "No manager is left");
     size_t at = (size_t)(first - r->st.v);
@@ -333,18 +240,40 @@ int32_t local_converge(struct swarm_call *c)
     const struct mag_local_machine *m = &c->self->machine;
     int32_t rc = swarm_machine(c->self, c->err);
     if (rc == MAG_OK)
-        rc = local_here(c);
+        rc = mag_roster_here(c->op, c->self->state_dir, c->err);
     if (rc == MAG_OK)
         rc = mag_local_open(c->self->state_dir, c->op->cluster_id, m->helper, m->ip, true, &r.cl,
                             c->err);
     if (rc == MAG_AGAIN)
         rc = swarm_again(c, 50, 0, "Waiting for an earlier step of this cluster to end");
     if (rc == MAG_OK)
-        rc = local_load(c, r.cl.dir, &r.st);
+        rc = mag_roster_load(c->self->host, c->op, r.cl.dir, &r.st, c->err);
     if (rc == MAG_OK)
         rc = plan(&r);
     if (rc == MAG_OK)
         rc = run_phases(&r);
     local_run_done(&r);
+    return rc;
+}
+
+int32_t local_remove(struct swarm_call *c)
+{
+    struct mag_local_cluster cl = MAG_LOCAL_CLUSTER_INIT;
+    struct mag_purge p = {&c->self->services, c->op, &cl};
+    char ip[128] = "";
+    bool force = c->op->flags & MAG_OPF_FORCE;
+    (void)mag_find_program(c->self->path, "ip", ip, sizeof ip); /* only makes it tidier */
+    int32_t rc = mag_roster_here(c->op, c->self->state_dir, c->err);
+    if (rc == MAG_OK || force)
+        rc = mag_local_open(c->self->state_dir, c->op->cluster_id, "", ip, false, &cl, c->err);
+    if (rc == MAG_OK)
+        rc = mag_purge_cluster(&p, c->err);
+    mag_local_close(&cl);
+    if (rc == MAG_AGAIN)
+        return swarm_again(c, 50, 50, "Nodes are being powered off");
+    if (rc < 0 && rc != MAG_E_PRECONDITION)
+        c->err->flags |= MAG_ERR_MAY_LEAK;
+    else
+        c->out->percent = 100;
     return rc;
 }

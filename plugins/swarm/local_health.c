@@ -23,7 +23,7 @@ static void say(struct verdict *v, const char *node, const char *text)
 
 static void judge_node(const struct local_run *r, size_t at, struct verdict *v)
 {
-    const struct local_node *n = &r->st.v[at];
+    const struct mag_roster_node *n = &r->st.v[at];
     const struct local_seen *s = &r->seen[at];
     char text[160];
     if (s->run <= MAG_NODE_STOPPED) {
@@ -53,8 +53,8 @@ static void judge_api(const struct local_run *r, struct verdict *v)
     size_t managers = 0, alive = 0;
     char text[160];
     for (size_t i = 0; i < r->st.n; i++) {
-        managers += r->st.v[i].manager && !r->st.v[i].leaving;
-        alive += r->st.v[i].manager && !r->st.v[i].leaving && r->seen[i].run == MAG_NODE_RUNNING;
+        managers += r->st.v[i].master && !r->st.v[i].leaving;
+        alive += r->st.v[i].master && !r->st.v[i].leaving && r->seen[i].run == MAG_NODE_RUNNING;
     }
     if (alive * 2 <= managers) { /* a manager without majority goes on telling old news */
         (void)snprintf(text, sizeof text,
@@ -83,11 +83,11 @@ int32_t local_open_readonly(struct swarm_call *c, struct local_run *r)
 {
     *r = (struct local_run){.c = c, .cl = MAG_LOCAL_CLUSTER_INIT};
     (void)snprintf(r->cl.uuid, sizeof r->cl.uuid, "%.36s", c->op->cluster_id);
-    int32_t rc = local_here(c);
+    int32_t rc = mag_roster_here(c->op, c->self->state_dir, c->err);
     if (rc == MAG_OK)
         rc = mag_local_find(c->self->state_dir, c->op->cluster_id, r->cl.dir, c->err);
     if (rc == MAG_OK)
-        rc = local_load(c, r->cl.dir, &r->st);
+        rc = mag_roster_load(c->self->host, c->op, r->cl.dir, &r->st, c->err);
     if (rc == MAG_OK)
         rc = local_look(r);
     return rc;

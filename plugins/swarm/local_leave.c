@@ -1,7 +1,7 @@
 /* Nodes on their way out, each through the same gate: demote, drain, wait until it is empty
  * (bounded), leave, delete, power off. Every look may find a node anywhere on that way, or dead.
  * Managers go one at a time, so that the others always have a majority.
- * Neighbours: local_run.h, local_remove.c. */
+ * Neighbours: local_run.h, lib/local/purge. */
 #include "local_run.h"
 
 #include "lib/cleanup.h"
@@ -19,9 +19,9 @@ static int64_t unix_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static int32_t drain_timeout(struct local_run *r, const struct local_node *n, int64_t *ret_ms)
+static int32_t drain_timeout(struct local_run *r, const struct mag_roster_node *n, int64_t *ret_ms)
 {
-    const struct local_group *g = local_group_of(r, n);
+    const struct mag_roster_group *g = local_group_of(r, n);
     int64_t seconds;
     int32_t rc = mag_label_int(mag_labels_of(r->c->spec, g ? g->json : NULL),
                                "drain_timeout_seconds", 0, 3600, 60, &seconds, r->c->err);
@@ -33,7 +33,7 @@ static int32_t drain_timeout(struct local_run *r, const struct local_node *n, in
 static int32_t drain(struct local_run *r, size_t at)
 {
     struct swarm_call *c = r->c;
-    struct local_node *n = &r->st.v[at];
+    struct mag_roster_node *n = &r->st.v[at];
     struct mag_docker manager = local_docker(r, r->manager, CHANGE_MS);
     struct mag_docker self = local_docker(r, at, ASK_MS);
     const struct swarm_wanted w = {.availability = "drain"};
@@ -101,13 +101,14 @@ static bool still_busy(struct local_run *r, size_t at)
 
 static int32_t power_off(struct local_run *r, const unsigned *index, size_t n, bool busy)
 {
-    int32_t rc = local_purge(r->c, &r->cl, index, n, busy ? POWER_OFF_GRACE_MS : 0);
+    struct mag_purge p = local_purge(r);
+    int32_t rc = mag_purge_nodes(&p, index, n, busy ? POWER_OFF_GRACE_MS : 0, r->c->err);
     if (rc == MAG_AGAIN)
         return swarm_again(r->c, 50, 94, "%zu nodes are being powered off", n);
     if (rc != MAG_OK)
         return rc;
     for (size_t i = 0; i < n; i++)
-        local_state_drop(&r->st, index[i]);
+        mag_roster_drop(&r->st, index[i]);
     rc = local_save(r);
     return rc == MAG_OK ? local_look(r) : rc;
 }

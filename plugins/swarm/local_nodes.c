@@ -14,36 +14,19 @@
 
 enum { AT_ONCE = 16, ATTEMPTS_MAX = 3, CERT_DAYS = 3650, ARGS_MAX = 48 };
 
-/* Every resource is declared before it is made; what exists has been. */
-static int32_t declare_node(struct local_run *r, const struct local_node *n)
-{
-    struct swarm_call *c = r->c;
-    char name[96];
-    _mag_json_ json_t *data =
-        json_pack("{s:i, s:s, s:s}", "index", (int)n->index, "host", n->name, "dir", r->cl.dir);
-    mag_local_netns(&r->cl, n->index, name);
-    int32_t rc = mag_ledger_declare(&c->self->services, c->op, "netns", name, NULL, c->err);
-    return rc == MAG_OK ? mag_ledger_declare(&c->self->services, c->op, "node", name, data, c->err)
-                        : rc;
-}
-
 static int32_t make_network(struct local_run *r, const size_t *which, size_t n)
 {
     struct swarm_call *c = r->c;
     unsigned index[MAG_LOCAL_NODES_MAX];
     size_t k = 0;
-    char name[96];
-    int32_t rc = MAG_OK;
+    struct mag_purge p = local_purge(r);
     bool fabric_lost = !mag_net_exists(&r->cl, 0);
-    if (fabric_lost) {
-        mag_local_netns(&r->cl, 0, name);
-        rc = mag_ledger_declare(&c->self->services, c->op, "netns", name, NULL, c->err);
-    }
+    int32_t rc = fabric_lost ? mag_purge_declare(&p, 0, "", c->err) : MAG_OK;
     for (size_t i = 0; i < n && rc == MAG_OK; i++) {
-        const struct local_node *node = &r->st.v[which[i]];
+        const struct mag_roster_node *node = &r->st.v[which[i]];
         index[k++] = node->index;
         if (r->seen[which[i]].run == MAG_NODE_ABSENT || !mag_net_exists(&r->cl, node->index))
-            rc = declare_node(r, node);
+            rc = mag_purge_declare(&p, node->index, node->name, c->err);
         else /* a life of it that is not on record must not meet the new one */
             rc = mag_net_kill_all(&r->cl, node->index, 2000, c->err);
     }
@@ -56,7 +39,7 @@ static int32_t make_network(struct local_run *r, const size_t *which, size_t n)
     return rc == MAG_OK ? mag_net_nodes_up(&r->cl, index, k, c->err) : rc;
 }
 
-int32_t local_certify(struct local_run *r, const struct local_node *n, const char *base)
+int32_t local_certify(struct local_run *r, const struct mag_roster_node *n, const char *base)
 {
     struct swarm_call *c = r->c;
     char address[16], *material = NULL;
@@ -83,7 +66,8 @@ int32_t local_certify(struct local_run *r, const struct local_node *n, const cha
     return rc;
 }
 
-static int32_t make_certificate(struct local_run *r, const struct local_node *n, const char *base)
+static int32_t make_certificate(struct local_run *r, const struct mag_roster_node *n,
+                                const char *base)
 {
     char path[MAG_LOCAL_BASE_MAX + 32];
     (void)snprintf(path, sizeof path, "%s/front.pem", base);
@@ -92,7 +76,7 @@ static int32_t make_certificate(struct local_run *r, const struct local_node *n,
 
 /* A daemon that ends at once would be started for ever. Counted per operation on disk, since no
  * process of ours lives long enough. */
-static int32_t count_attempt(struct local_run *r, const struct local_node *n, const char *base)
+static int32_t count_attempt(struct local_run *r, const struct mag_roster_node *n, const char *base)
 {
     struct swarm_call *c = r->c;
     char path[MAG_LOCAL_BASE_MAX + 32], text[128], words[256], remedy[200];
@@ -113,7 +97,7 @@ static int32_t count_attempt(struct local_run *r, const struct local_node *n, co
     return mag_write_file(path, mag_text(text), 0600, c->err);
 }
 
-static int32_t prepare(struct local_run *r, const struct local_node *n)
+static int32_t prepare(struct local_run *r, const struct mag_roster_node *n)
 {
     char base[MAG_LOCAL_BASE_MAX + 8];
     mag_local_base(&r->cl, n->index, base);
@@ -138,11 +122,11 @@ static void arg(struct daemon *d, const char *name, const char *value)
     d->argv[d->n] = NULL;
 }
 
-static int32_t daemon_command(struct local_run *r, const struct local_node *n, struct daemon *d,
-                              int64_t *ret_memory)
+static int32_t daemon_command(struct local_run *r, const struct mag_roster_node *n,
+                              struct daemon *d, int64_t *ret_memory)
 {
     struct swarm_call *c = r->c;
-    const struct local_group *g = local_group_of(r, n);
+    const struct mag_roster_group *g = local_group_of(r, n);
     struct mag_labels l = mag_labels_of(c->spec, g ? g->json : NULL);
     int32_t rc = mag_label_int(l, "node_memory_mb", 256, 1 << 22, 0, ret_memory, c->err);
     if (rc == MAG_OK)
@@ -181,7 +165,7 @@ static int32_t start_some(struct local_run *r, const size_t *which, size_t n)
     for (size_t i = 0; i < n && rc == MAG_OK; i++)
         rc = prepare(r, &r->st.v[which[i]]);
     for (size_t i = 0; i < n && rc == MAG_OK; i++) {
-        const struct local_node *node = &r->st.v[which[i]];
+        const struct mag_roster_node *node = &r->st.v[which[i]];
         int64_t memory = 0;
         rc = daemon_command(r, node, &d[i], &memory);
         v[i] = (struct mag_node_start){.index = node->index,

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-static const char *group_name(const struct local_group *groups, size_t n, const char *uuid)
+static const char *group_name(const struct mag_roster_group *groups, size_t n, const char *uuid)
 {
     for (size_t i = 0; i < n; i++)
         if (strcmp(groups[i].uuid, uuid) == 0)
@@ -15,10 +15,10 @@ static const char *group_name(const struct local_group *groups, size_t n, const 
     return "";
 }
 
-static int entry(json_t *list, const struct local_node *n, const char *group)
+static int entry(json_t *list, const struct mag_roster_node *n, const char *group)
 {
     return json_array_append_new(list, json_pack("{s:s,s:s,s:s++}", "kind", "node", "name", n->name,
-                                                 "detail", n->manager ? "manager" : "worker",
+                                                 "detail", n->master ? "manager" : "worker",
                                                  *group ? " of " : "", group));
 }
 
@@ -28,7 +28,7 @@ static json_t *lists_of(const struct local_run *r, size_t had, bool all_go)
     json_t *make = json_array(), *remove = json_array();
     int bad = 0;
     for (size_t i = 0; i < r->st.n; i++) {
-        const struct local_node *n = &r->st.v[i];
+        const struct mag_roster_node *n = &r->st.v[i];
         const char *group = group_name(r->groups, r->n_groups, n->group);
         if (i >= had)
             bad |= entry(make, n, group);
@@ -51,11 +51,11 @@ int32_t local_plan(struct swarm_call *c, json_t **ret)
     int32_t rc = local_open_readonly(c, &r);
     size_t had = r.st.n;
     if (rc == MAG_OK && !all_go)
-        rc = local_groups(c->spec, NULL, r.groups, &r.n_groups, c->err);
+        rc = mag_roster_groups(c->spec, NULL, r.groups, &r.n_groups, c->err);
     if (rc == MAG_OK && !all_go)
-        rc = local_state_plan(&r.st, mag_json_text(c->spec, "cluster.name", ""), r.groups,
-                              r.n_groups, mag_json_at(c->spec, "params.nodes_to_remove"), NULL,
-                              NULL, &changed, c->err);
+        rc = mag_roster_plan(&r.st, mag_json_text(c->spec, "cluster.name", "swarm"), r.groups,
+                             r.n_groups, mag_json_at(c->spec, "params.nodes_to_remove"), &changed,
+                             c->err);
     if (rc == MAG_OK) {
         *ret = lists_of(&r, had, all_go);
         rc = *ret ? MAG_OK : mag_fail_nomem(c->err);

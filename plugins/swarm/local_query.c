@@ -75,7 +75,7 @@ int32_t local_client_config(struct swarm_call *c, json_t **ret)
     if (!address) {
         struct local_run r;
         int32_t rc = local_open_readonly(c, &r);
-        const struct local_node *first = rc == MAG_OK ? local_state_first_manager(&r.st) : NULL;
+        const struct mag_roster_node *first = rc == MAG_OK ? mag_roster_first_master(&r.st) : NULL;
         unsigned port = first ? r.seen[first - r.st.v].record.port : 0;
         local_run_done(&r);
         if (rc != MAG_OK)

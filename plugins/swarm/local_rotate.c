@@ -94,14 +94,14 @@ static int32_t rotate(struct swarm_call *c, bool complete)
     _mag_free_ char *trusted = NULL;
     int32_t rc = swarm_machine(c->self, c->err);
     if (rc == MAG_OK)
-        rc = local_here(c);
+        rc = mag_roster_here(c->op, c->self->state_dir, c->err);
     if (rc == MAG_OK)
         rc = mag_local_open(c->self->state_dir, c->op->cluster_id, m->helper, m->ip, true, &r.cl,
                             c->err);
     if (rc == MAG_AGAIN)
         rc = swarm_again(c, POLL_MS, 0, "Waiting for an earlier step of this cluster to end");
     if (rc == MAG_OK)
-        rc = local_load(c, r.cl.dir, &r.st);
+        rc = mag_roster_load(c->self->host, c->op, r.cl.dir, &r.st, c->err);
     if (rc == MAG_OK)
         rc = local_look(&r);
     if (rc == MAG_OK)

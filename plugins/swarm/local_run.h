@@ -7,8 +7,9 @@
 
 #include "lib/local/cluster.h"
 #include "lib/local/node.h"
+#include "lib/local/purge.h"
+#include "lib/local/roster_store.h"
 #include "lib/local/spawn.h"
-#include "local_state.h"
 #include "swarm_api.h"
 #include "swarm_internal.h"
 
@@ -23,8 +24,8 @@ struct local_seen { /* of the node at the same place in the state's list */
 struct local_run {
     struct swarm_call *c;
     struct mag_local_cluster cl;
-    struct local_state st;
-    struct local_group groups[LOCAL_GROUPS_MAX];
+    struct mag_roster st; /* its fact "swarm": one was initialised, never again */
+    struct mag_roster_group groups[MAG_ROSTER_GROUPS_MAX];
     size_t n_groups;
     struct local_seen *seen; /* st.n of them */
     json_t *list;            /* GET /nodes of `manager` */
@@ -32,17 +33,13 @@ struct local_run {
 };
 
 void local_run_done(struct local_run *r);
-/* MAG_E_UNAVAILABLE when the cluster's nodes are on another machine: its conductor has to work on
- * it, and nothing of it may be made here a second time. */
-int32_t local_here(struct swarm_call *c);
-/* Loads the newer of the two stored states. */
-int32_t local_load(struct swarm_call *c, const char *dir, struct local_state *ret);
-/* Stores the state in both places; MAG_E_PRECONDITION when fenced. */
 int32_t local_save(struct local_run *r);
+struct mag_purge local_purge(struct local_run *r);
 /* Looks at the processes: fills `seen`. Call it again when the list changed. */
 int32_t local_look(struct local_run *r);
 struct mag_docker local_docker(const struct local_run *r, size_t at, uint32_t timeout_ms);
-const struct local_group *local_group_of(const struct local_run *r, const struct local_node *n);
+const struct mag_roster_group *local_group_of(const struct local_run *r,
+                                              const struct mag_roster_node *n);
 size_t local_staying(const struct local_run *r); /* nodes that are not leaving */
 /* Its process runs, and the managers call it ready (and a manager reachable). */
 bool local_listed_ready(const struct local_run *r, size_t at);
@@ -50,7 +47,7 @@ bool local_listed_ready(const struct local_run *r, size_t at);
 /* Phases */
 int32_t local_start_nodes(struct local_run *r); /* local_nodes.c: every staying node runs */
 /* local_nodes.c: a new certificate for a node, with who is trusted now; base: its directory. */
-int32_t local_certify(struct local_run *r, const struct local_node *n, const char *base);
+int32_t local_certify(struct local_run *r, const struct mag_roster_node *n, const char *base);
 int32_t local_make_swarm(struct local_run *r); /* local_swarm.c: all of them are members */
 int32_t local_settle(struct local_run *r);     /* local_swarm.c: roles, labels, all ready */
 int32_t local_let_go(struct local_run *r);     /* local_leave.c: leaving nodes are gone */
@@ -59,11 +56,4 @@ int32_t local_let_go(struct local_run *r);     /* local_leave.c: leaving nodes a
 int32_t local_open_readonly(struct swarm_call *c, struct local_run *r);
 /* local_swarm.c: GET /nodes from some manager; MAG_AGAIN when none serves it. */
 int32_t local_list(struct local_run *r);
-/* local_remove.c: the index in a name of the ledger ("mag-<uuid>-n<index>"); 0: none. */
-unsigned local_index_of(const char *name, const char *uuid);
-/* local_remove.c: powers nodes off, removes all of them on this machine and in the ledger.
- * MAG_AGAIN when something is not gone yet. */
-int32_t local_purge(struct swarm_call *c, struct mag_local_cluster *cl, const unsigned *index,
-                    size_t n, int64_t grace_ms);
-
 #endif

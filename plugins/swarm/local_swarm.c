@@ -30,7 +30,7 @@ bool local_listed_ready(const struct local_run *r, size_t at)
     const json_t *e = r->seen[at].entry;
     if (!e || r->seen[at].run != MAG_NODE_RUNNING || strcmp(swarm_node_state(e), "ready") != 0)
         return false;
-    return !r->st.v[at].manager ||
+    return !r->st.v[at].master ||
            strcmp(mag_json_text(e, "ManagerStatus.Reachability", ""), "reachable") == 0;
 }
 
@@ -76,7 +76,7 @@ int32_t local_list(struct local_run *r)
     for (int pass = 0; pass < 2; pass++) { /* staying managers first, then leaving ones */
         for (size_t i = 0; i < r->st.n; i++) {
             uint32_t status = 0;
-            if (!r->st.v[i].manager || r->st.v[i].leaving != (pass == 1) ||
+            if (!r->st.v[i].master || r->st.v[i].leaving != (pass == 1) ||
                 r->seen[i].run != MAG_NODE_RUNNING || swarm_out_of_time(r->c))
                 continue;
             struct mag_docker d = local_docker(r, i, ASK_MS);
@@ -128,10 +128,16 @@ static int32_t wait_daemons(struct local_run *r)
                        "%zu of %zu Docker daemons answer", up, all);
 }
 
+static int32_t remember_swarm(struct local_run *r)
+{
+    return json_object_set_new(r->st.facts, "swarm", json_true()) == 0 ? MAG_OK
+                                                                       : mag_fail_nomem(r->c->err);
+}
+
 static int32_t init_first(struct local_run *r, size_t first)
 {
     struct swarm_call *c = r->c;
-    const struct local_group *g = local_group_of(r, &r->st.v[first]);
+    const struct mag_roster_group *g = local_group_of(r, &r->st.v[first]);
     int64_t seconds;
     char address[16];
     int32_t rc = mag_label_int(mag_labels_of(c->spec, g ? g->json : NULL), "heartbeat_seconds", 1,
@@ -143,8 +149,9 @@ static int32_t init_first(struct local_run *r, size_t first)
     rc = swarm_init(&d, &(struct swarm_init){address, seconds * 1000000000}, c->err);
     if (rc != MAG_OK)
         return rc;
-    r->st.swarm_made = true;
-    rc = local_save(r);
+    rc = remember_swarm(r);
+    if (rc == MAG_OK)
+        rc = local_save(r);
     return rc == MAG_OK ? local_list(r) : rc;
 }
 
@@ -152,22 +159,23 @@ static int32_t init_first(struct local_run *r, size_t first)
  * are on their way up, or have lost each other or their data. */
 static int32_t no_manager(struct local_run *r)
 {
-    const struct local_node *n = local_state_first_manager(&r->st);
+    const struct mag_roster_node *n = mag_roster_first_master(&r->st);
     size_t first = n ? (size_t)(n - r->st.v) : 0, lost = 0, managers = 0;
     if (!n)
         return mag_fail(r->c->err, MAG_E_INTERNAL, 0, "NoManager", NULL,
                         "The cluster has no manager that stays");
-    if (!r->st.swarm_made) {
+    if (!mag_json_bool(r->st.facts, "swarm", false)) {
         if (!ask(r, first))
             return wait_daemons(r);
         if (strcmp(r->seen[first].info.state, "inactive") == 0)
             return init_first(r, first);
         /* An earlier step initialised it and died before it could say so. */
-        r->st.swarm_made = true;
-        return swarm_again(r->c, pause_ms(r), 45, "Waiting for the first manager");
+        int32_t rc = remember_swarm(r);
+        return rc != MAG_OK ? rc
+                            : swarm_again(r->c, pause_ms(r), 45, "Waiting for the first manager");
     }
     for (size_t i = 0; i < r->st.n; i++) {
-        if (!r->st.v[i].manager)
+        if (!r->st.v[i].master)
             continue;
         managers++;
         lost += ask(r, i) && strcmp(r->seen[i].info.state, "inactive") == 0;
@@ -201,7 +209,7 @@ static int32_t join(struct local_run *r, size_t at, const struct swarm_tokens *t
     mag_local_address(r->st.v[at].index, address);
     struct mag_docker d = local_docker(r, at, CHANGE_MS);
     int32_t rc =
-        swarm_join(&d, address, managers, r->st.v[at].manager ? t->manager : t->worker, &why);
+        swarm_join(&d, address, managers, r->st.v[at].master ? t->manager : t->worker, &why);
     if (rc == MAG_E_UNAVAILABLE || rc == MAG_E_TIMEOUT) {
         /* "Already part of a swarm", or it goes on trying by itself: the next look tells. */
         mag_log(r->c->self->host, MAG_LOG_INFO, "join: %s", why.message);
@@ -298,7 +306,7 @@ static int32_t drop_ghosts(struct local_run *r)
 }
 
 /* The nodegroup's own labels for nodes, and ours, which tell services where they run. */
-static json_t *node_labels(const struct local_group *g, const struct local_node *n)
+static json_t *node_labels(const struct mag_roster_group *g, const struct mag_roster_node *n)
 {
     json_t *labels = json_object();
     const char *key;
@@ -309,8 +317,7 @@ static json_t *node_labels(const struct local_group *g, const struct local_node 
             (void)json_object_set(labels, key, v);
     }
     (void)json_object_set_new(labels, "magnum.nodegroup", json_string(g ? g->name : ""));
-    (void)json_object_set_new(labels, "magnum.role",
-                              json_string(n->manager ? "manager" : "worker"));
+    (void)json_object_set_new(labels, "magnum.role", json_string(n->master ? "manager" : "worker"));
     return labels;
 }
 
@@ -319,11 +326,11 @@ static int32_t set_roles(struct local_run *r, bool *ret_changed)
 {
     struct mag_docker d = local_docker(r, r->manager, CHANGE_MS);
     for (size_t i = 0; i < r->st.n; i++) {
-        const struct local_node *n = &r->st.v[i];
+        const struct mag_roster_node *n = &r->st.v[i];
         if (!staying(r, i) || !r->seen[i].entry)
             continue;
         _mag_json_ json_t *labels = node_labels(local_group_of(r, n), n);
-        struct swarm_wanted w = {.role = n->manager ? "manager" : "worker", .labels = labels};
+        struct swarm_wanted w = {.role = n->master ? "manager" : "worker", .labels = labels};
         if (swarm_node_matches(r->seen[i].entry, &w))
             continue;
         int32_t rc = swarm_node_update(&d, swarm_node_id(r->seen[i].entry), &w, r->c->err);

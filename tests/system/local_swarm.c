@@ -127,7 +127,7 @@ static void test_life(void)
     CU_ASSERT_EQUAL(addresses(workers), 2);
     CU_ASSERT_EQUAL(addresses(masters), 1);
     health_is("HEALTHY", "\"api\": \"ok\"");
-    CU_ASSERT(reason_has("c-manager-1.Ready\": \"True"));
+    CU_ASSERT(reason_has("c-master-1.Ready\": \"True"));
 
     struct driven r = go("create", MAG_OP_CREATE, "op1", spec_of(1, 2, NULL)); /* twice */
     CU_ASSERT_EQUAL(r.rc, MAG_OK);
