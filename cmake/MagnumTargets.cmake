@@ -1,5 +1,6 @@
 # magnum_add_module(name SOURCES ... LINKS ...): one core folder as one static library.
-# magnum_add_program(name SOURCES ... LINKS ...): one executable in build/<preset>/bin, installed.
+# magnum_add_program(name SOURCES ... LINKS ... [COMPONENT c]): one executable in build/<preset>/bin,
+#   installed with that component (common).
 # magnum_add_test(name RING ring SOURCES ... LINKS ... [TIMEOUT s] [ARGS ...]): one CUnit executable,
 #   registered in CTest as <ring>/<name> with label <ring>.
 # What a user runs, without the tests: every installed program and plugin.
@@ -14,7 +15,7 @@ function(magnum_add_module name)
 endfunction()
 
 function(magnum_add_program name)
-  cmake_parse_arguments(A "NO_INSTALL" "DESTINATION" "SOURCES;LINKS" ${ARGN})
+  cmake_parse_arguments(A "NO_INSTALL" "DESTINATION;COMPONENT" "SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${A_SOURCES})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/core ${CMAKE_SOURCE_DIR}/sdk/include
                              ${CMAKE_SOURCE_DIR}/sdk)
@@ -25,7 +26,11 @@ function(magnum_add_program name)
     if(NOT A_DESTINATION)
       set(A_DESTINATION ${CMAKE_INSTALL_BINDIR})
     endif()
-    install(TARGETS ${name} RUNTIME DESTINATION ${A_DESTINATION})
+    if(NOT A_COMPONENT)
+      set(A_COMPONENT common)
+    endif()
+    install(TARGETS ${name} RUNTIME DESTINATION ${A_DESTINATION} COMPONENT ${A_COMPONENT})
+    set_target_properties(${name} PROPERTIES MAGNUM_COMPONENT ${A_COMPONENT})
     add_dependencies(programs ${name})
   endif()
 endfunction()

@@ -5,4 +5,4 @@ add_library(magnum_cli STATIC ${cli}/args.c ${cli}/labels.c ${cli}/help.c ${cli}
 target_include_directories(magnum_cli PUBLIC ${CMAKE_SOURCE_DIR}/core)
 target_link_libraries(magnum_cli PUBLIC magnum_flags magnum_base magnum_config magnum_http_client
   PkgConfig::smartcols PkgConfig::openssl)
-magnum_add_program(magnum SOURCES ${CMAKE_CURRENT_LIST_DIR}/magnum.c LINKS magnum_cli)
+magnum_add_program(magnum SOURCES ${CMAKE_CURRENT_LIST_DIR}/magnum.c LINKS magnum_cli COMPONENT client)
