@@ -374,6 +374,8 @@ static int complete_operation(struct change *x, struct err *e)
         rc = accept_set(&op->project_id, c->project_id, e);
     if (!rc && !op->driver_id)
         rc = accept_set(&op->driver_id, c->driver_id, e);
+    if (!rc && !op->driver_version)
+        rc = accept_set(&op->driver_version, c->driver_version, e);
     op->generation = c->generation + 1;
     return rc;
 }

@@ -11,6 +11,7 @@ struct retry {
     struct operation *op; /* the caller's */
     struct operation old; /* as locked */
     char *cluster;        /* uuid of the locked row, NULL when it is gone; owned */
+    char *version;        /* of the driver, that the cluster belongs to; owned */
     const char *actor;
     enum op_kind kind;
 };
@@ -79,7 +80,8 @@ static int join_retry(struct retry *x, bool *ret_joined, struct err *e)
 static int check_cluster(struct retry *x, int64_t *ret_now, struct err *e)
 {
     static const struct sql_stmt get = {
-        "retry_cluster", "SELECT status, generation, now() FROM cluster WHERE uuid = $1"};
+        "retry_cluster",
+        "SELECT status, generation, now(), driver_version FROM cluster WHERE uuid = $1"};
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
     if (!x->cluster)
@@ -97,7 +99,8 @@ static int check_cluster(struct retry *x, int64_t *ret_now, struct err *e)
         return err_set(e, ERR_CONFLICT, "A %s can't be retried when status is \"%s\".", x->old.kind,
                        status);
     *ret_now = row_time(r, 0, 2);
-    return 0;
+    /* the version the cluster belongs to now: it may have been moved because of the failure */
+    return accept_set(&x->version, row_str(r, 0, 3), e);
 }
 
 /* The group's wanted size and the cluster's wanted template, as the failed operation had them: a
@@ -163,22 +166,18 @@ static int set_statuses(struct retry *x, struct err *e)
 }
 
 static int copy_members(const struct operation *old, const struct operation *asked,
-                        struct operation *ret, struct err *e)
+                        const char *version, struct operation *ret, struct err *e)
 {
     int rc = accept_uuid(&ret->id, e);
     const struct {
         char **to;
         const char *from;
     } texts[] = {
-        {&ret->cluster_id, old->cluster_id},
-        {&ret->cluster_name, old->cluster_name},
-        {&ret->project_id, old->project_id},
-        {&ret->kind, old->kind},
-        {&ret->driver_id, old->driver_id},
-        {&ret->nodegroup_id, old->nodegroup_id},
-        {&ret->retry_of, old->id},
-        {&ret->user_id, asked->user_id},
-        {&ret->request_id, asked->request_id},
+        {&ret->cluster_id, old->cluster_id},     {&ret->cluster_name, old->cluster_name},
+        {&ret->project_id, old->project_id},     {&ret->kind, old->kind},
+        {&ret->driver_id, old->driver_id},       {&ret->driver_version, version},
+        {&ret->nodegroup_id, old->nodegroup_id}, {&ret->retry_of, old->id},
+        {&ret->user_id, asked->user_id},         {&ret->request_id, asked->request_id},
     };
     for (size_t i = 0; !rc && i < ARRAY_LEN(texts); i++)
         rc = accept_set(texts[i].to, texts[i].from, e);
@@ -194,7 +193,7 @@ static int accept_anew(struct retry *x, struct operation *op, struct err *e)
     int64_t now = TIME_UNSET;
     int rc = check_cluster(x, &now, e);
     if (!rc)
-        rc = copy_members(&x->old, x->op, op, e);
+        rc = copy_members(&x->old, x->op, x->version, op, e);
     if (!rc)
         rc = apply_wishes(x, &op->undo, e);
     if (!rc)
@@ -252,5 +251,6 @@ int db_accept_retry(struct db *db, struct operation *op, const char *actor, stru
         rc = retry(&x, e);
     operation_done(&x.old);
     free(x.cluster);
+    free(x.version);
     return rc;
 }

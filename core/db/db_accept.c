@@ -300,6 +300,8 @@ static int complete(struct cluster *c, struct nodegroup *ngs, size_t n_ngs, stru
         rc = accept_set(&op->user_id, c->user_id, e);
     if (!rc && !op->driver_id)
         rc = accept_set(&op->driver_id, c->driver_id, e);
+    if (!rc && !op->driver_version)
+        rc = accept_set(&op->driver_version, c->driver_version, e);
     op->generation = c->generation;
     return rc;
 }

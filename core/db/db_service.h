@@ -14,19 +14,19 @@ int db_service_list(struct db *db, struct mservice_list *ret, struct err *e) MUS
 int db_service_live(struct db *db, const char *binary, int64_t max_age_ms,
                     struct mservice_list *ret, struct err *e) MUST_CHECK;
 
-/* Publishes the drivers one conductor instance found (replaces its earlier list). Members used:
- * id, name, kind, version, vendor, sha256, manifest, label_schema, ready, not_ready_reason. */
+/* Publishes the drivers one conductor instance found, every version of them (replaces its earlier
+ * list). Members used: id, name, kind, version, vendor, sha256, manifest, label_schema, ready, not_ready_reason. */
 int db_driver_publish(struct db *db, const char *instance, const struct driver_row_list *l,
                       struct err *e) MUST_CHECK;
-/* All drivers published by conductors alive within max_age_ms (0 = any), merged per id, with
- * their enablement. */
+/* All drivers published by conductors alive within max_age_ms (0 = any), merged per id: its current
+ * version, with what was decided about it. */
 int db_driver_list(struct db *db, int64_t max_age_ms, struct driver_row_list *ret,
                    struct err *e) MUST_CHECK;
 /* sha256 NULL = whatever file is there. by: who. */
 int db_driver_enable(struct db *db, const char *id, bool enabled, const char *sha256,
                      const char *by, struct err *e) MUST_CHECK;
 /* What operators decided, also for drivers that no conductor published:
- * [{id, enabled, sha256 or null, by, at}]. */
+ * [{id, enabled, sha256 or null, version or null, previous_version, beta, projects, by, at}]. */
 int db_driver_enablement_list(struct db *db, json_t **ret, struct err *e) MUST_CHECK;
 /* Quarantine rows: keyed by sha256. */
 int db_driver_quarantine(struct db *db, const char *id, const char *sha256, const char *reason,
