@@ -31,7 +31,8 @@ install(DIRECTORY ${sdk}/include/magnum DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} 
 install(DIRECTORY ${sdk}/lib DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/magnum-sdk COMPONENT sdk
   FILES_MATCHING PATTERN "*.h" PATTERN "*_internal.h" EXCLUDE PATTERN "group.h" EXCLUDE
   PATTERN "node_spec.h" EXCLUDE)
-install(TARGETS magnum_sdk magnum_local ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT sdk)
+install(TARGETS magnum_sdk magnum_local magnum_userdata
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT sdk)
 install(FILES ${CMAKE_BINARY_DIR}/sdk/MagnumSDKConfig.cmake
   ${CMAKE_BINARY_DIR}/sdk/MagnumSDKConfigVersion.cmake ${sdk}/cmake/MagnumPlugin.cmake
   DESTINATION ${sdk_cmake} COMPONENT sdk)
