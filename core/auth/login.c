@@ -69,8 +69,9 @@ void login_tls(const struct login_service *s, const char **ret_ca, bool *ret_ins
 
 /* ---- requests ---- */
 /* *ret_answer is the caller's to end. */
-static int send(struct login_service *s, const char *token, const char *subject, const char *method,
-                const char *path, const char *body, struct http_answer *ret_answer, struct err *e)
+static int send_request(struct login_service *s, const char *token, const char *subject,
+                        const char *method, const char *path, const char *body,
+                        struct http_answer *ret_answer, struct err *e)
 {
     _cleanup_secret_text_ char *mine = token ? str_fmt("X-Auth-Token: %s", token) : NULL;
     _cleanup_secret_text_ char *theirs = subject ? str_fmt("X-Subject-Token: %s", subject) : NULL;
@@ -92,7 +93,7 @@ int login_request(struct login_service *s, const char *token, const char *method
     _cleanup_secret_text_ char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     if (body && !text)
         return err_nomem(e);
-    int rc = send(s, token, NULL, method, path, text, &a, e);
+    int rc = send_request(s, token, NULL, method, path, text, &a, e);
     if (rc == 0 && ret && a.len && jsonx_parse(a.body, a.len, DEPTH_MAX, ret, e))
         rc = err_set(e, ERR_PROTOCOL, "Keystone's answer to %s %s is no JSON", method, path);
     if (rc == 0)
@@ -199,7 +200,7 @@ int login_open(struct login_service *s, const struct login_as *as, struct login 
     _cleanup_secret_text_ char *body = login_text(as);
     if (!body)
         return err_nomem(e);
-    int rc = send(s, NULL, NULL, "POST", "/auth/tokens", body, &a, e);
+    int rc = send_request(s, NULL, NULL, "POST", "/auth/tokens", body, &a, e);
     if (rc == 0 && a.status != CREATED)
         rc = refused(&a, "login", e);
     if (rc == 0)
@@ -218,7 +219,7 @@ int login_of_token(struct login_service *s, const char *token, struct login *ret
 {
     struct http_answer a = {0};
     struct login l = {0};
-    int rc = send(s, token, token, "GET", "/auth/tokens", NULL, &a, e);
+    int rc = send_request(s, token, token, "GET", "/auth/tokens", NULL, &a, e);
     if (rc == 0 && a.status != OK)
         rc = refused(&a, "the user's token", e);
     if (rc == 0)
