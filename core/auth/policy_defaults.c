@@ -1,6 +1,7 @@
 /* See policy_rules.h. The table of Magnum's rules: name, check of HEAD, check of 15.0.1,
- * predecessor of the HEAD rule, whether it is for tokens of a project. At the end those of drivers
- * and operations, which only this implementation has; they follow the rules of clusters. */
+ * predecessor of the HEAD rule, whether it is for tokens of a project. At the end those of drivers,
+ * operations and the objects of the first Magnum, which only this implementation has; they follow
+ * the rules of clusters. */
 #include "auth/policy_rules.h"
 #include "base/cleanup.h"
 
@@ -121,6 +122,36 @@ const struct policy_default policy_defaults[] = {
     {"operation:retry", WRITE, ZED_DENY, NULL, true},
     {"operation:retry_all_projects", ADMIN, ZED_ADMIN, NULL, false},
     {"cluster:force_delete", WRITE, ZED_DENY, NULL, true},
+    {"pod:create", WRITE, OWNER, NULL, true},
+    {"pod:delete", WRITE, OWNER, NULL, true},
+    {"pod:update", WRITE, OWNER, NULL, true},
+    {"pod:detail", READ, OWNER, NULL, true},
+    {"pod:get", READ, OWNER, NULL, true},
+    {"pod:get_all", READ, OWNER, NULL, true},
+    {"service:create", WRITE, OWNER, NULL, true},
+    {"service:delete", WRITE, OWNER, NULL, true},
+    {"service:update", WRITE, OWNER, NULL, true},
+    {"service:detail", READ, OWNER, NULL, true},
+    {"service:get", READ, OWNER, NULL, true},
+    {"service:get_all", READ, OWNER, NULL, true},
+    {"rc:create", WRITE, OWNER, NULL, true},
+    {"rc:delete", WRITE, OWNER, NULL, true},
+    {"rc:update", WRITE, OWNER, NULL, true},
+    {"rc:detail", READ, OWNER, NULL, true},
+    {"rc:get", READ, OWNER, NULL, true},
+    {"rc:get_all", READ, OWNER, NULL, true},
+    {"container:create", WRITE, OWNER, NULL, true},
+    {"container:delete", WRITE, OWNER, NULL, true},
+    {"container:update", WRITE, OWNER, NULL, true},
+    {"container:detail", READ, OWNER, NULL, true},
+    {"container:get", READ, OWNER, NULL, true},
+    {"container:get_all", READ, OWNER, NULL, true},
+    {"node:create", WRITE, OWNER, NULL, true},
+    {"node:delete", WRITE, OWNER, NULL, true},
+    {"node:update", WRITE, OWNER, NULL, true},
+    {"node:detail", READ, OWNER, NULL, true},
+    {"node:get", READ, OWNER, NULL, true},
+    {"node:get_all", READ, OWNER, NULL, true},
     {"operation:get_one_all_projects", ADMIN, ZED_ADMIN, NULL, false},
     {"operation:get_all_all_projects", ADMIN, ZED_ADMIN, NULL, false},
 };

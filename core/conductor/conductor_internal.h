@@ -345,3 +345,6 @@ int rpc_method(void *conductor, const char *method, const json_t *params, int64_
                json_t **result, struct err *e) MUST_CHECK;
 
 #endif
+/* Asks a driver something that is not a step; fills the call's op_id, attempt and services. */
+int rpc_call_driver(struct conductor *c, struct coe_call *call, enum op_kind kind, json_t **result,
+                    struct err *e) MUST_CHECK;

@@ -4,6 +4,7 @@
 #include "base/jsonx.h"
 #include "conductor/cert_store.h"
 #include "conductor/conductor_internal.h"
+#include "conductor/workload_internal.h"
 #include "db/db_cluster.h"
 #include "magnum/host.h"
 
@@ -125,8 +126,8 @@ static int token_seal(struct conductor *c, const json_t *params, int64_t deadlin
 }
 
 /* ---- drivers ---- */
-static int call_driver(struct conductor *c, struct coe_call *call, enum op_kind kind,
-                       json_t **result, struct err *e)
+int rpc_call_driver(struct conductor *c, struct coe_call *call, enum op_kind kind, json_t **result,
+                    struct err *e)
 {
     struct driver_ref d = {0};
     const char *remedy = NULL;
@@ -183,7 +184,7 @@ static int judge(struct conductor *c, const json_t *params, struct coe_call *cal
     call->cluster_id = jsonx_str(cluster, "uuid");
     call->project_id = jsonx_str(cluster, "project_id");
     call->spec = spec;
-    return call_driver(c, call, kind, result, e);
+    return rpc_call_driver(c, call, kind, result, e);
 }
 
 /* A driver without validate accepts everything; so does one that can't be asked in time, because
@@ -237,7 +238,7 @@ static int driver_call(struct conductor *c, const json_t *params, int64_t deadli
                                 .spec = spec,
                                 .args = params,
                                 .budget_ms = budget(c->cfg->conductor_step_budget_ms, deadline)};
-        rc = call_driver(c, &call, OP_UPDATE, result, e);
+        rc = rpc_call_driver(c, &call, OP_UPDATE, result, e);
     }
     cluster_done(&cl);
     return rc;
@@ -291,7 +292,12 @@ static const struct {
                {"driver.validate", driver_validate},
                {"driver.call", driver_call},
                {"token.seal", token_seal},
-               {"driver.plan", driver_plan}};
+               {"driver.plan", driver_plan},
+               {"workload.create", workload_create},
+               {"workload.update", workload_update},
+               {"workload.delete", workload_delete},
+               {"workload.action", workload_action},
+               {"workload.refresh", workload_refresh}};
 
 int rpc_method(void *conductor, const char *method, const json_t *params, int64_t deadline_mono_ms,
                json_t **result, struct err *e)

@@ -40,6 +40,7 @@ static const struct {
     {"58", ERR_IO, "the database server can't reach its files"},
     {"40", ERR_BUSY, "the transaction collided with another one"},
     {"23505", ERR_EXISTS, "the row exists already"},
+    {"23503", ERR_NOT_FOUND, "the row it belongs to does not exist"},
     {"22021", ERR_INVALID, "the text is not valid UTF-8"},
     {"22P05", ERR_INVALID, "the text can't be stored"},
     {"42P01", ERR_CONFIG, "the database schema is not in place: run magnum-db-manage upgrade"},

@@ -79,6 +79,16 @@ static const struct row_column columns_cluster_listed[] = {
 #include "model/cluster_listed.def"
 };
 #undef ENTITY
+#define ENTITY coe_object
+static const struct row_column columns_coe_object[] = {
+#include "model/coe_object.def"
+};
+#undef ENTITY
+#define ENTITY node
+static const struct row_column columns_node[] = {
+#include "model/node.def"
+};
+#undef ENTITY
 #define ENTITY driver_row
 static const struct row_column columns_driver_row[] = {
 #include "model/driver.def"
@@ -99,12 +109,15 @@ const struct row_entity row_quota = DESCRIBE(quota);
 const struct row_entity row_federation = DESCRIBE(federation);
 const struct row_entity row_cluster_shown = DESCRIBE(cluster_shown);
 const struct row_entity row_cluster_listed = DESCRIBE(cluster_listed);
+const struct row_entity row_coe_object = DESCRIBE(coe_object);
+const struct row_entity row_node = DESCRIBE(node);
 const struct row_entity row_driver_row = DESCRIBE(driver_row);
 
 static const struct row_entity *const entities[] = {
-    &row_cluster_shown, &row_cluster_listed,  &row_cluster,      &row_template,   &row_nodegroup,
-    &row_operation,     &row_operation_event, &row_ledger_entry, &row_mservice,   &row_x509keypair,
-    &row_certificate,   &row_quota,           &row_federation,   &row_driver_row,
+    &row_cluster_shown, &row_cluster_listed, &row_cluster,         &row_template,
+    &row_nodegroup,     &row_operation,      &row_operation_event, &row_ledger_entry,
+    &row_mservice,      &row_x509keypair,    &row_certificate,     &row_quota,
+    &row_federation,    &row_driver_row,     &row_coe_object,      &row_node,
 };
 
 const struct row_column *row_find(const struct row_entity *t, const char *column)

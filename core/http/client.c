@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 enum { BODY_DEFAULT = 4 * 1024 * 1024, HEADERS_MAX = 256 * 1024, KEEPALIVE_S = 30 };
 
@@ -205,6 +206,18 @@ static bool is_loopback_url(const char *url)
     return false;
 }
 
+/* After the name is resolved: what is looked at is what is connected to. */
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
+{
+    struct exchange *x = arg;
+    (void)purpose;
+    if (!x->call->may_connect(x->call->may_connect_ctx, &to->addr)) {
+        x->forbidden = true;
+        return CURL_SOCKET_BAD;
+    }
+    return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
 static CURLcode set_blob(CURL *h, CURLoption option, const char *pem)
 {
     struct curl_blob blob = {
@@ -261,11 +274,14 @@ static CURLcode set_options(struct exchange *x, const struct http_call *call)
     SET(CURLOPT_URL, call->url);
 #if LIBCURL_VERSION_NUM >= 0x075500
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
 #else
     SET(CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+    SET(CURLOPT_REDIR_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
     SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
-    SET(CURLOPT_FOLLOWLOCATION, 0L);
+    SET(CURLOPT_FOLLOWLOCATION, call->max_redirects ? 1L : 0L);
+    SET(CURLOPT_MAXREDIRS, (long)call->max_redirects);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_S);
@@ -279,7 +295,13 @@ static CURLcode set_options(struct exchange *x, const struct http_call *call)
     SET(CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)x->max_body);
     if (call->unix_socket)
         SET(CURLOPT_UNIX_SOCKET_PATH, call->unix_socket);
-    if (call->unix_socket || is_loopback_url(call->url))
+    if (call->may_connect) { /* a kept connection was opened without asking */
+        SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+        SET(CURLOPT_OPENSOCKETDATA, x);
+        SET(CURLOPT_FRESH_CONNECT, 1L);
+        SET(CURLOPT_FORBID_REUSE, 1L);
+    }
+    if (call->unix_socket || call->may_connect || is_loopback_url(call->url))
         SET(CURLOPT_PROXY, ""); /* proxies of the environment are not for this machine */
     if (rc == CURLE_OK)
         rc = set_body(x->curl, call);
@@ -293,6 +315,8 @@ static CURLcode set_options(struct exchange *x, const struct http_call *call)
 static int code_of(CURLcode rc, const struct exchange *x)
 {
     bool answering = x->headers.len || x->body.len;
+    if (x->forbidden)
+        return ERR_FORBIDDEN;
     switch (rc) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
@@ -330,6 +354,8 @@ static int fail(CURLcode rc, const struct exchange *x, const struct http_call *c
     const char *why = x->text[0] ? x->text : curl_easy_strerror(rc);
     if (code == ERR_TOO_LARGE)
         why = "the answer is larger than allowed";
+    if (code == ERR_FORBIDDEN)
+        why = "the address is not one that may be asked";
     const char *at = strchr(call->url, '@');
     if (at)
         return err_set(e, code, "%s: %s", call->method, why);

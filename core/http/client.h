@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct http_client;
+struct sockaddr;
 
 /* Appends text as one part of a path or of a query: everything but unreserved characters escaped.
  */
@@ -28,6 +29,11 @@ struct http_call {
     size_t max_body;                         /* a longer answer: ERR_TOO_LARGE; 0 = 4 MiB */
     const char *ca_pem, *cert_pem, *key_pem; /* TLS material as PEM text; NULL = system CAs, none */
     bool insecure;
+    int max_redirects; /* followed at most; 0: none, the answer is the redirect */
+    /* Which addresses may be connected to, also behind names and redirects; NULL = all. With it no
+     * proxy is used, and no connection made earlier. */
+    bool (*may_connect)(void *ctx, const struct sockaddr *to);
+    void *may_connect_ctx;
 };
 struct http_answer {
     int status;
@@ -40,7 +46,8 @@ void http_answer_done(struct http_answer *a);
 int http_client_new(struct http_client **ret, struct err *e) MUST_CHECK;
 void http_client_free(struct http_client **c);
 /* One exchange; any HTTP status is success. ERR_UNAVAILABLE (refused, unresolved, reset before the
- * answer), ERR_TIMEOUT, ERR_TOO_LARGE, ERR_PROTOCOL, ERR_INVALID (bad URL or TLS material). */
+ * answer), ERR_TIMEOUT, ERR_TOO_LARGE, ERR_PROTOCOL, ERR_INVALID (bad URL or TLS material),
+ * ERR_FORBIDDEN (an address that may_connect refused). */
 int http_client_do(struct http_client *c, const struct http_call *call, struct http_answer *ret,
                    struct err *e) MUST_CHECK;
 

@@ -27,7 +27,7 @@ struct exchange {
     struct curl_slist *lines;
     struct str body, headers;
     size_t max_body;
-    bool too_large;
+    bool too_large, forbidden;
     char text[CURL_ERROR_SIZE];
 };
 

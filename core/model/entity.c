@@ -116,6 +116,14 @@ void federation_init(struct federation *p)
 {
 #include "model/federation.def"
 }
+void coe_object_init(struct coe_object *p)
+{
+#include "model/coe_object.def"
+}
+void node_init(struct node *p)
+{
+#include "model/node.def"
+}
 void driver_row_init(struct driver_row *p)
 {
 #include "model/driver.def"
@@ -181,6 +189,16 @@ void federation_done(struct federation *p)
 #include "model/federation.def"
     federation_init(p);
 }
+void coe_object_done(struct coe_object *p)
+{
+#include "model/coe_object.def"
+    coe_object_init(p);
+}
+void node_done(struct node *p)
+{
+#include "model/node.def"
+    node_init(p);
+}
 void driver_row_done(struct driver_row *p)
 {
 #include "model/driver.def"
@@ -199,6 +217,8 @@ LIST_FUNCTIONS(x509keypair)
 LIST_FUNCTIONS(certificate)
 LIST_FUNCTIONS(quota)
 LIST_FUNCTIONS(federation)
+LIST_FUNCTIONS(coe_object)
+LIST_FUNCTIONS(node)
 LIST_FUNCTIONS(driver_row)
 
 static json_t *time_json(int64_t us)

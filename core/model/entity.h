@@ -65,6 +65,12 @@ struct quota {
 struct federation {
 #include "model/federation.def"
 };
+struct coe_object { /* a pod, service, replication controller or container of the first Magnum */
+#include "model/coe_object.def"
+};
+struct node { /* of the first Magnum: a record only */
+#include "model/node.def"
+};
 struct driver_row { /* one driver as published by one or more conductors, with its enablement */
 #include "model/driver.def"
 };
@@ -92,6 +98,8 @@ MODEL_DECLARE(x509keypair)
 MODEL_DECLARE(certificate)
 MODEL_DECLARE(quota)
 MODEL_DECLARE(federation)
+MODEL_DECLARE(coe_object)
+MODEL_DECLARE(node)
 MODEL_DECLARE(driver_row)
 
 /* Writes every column of the struct into a fresh JSON object under its column name (TIME as ISO

@@ -100,6 +100,10 @@ static void dispatch(struct rpc_client *c, struct rpc_call *call, int64_t now)
         send_to_everyone(c, call, now);
         return;
     }
+    if (call->once && call->n_asked) { /* who has it keeps it */
+        call->attempt_until_ms = call->deadline_ms;
+        return;
+    }
     struct rpc_link *k;
     while ((k = rpc_links_pick(&c->links, call->asked, call->n_asked, now))) {
         if (rpc_call_send(call, k, now)) {
@@ -116,6 +120,13 @@ static void dispatch(struct rpc_client *c, struct rpc_call *call, int64_t now)
         call->attempt_until_ms = now + c->cfg->rpc_attempt_timeout_ms;
 }
 
+static void complete_lost(struct rpc_client *c, struct rpc_call *call)
+{
+    static const char why[] = "the conductor that had the call was lost; nobody knows whether it "
+                              "was carried out";
+    complete(c, call, RPC_NO_PEER, strdup(why), sizeof why - 1);
+}
+
 static void lost(void *ctx, uint64_t serial)
 {
     struct rpc_client *c = ctx;
@@ -125,10 +136,13 @@ static void lost(void *ctx, uint64_t serial)
         if (!call)
             continue;
         rpc_call_forget(call, serial);
-        if (call->at == serial) {
-            call->at = call->n_asked ? call->asked[call->n_asked - 1] : 0;
+        if (call->at != serial)
+            continue;
+        call->at = call->n_asked ? call->asked[call->n_asked - 1] : 0;
+        if (call->once)
+            complete_lost(c, call);
+        else
             dispatch(c, call, now);
-        }
     }
 }
 
@@ -533,12 +547,13 @@ static int outcome(const struct rpc_call *call, json_t **result, struct err *e)
                    call->answer ? call->answer : "no conductor can be reached");
 }
 
-int rpc_client_call(struct rpc_client *c, const char *method, const json_t *params,
-                    int64_t timeout_ms, json_t **result, struct err *e)
+static int call_out(struct rpc_client *c, const char *method, const json_t *params,
+                    int64_t timeout_ms, bool once, json_t **result, struct err *e)
 {
     struct rpc_call *call = rpc_call_new(method, params, (size_t)c->cfg->rpc_max_message_bytes, e);
     if (!call)
         return e ? e->code : ERR_INVALID;
+    call->once = once;
     call->timeout_ms = timeout_ms;
     call->deadline_ms = clock_mono_ms() + timeout_ms;
     int rc = wait_for(c, call, e);
@@ -546,4 +561,16 @@ int rpc_client_call(struct rpc_client *c, const char *method, const json_t *para
         rc = outcome(call, result, e);
     rpc_call_free(&call);
     return rc;
+}
+
+int rpc_client_call(struct rpc_client *c, const char *method, const json_t *params,
+                    int64_t timeout_ms, json_t **result, struct err *e)
+{
+    return call_out(c, method, params, timeout_ms, false, result, e);
+}
+
+int rpc_client_call_once(struct rpc_client *c, const char *method, const json_t *params,
+                         int64_t timeout_ms, json_t **result, struct err *e)
+{
+    return call_out(c, method, params, timeout_ms, true, result, e);
 }

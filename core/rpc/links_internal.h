@@ -55,6 +55,7 @@ struct rpc_call {
     char *body;
     size_t body_len;
     bool notify, everyone;
+    bool once; /* never given to a second conductor that might carry it out again */
     int64_t timeout_ms, deadline_ms;
     /* the I/O thread's */
     uint64_t seq;

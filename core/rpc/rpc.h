@@ -74,6 +74,11 @@ void rpc_client_notify(struct rpc_client *c, const char *method, const json_t *p
  * Caller owns *result. */
 int rpc_client_call(struct rpc_client *c, const char *method, const json_t *params,
                     int64_t timeout_ms, json_t **result, struct err *e) MUST_CHECK;
+/* The same for what must not be done twice (a command in a container): one conductor gets it. A
+ * conductor that refuses it untouched gives it back; ERR_UNAVAILABLE when the one that had it is
+ * lost. */
+int rpc_client_call_once(struct rpc_client *c, const char *method, const json_t *params,
+                         int64_t timeout_ms, json_t **result, struct err *e) MUST_CHECK;
 
 /* ---- news (conductor to API; also notifications to the outside) ---- */
 struct rpc_publisher;
@@ -108,6 +113,11 @@ void rpc_listener_stop(struct rpc_listener **l);
  *  call   cert.migrate {"cluster", "from", "to"} -> {"moved"}
  *  call   driver.validate {"driver_id", "kind", "spec"} -> {} or the driver's error
  *  call   driver.plan {"driver_id", "kind", "spec"} -> {"make", "change", "remove"}
- *  call   driver.call {"cluster", "interface", "verb", ...} -> interface specific */
+ *  call   driver.call {"cluster", "interface", "verb", ...} -> interface specific
+ *  call   workload.refresh {"object"} or {"cluster", "kind"} -> {}; rows follow the cluster
+ *  once   workload.create {"kind", "uuid", "cluster", "project_id", "user_id", ...} -> {}
+ *  once   workload.update {"object", "manifest" or "manifest_url"} -> {}
+ *  once   workload.delete {"object"} -> {}
+ *  once   workload.action {"object", "verb", "command"} -> {"output"} */
 
 #endif
