@@ -2,6 +2,7 @@
 #include "api/api_internal.h"
 #include "api/driver_cache.h"
 #include "api/driver_select.h"
+#include "api/label_rules.h"
 #include "api/labels.h"
 #include "db/db_cluster.h"
 #include "db/db_template.h"
@@ -172,7 +173,8 @@ static int check(struct api_call *c, struct upgrade *u, struct err *e)
                        "Cluster Template is not valid for upgrade: the cluster's driver %s does "
                        "not serve (%s, %s, %s).",
                        d->name, triple.server_type, triple.distro, triple.coe);
-    return labels_check(d->label_schema, d->name, u->labels, e);
+    rc = label_rules_check(c, d, u->labels, e);
+    return rc < 0 ? rc : label_rules_change(d->label_schema, u->cl.labels, u->labels, e);
 }
 
 /* The driver's own word on the step, before anything is accepted. */

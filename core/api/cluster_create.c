@@ -5,6 +5,7 @@
 #include "api/clusters.h"
 #include "api/driver_cache.h"
 #include "api/driver_select.h"
+#include "api/label_rules.h"
 #include "api/labels.h"
 #include "api/rules.h"
 #include "api/text.h"
@@ -184,7 +185,7 @@ static int check_resources(struct api_call *c, const struct create *k, struct er
     if (rc == 0)
         rc = rule_resources(c, &r, e);
     if (rc == 0)
-        rc = labels_check(k->driver->label_schema, k->driver->name, cl->labels, e);
+        rc = label_rules_check(c, k->driver, cl->labels, e);
     if (rc == 0 && cl->keypair)
         rc = cat->ops->keypair(cat->self, &c->who, cl->keypair, e);
     if (rc == 0 && !cl->master_lb_enabled && jsonx_int(c->body, "master_count", 1) > 1)

@@ -5,6 +5,7 @@
 #include "api/catalog.h"
 #include "api/driver_cache.h"
 #include "api/driver_select.h"
+#include "api/label_rules.h"
 #include "api/labels.h"
 #include "api/rules.h"
 #include "api/text.h"
@@ -194,7 +195,7 @@ static int support(struct api_call *c, struct template *t, const char *image_dri
                      "Cluster type (%s, %s, %s) not supported. Driver %s does not provide it.",
                      triple.server_type, triple.distro, triple.coe, name);
     if (rc == 0)
-        rc = labels_check(d->label_schema, d->name, t->labels, e);
+        rc = label_rules_check(c, d, t->labels, e);
     if (rc < 0)
         return rc;
     set_str(&t->driver, NULL);

@@ -65,8 +65,12 @@ static bool number(const json_t *v, double *ret)
 static bool in_range(const json_t *rule, double v)
 {
     const json_t *lo = json_object_get(rule, "minimum"), *hi = json_object_get(rule, "maximum");
+    const json_t *above = json_object_get(rule, "exclusiveMinimum");
+    const json_t *below = json_object_get(rule, "exclusiveMaximum");
     return !(json_is_number(lo) && v < json_number_value(lo)) &&
-           !(json_is_number(hi) && v > json_number_value(hi));
+           !(json_is_number(hi) && v > json_number_value(hi)) &&
+           !(json_is_number(above) && v <= json_number_value(above)) &&
+           !(json_is_number(below) && v >= json_number_value(below));
 }
 
 /* Schemas use \d, which POSIX does not know. */
@@ -138,10 +142,10 @@ static bool chosen(const json_t *choices, const json_t *v)
 
 static void describe(const json_t *rule, struct str *o)
 {
-    static const char *const limits[][2] = {{"minimum", " from "},
-                                            {"maximum", " up to "},
-                                            {"minLength", " of at least "},
-                                            {"maxLength", " of at most "}};
+    static const char *const limits[][2] = {
+        {"minimum", " from "},           {"maximum", " up to "},
+        {"exclusiveMinimum", " above "}, {"exclusiveMaximum", " below "},
+        {"minLength", " of at least "},  {"maxLength", " of at most "}};
     const json_t *choices = json_object_get(rule, "enum");
     const char *type = jsonx_str(rule, "type"), *pattern = jsonx_str(rule, "pattern");
     size_t i;
@@ -162,10 +166,27 @@ static void describe(const json_t *rule, struct str *o)
             continue;
         str_append(o, limits[k][1]);
         jw_document(o, v);
-        str_append(o, k < 2 ? "" : " bytes");
+        str_append(o, k < 4 ? "" : " bytes");
     }
     if (pattern)
         str_printf(o, " matching %s", pattern);
+}
+
+bool labels_same(const json_t *rule, const json_t *a, const json_t *b)
+{
+    const char *type = jsonx_str(rule, "type");
+    _cleanup_str_ struct str s = STR_INIT, t = STR_INIT;
+    double x, y;
+    bool p, q;
+    if (!a || !b)
+        return a == b;
+    if ((str_eq(type, "integer") || str_eq(type, "number")) && number(a, &x) && number(b, &y))
+        return !(x < y) && !(y < x);
+    scalar_text(a, &s);
+    scalar_text(b, &t);
+    if (str_eq(type, "boolean") && parse_bool(str_text(&s), &p) && parse_bool(str_text(&t), &q))
+        return p == q;
+    return strcmp(str_text(&s), str_text(&t)) == 0;
 }
 
 int labels_check(const json_t *schema, const char *driver, const json_t *labels, struct err *e)

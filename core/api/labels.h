@@ -13,6 +13,8 @@
  * schema NULL: everything passes. ERR_INVALID names label, value and what is allowed. */
 int labels_check(const json_t *schema, const char *driver, const json_t *labels,
                  struct err *e) MUST_CHECK;
+/* Do two values mean the same by a schema's rule: "5" and 5, "yes" and true? NULL is absence. */
+bool labels_same(const json_t *rule, const json_t *a, const json_t *b);
 /* No label may be null: ERR_INVALID. */
 int labels_no_null(const json_t *labels, struct err *e) MUST_CHECK;
 /* A new object: base updated by over (each may be NULL or null). NULL = no memory. */

@@ -3,6 +3,7 @@
 #include "api/api_internal.h"
 #include "api/driver_cache.h"
 #include "api/driver_select.h"
+#include "api/label_rules.h"
 #include "api/labels.h"
 #include "api/nodegroup_rules.h"
 #include "api/rules.h"
@@ -145,7 +146,7 @@ static int check_driver(struct api_call *c, const struct make *m, struct err *e)
     const struct driver_row *d = m->cl.driver_id ? driver_find(&set->rows, m->cl.driver_id) : NULL;
     if (!d || !driver_offers(d, "mag.coe.nodegroups/1"))
         return err_set(e, ERR_UNSUPPORTED, "'create_nodegroup' is not supported by this driver.");
-    return labels_check(d->label_schema, d->name, m->n.labels, e);
+    return label_rules_check(c, d, m->n.labels, e);
 }
 
 static int check_create(struct api_call *c, struct make *m, struct err *e)

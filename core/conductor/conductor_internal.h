@@ -340,11 +340,17 @@ void *sweep_thread(void *conductor);
 void *health_thread(void *conductor);
 void health_look(struct conductor *c, struct observation *o);
 
+/* ---- heal.c ---- */
+/* After a look that could tell: `sick`, the driver's list of {node, nodegroup, reason}, NULL when it
+ * gives none. Adds to the reasons what healing does or waits for. Failures are logged. */
+void heal_after_look(struct conductor *c, const struct cluster *cl, const json_t *sick,
+                     json_t *reason);
+
 /* ---- rpc_methods.c ---- */
+/* Asks a driver something that is not a step; fills the call's op_id, attempt and services. */
+int rpc_call_driver(struct conductor *c, struct coe_call *call, enum op_kind kind, json_t **result,
+                    struct err *e) MUST_CHECK;
 int rpc_method(void *conductor, const char *method, const json_t *params, int64_t deadline_mono_ms,
                json_t **result, struct err *e) MUST_CHECK;
 
 #endif
-/* Asks a driver something that is not a step; fills the call's op_id, attempt and services. */
-int rpc_call_driver(struct conductor *c, struct coe_call *call, enum op_kind kind, json_t **result,
-                    struct err *e) MUST_CHECK;

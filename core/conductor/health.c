@@ -60,6 +60,7 @@ struct finding {
     const char *status; /* NULL = nothing new */
     json_t *reason;     /* owned */
     json_t *outputs;    /* owned */
+    json_t *sick;       /* nodes that are not well, or NULL: the driver gives no list; owned */
     bool unread;        /* health_at stays as it is */
     bool put_off;       /* the backend is busy: soon again */
 };
@@ -98,10 +99,12 @@ static void understand(const struct conductor *c, const struct cluster *cl,
                     : strcmp(text, "UNHEALTHY") == 0 ? "UNHEALTHY"
                                                      : "UNKNOWN";
         f->reason = json_incref(json_object_get(f->outputs, "health_status_reason"));
+        f->sick = json_incref(json_object_get(f->outputs, "unhealthy_nodes"));
     }
     /* they have columns of their own in the same write */
     (void)json_object_del(f->outputs, "health_status");
     (void)json_object_del(f->outputs, "health_status_reason");
+    (void)json_object_del(f->outputs, "unhealthy_nodes");
 }
 
 static int ask(struct conductor *c, const struct cluster *cl, const struct driver_ref *d,
@@ -185,6 +188,8 @@ void health_look(struct conductor *c, struct observation *o)
         rc = ask(c, cl, &d, &f, &e);
         driver_ref_done(&d);
     }
+    if (rc == 0 && !f.unread && !f.put_off)
+        heal_after_look(c, cl, f.sick, f.reason);
     if (rc == 0)
         rc = db_observe_store(c->db, c->instance, cl->uuid, f.put_off ? NULL : f.status, f.reason,
                               f.unread || f.put_off ? NULL : f.outputs, !f.unread,
@@ -193,6 +198,7 @@ void health_look(struct conductor *c, struct observation *o)
         log_warn("health.store", "%s, ignoring: it is looked at again", e.msg);
     json_decref(f.reason);
     json_decref(f.outputs);
+    json_decref(f.sick);
     log_context_set(NULL);
     cluster_done(&o->cluster);
     free(o);

@@ -31,6 +31,8 @@ static const struct {
     {"log", "level", " error warning info debug "},
     {"log", "format", " text json "},
     {"api", "compat", " head zed "},
+    {"api", "unknown_labels", " accept warn refuse "},
+    {"drivers", "isolation", " best-effort strict off "},
     {"auth", "strategy", " noauth http_basic keystone "},
     {"certificates", "ca_key_type", " ec-p256 ec-p384 rsa-2048 rsa-4096 "},
 };

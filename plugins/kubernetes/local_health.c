@@ -15,7 +15,15 @@ enum { ASK_MS = 3000, FAILS_SHOWN = 3 };
 struct verdict {
     bool bad, unknown;
     json_t *reasons;
+    json_t *sick; /* workers that are not well, for who replaces them */
 };
+
+static void ill(struct verdict *v, const struct mag_roster_node *n, const char *why)
+{
+    if (!n->master)
+        (void)json_array_append_new(v->sick, json_pack("{s:s, s:s, s:s}", "node", n->name,
+                                                       "nodegroup", n->group, "reason", why));
+}
 
 static void say(struct verdict *v, const char *node, const char *text)
 {
@@ -25,8 +33,9 @@ static void say(struct verdict *v, const char *node, const char *text)
     (void)json_object_set_new(v->reasons, key, json_string(line));
 }
 
-static void judge_entry(const char *name, const json_t *entry, struct verdict *v)
+static void judge_entry(const struct mag_roster_node *n, const json_t *entry, struct verdict *v)
 {
+    const char *name = n->name;
     const char *reason, *message, *since;
     const char *status = mag_kube_node_ready(entry, &reason, &message, &since);
     char text[400];
@@ -40,6 +49,7 @@ static void judge_entry(const char *name, const json_t *entry, struct verdict *v
                    *reason ? reason : "never reported", *message ? ", " : "", message,
                    *since ? since : "its registration");
     say(v, name, text);
+    ill(v, n, text);
 }
 
 static void judge_node(const struct local_run *r, size_t at, struct verdict *v)
@@ -50,10 +60,12 @@ static void judge_node(const struct local_run *r, size_t at, struct verdict *v)
     if (s->run <= MAG_NODE_STOPPED) {
         v->bad = true;
         say(v, n->name, "False: the node is powered off (its process is gone)");
+        ill(v, n, "powered off (its process is gone)");
     } else if (local_daemon_fails(r, at, FAILS_SHOWN, why, sizeof why)) {
         v->bad = true;
         (void)snprintf(text, sizeof text, "False: %s", why);
         say(v, n->name, text);
+        ill(v, n, why);
     } else if (n->master) {
         say(v, n->name, "True");
     } else if (!r->list) {
@@ -61,8 +73,9 @@ static void judge_node(const struct local_run *r, size_t at, struct verdict *v)
     } else if (!s->entry) {
         v->bad = true;
         say(v, n->name, "False: the API does not know it");
+        ill(v, n, "the API does not know it");
     } else {
-        judge_entry(n->name, s->entry, v);
+        judge_entry(n, s->entry, v);
     }
 }
 
@@ -120,13 +133,17 @@ static int32_t judge_api(struct local_run *r, struct verdict *v)
     return MAG_OK;
 }
 
-static int32_t publish(struct kube_call *c, struct verdict *v)
+/* whole: the API told of all nodes; else nobody is to be replaced for what this look found. */
+static int32_t publish(struct kube_call *c, struct verdict *v, bool whole)
 {
     const char *status = v->bad ? "UNHEALTHY" : v->unknown ? "UNKNOWN" : "HEALTHY";
     int32_t rc = mag_output_new(c->self->host, c->op, "health_status", json_string(status), c->err);
-    return rc == MAG_OK ? mag_output_new(c->self->host, c->op, "health_status_reason",
-                                         json_incref(v->reasons), c->err)
-                        : rc;
+    if (rc == MAG_OK)
+        rc = mag_output_new(c->self->host, c->op, "health_status_reason", json_incref(v->reasons),
+                            c->err);
+    if (rc == MAG_OK && whole)
+        rc = mag_output_new(c->self->host, c->op, "unhealthy_nodes", json_incref(v->sick), c->err);
+    return rc;
 }
 
 static void not_known(struct verdict *v, const char *why)
@@ -151,15 +168,16 @@ static int32_t judge(struct local_run *r, struct verdict *v)
 int32_t local_health(struct kube_call *c)
 {
     struct local_run r;
-    struct verdict v = {.reasons = json_object()};
+    struct verdict v = {.reasons = json_object(), .sick = json_array()};
     int32_t rc = local_open_readonly(c, &r);
     if (rc == MAG_OK)
         rc = judge(&r, &v);
     else if (rc == MAG_E_UNAVAILABLE) /* on another machine, whose conductor can tell */
         not_known(&v, c->err->message);
     if (rc == MAG_OK || rc == MAG_E_UNAVAILABLE)
-        rc = publish(c, &v);
+        rc = publish(c, &v, r.list != NULL);
     json_decref(v.reasons);
+    json_decref(v.sick);
     local_run_done(&r);
     return rc;
 }

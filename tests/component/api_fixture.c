@@ -71,7 +71,10 @@ static int publish_driver(struct err *e)
     static const char schema[] =
         "{\"properties\":{\"delay_ms\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":1000},"
         "\"mode\":{\"enum\":[\"fast\",\"slow\"]},\"dry\":{\"type\":\"boolean\"},"
-        "\"tag\":{\"type\":\"string\",\"pattern\":\"^v\\\\d+$\"}}}";
+        "\"tag\":{\"type\":\"string\",\"pattern\":\"^v\\\\d+$\"},"
+        "\"place\":{\"type\":\"string\",\"default\":\"here\",\"mutable\":\"never\"},"
+        "\"size\":{\"type\":\"integer\",\"mutable\":\"never\"},"
+        "\"past\":{\"type\":\"string\",\"deprecated\":true}}}";
     struct driver_row_list l = {NULL, 0};
     struct driver_row *d = driver_row_list_add(&l);
     d->id = str_dup("org.test.sim");

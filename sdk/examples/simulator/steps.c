@@ -222,9 +222,24 @@ static int32_t sim_scale(void *self, const mag_op *op, mag_step *out, mag_error 
     return walk(self, op, "scale", no_mark, out, err);
 }
 
-/* Counts the nodes of each group; *ret_reason: {group name: what is wrong}. */
+/* A node whose file says `"ready": false` is not well. */
+static void list_sick(const struct sim_nodes *have, json_t *reason, json_t *sick)
+{
+    char key[MAG_NAME_MAX + 8];
+    for (size_t i = 0; i < have->n; i++) {
+        if (mag_json_bool(have->v[i].doc, "ready", true))
+            continue;
+        (void)snprintf(key, sizeof key, "%s.Ready", have->v[i].name);
+        (void)json_object_set_new(reason, key, json_string("False: as its file says"));
+        (void)json_array_append_new(sick, json_pack("{s:s, s:s, s:s}", "node", have->v[i].name,
+                                                    "nodegroup", have->v[i].group, "reason",
+                                                    "as its file says"));
+    }
+}
+
+/* Counts the nodes of each group; reason: {group name: what is wrong}. */
 static int32_t look(const struct sim *s, const mag_op *op, const json_t *spec, json_t *reason,
-                    mag_error *err)
+                    json_t *sick, mag_error *err)
 {
     char dir[SIM_PATH];
     struct sim_nodes have;
@@ -234,6 +249,7 @@ static int32_t look(const struct sim *s, const mag_op *op, const json_t *spec, j
     int32_t rc = sim_nodes_list(dir, &have, err);
     if (rc != MAG_OK)
         return rc;
+    list_sick(&have, reason, sick);
     size_t i;
     json_t *g;
     json_array_foreach(mag_json_at(spec, "nodegroups"), i, g)
@@ -253,7 +269,7 @@ static int32_t look(const struct sim *s, const mag_op *op, const json_t *spec, j
 static int32_t sim_health(void *self, const mag_op *op, mag_step *out, mag_error *err)
 {
     const struct sim *s = self;
-    _mag_json_ json_t *spec = NULL, *reason = json_object();
+    _mag_json_ json_t *spec = NULL, *reason = json_object(), *sick = json_array();
     struct sim_labels l;
     (void)out;
     int32_t rc = sim_need_state_dir(s, err);
@@ -262,7 +278,7 @@ static int32_t sim_health(void *self, const mag_op *op, mag_step *out, mag_error
     if (rc == MAG_OK)
         rc = sim_labels_read(spec, false, &l, err);
     if (rc == MAG_OK)
-        rc = look(s, op, spec, reason, err);
+        rc = look(s, op, spec, reason, sick, err);
     if (rc != MAG_OK)
         return rc;
     const char *status = json_object_size(reason) ? "UNHEALTHY" : "HEALTHY";
@@ -273,6 +289,8 @@ static int32_t sim_health(void *self, const mag_op *op, mag_step *out, mag_error
     rc = mag_output_new(s->services.host, op, "health_status", json_string(status), err);
     if (rc == MAG_OK)
         rc = mag_output_new(s->services.host, op, "health_status_reason", json_incref(reason), err);
+    if (rc == MAG_OK && strcmp(status, "UNKNOWN") != 0)
+        rc = mag_output_new(s->services.host, op, "unhealthy_nodes", json_incref(sick), err);
     return rc;
 }
 

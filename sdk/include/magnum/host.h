@@ -134,7 +134,9 @@ typedef struct mag_host {
      * "nodegroup/<uuid>/node_addresses" (list) and "nodegroup/<uuid>/node_count" (integer), and
      * "nodegroup/<uuid>/stack_id" for a group with a stack of its own;
      * health_status ("HEALTHY" | "UNHEALTHY" | "UNKNOWN"), health_status_reason (object of
-     * strings). `json` is one JSON value. */
+     * strings), unhealthy_nodes (of a health look that could tell: list of {node: a name that
+     * nodes_to_remove takes, nodegroup: its uuid, reason}; the core may have them replaced).
+     * `json` is one JSON value. */
     int32_t (*output)(void *ctx, const mag_op *op, const char *key, mag_bytes json, mag_error *err);
     /* 1 when the call should end soon: the operation was cancelled or lost its lease, the host
      * stops, or the budget is used up. Cheap, poll it in loops; then stop at a safe point and
