@@ -82,6 +82,6 @@ static void stop(void *ctx)
 int main(int argc, char **argv)
 {
     struct parts parts = {NULL, NULL, NULL, NULL, NULL};
-    const struct service_program program = {"magnum-api", help, &parts, start, reload, stop};
+    const struct service_program program = {"magnum-api", help, &parts, start, reload, stop, NULL};
     return service_main(argc, argv, &program);
 }

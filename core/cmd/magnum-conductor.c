@@ -39,6 +39,12 @@ static void reload(void *ctx)
     conductor_reload(p->conductor);
 }
 
+static bool alive(void *ctx)
+{
+    const struct parts *p = ctx;
+    return conductor_alive(p->conductor);
+}
+
 static void stop(void *ctx)
 {
     struct parts *p = ctx;
@@ -69,6 +75,6 @@ int main(int argc, char **argv)
 {
     keep_secrets();
     struct parts parts = {NULL, NULL};
-    const struct service_program program = {"magnum-conductor", help, &parts, start, reload, stop};
+    const struct service_program program = {"magnum-conductor", help, &parts, start, reload, stop, alive};
     return service_main(argc, argv, &program);
 }

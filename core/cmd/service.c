@@ -43,12 +43,32 @@ static int configure(const struct service_program *p, const char *file, const st
     return 0;
 }
 
+/* How often to tell the service manager that this process lives: half of what it allows. 0: never. */
+static struct timespec watchdog_pause(void)
+{
+    uint64_t us = 0;
+    if (sd_watchdog_enabled(0, &us) <= 0)
+        return (struct timespec){0};
+    us = us / 2 ? us / 2 : 1;
+    return (struct timespec){.tv_sec = (time_t)(us / 1000000),
+                             .tv_nsec = (long)(us % 1000000) * 1000};
+}
+
 static void serve(const struct service_program *p, const sigset_t *wanted)
 {
+    const struct timespec pause = watchdog_pause();
+    const bool watched = pause.tv_sec || pause.tv_nsec;
     int caught = 0;
     (void)sd_notify(0, "READY=1");
-    while (sigwait(wanted, &caught) == 0 && caught == SIGHUP)
-        p->reload(p->ctx);
+    for (;;) {
+        caught = watched ? sigtimedwait(wanted, NULL, &pause) : sigwaitinfo(wanted, NULL);
+        if (caught == SIGHUP)
+            p->reload(p->ctx);
+        else if (caught > 0)
+            break;
+        if (watched && (!p->alive || p->alive(p->ctx)))
+            (void)sd_notify(0, "WATCHDOG=1");
+    }
     (void)sd_notify(0, "STOPPING=1");
     log_info("service.stopping", "got signal %d, finishing what is in flight", caught);
 }

@@ -15,6 +15,9 @@ struct service_program {
     int (*start)(void *ctx, const struct config *cfg, struct err *e);
     void (*reload)(void *ctx); /* SIGHUP; runs on the main thread */
     void (*stop)(void *ctx);
+    /* Does its work go on? Asked on the main thread while a service manager watches; false: it is
+     * not told that the process lives, and will end it. NULL: as long as it runs. */
+    bool (*alive)(void *ctx);
 };
 /* The whole of main(). */
 int service_main(int argc, char **argv, const struct service_program *p);

@@ -28,6 +28,12 @@ void conductor_reload(struct conductor *c)
     sleeper_wake(&c->rescan);
 }
 
+bool conductor_alive(const struct conductor *c)
+{
+    const int64_t limit_ms = c->cfg->conductor_service_down_time_s * INT64_C(1000);
+    return clock_mono_ms() - atomic_load(&c->turned_ms) <= limit_ms;
+}
+
 /* ---- heartbeat ---- */
 /* Due times, leases and deadlines are the database's; our own clocks may jump. */
 static int read_clock(struct conductor *c, struct err *e)
@@ -79,6 +85,7 @@ static void *heartbeat_thread(void *conductor)
         else if (!rc && down)
             log_info("heartbeat", "the database answers again");
         down = rc != 0;
+        atomic_store(&c->turned_ms, clock_mono_ms());
     }
     return NULL;
 }
@@ -158,6 +165,7 @@ static int init(struct conductor *c, struct err *e)
 {
     size_t workers = (size_t)c->cfg->conductor_workers;
     uuid_make(c->instance);
+    atomic_store(&c->turned_ms, clock_mono_ms());
     configure_engine(c);
     if (!str_blank(c->cfg->conductor_host))
         (void)snprintf(c->host, sizeof c->host, "%s", c->cfg->conductor_host);

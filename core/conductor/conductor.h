@@ -9,6 +9,8 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
+
 struct config;
 struct conductor;
 struct db;
@@ -19,6 +21,9 @@ int conductor_start(const struct config *cfg, struct db *db, struct conductor **
                     struct err *e) MUST_CHECK;
 /* Looks at the plugin directories again, at once (SIGHUP). Any thread. */
 void conductor_reload(struct conductor *c);
+/* Does it turn, be it that the database does not answer? False once it has stood still for longer
+ * than others wait before they call it down (service_down_time_s). Any thread. */
+bool conductor_alive(const struct conductor *c);
 /* The graceful end: takes no new work, lets steps end for shutdown_timeout_s, hands leases back,
  * leaves magnum_service. NULL is fine. */
 void conductor_stop(struct conductor **c);

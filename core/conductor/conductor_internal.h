@@ -122,6 +122,7 @@ struct conductor {
     struct rpc_server *rpc;
     struct rpc_publisher *news, *notices; /* notices: NULL when nobody wants them */
     struct queue queue;
+    atomic_bool reload; /* look at all plugins again */
     struct drivers *drivers;
     struct trusts *trusts; /* NULL: there is no Keystone */
     bool makes_trusts;
@@ -133,6 +134,7 @@ struct conductor {
     atomic_bool announced;           /* the service row tells where to call */
     atomic_bool hungry;              /* due work was left behind for want of room */
     _Atomic int64_t clock_offset_us; /* database time minus monotonic time */
+    _Atomic int64_t turned_ms;       /* monotonic: the heartbeat's last turn, good or not */
 };
 
 /* The database's idea of now, without asking it. */
@@ -288,17 +290,27 @@ struct driver_ref {
 };
 int drivers_new(struct conductor *c, struct err *e) MUST_CHECK; /* sets c->drivers */
 void drivers_free(struct conductor *c);
-/* Scans, probes and publishes. */
-int drivers_scan(struct conductor *c, struct err *e) MUST_CHECK;
-/* Learns enablement, quarantine and what other conductors have. */
+/* Scans, probes what changed (all: everything) and publishes. */
+int drivers_scan(struct conductor *c, bool all, struct err *e) MUST_CHECK;
+/* Learns what operators decided and what other conductors have. */
 int drivers_refresh(struct conductor *c, struct err *e) MUST_CHECK;
+/* Whether anything was decided or installed since it was last asked. */
+int drivers_news(struct conductor *c, bool *ret, struct err *e) MUST_CHECK;
+
+/* ---- driver_use.c ---- */
+struct driver_want {
+    const char *id;
+    const char *version; /* NULL = the one for new clusters */
+    const char *project; /* whose cluster is made */
+    enum op_kind kind;
+};
 /* The ids of ready drivers with this interface. */
 int drivers_offering(struct conductor *c, const char *interface, struct strv *ret,
                      struct err *e) MUST_CHECK;
-/* The ids whose operations this conductor takes; caller frees. */
+/* Whose operations this conductor takes, as ids and as "id@version"; caller frees. */
 int drivers_leased(struct conductor *c, struct strv *ret, struct err *e) MUST_CHECK;
 /* ERR_UNAVAILABLE with text and *remedy (static) when this kind of work can't be given to it. */
-int drivers_use(struct conductor *c, const char *id, enum op_kind kind, struct driver_ref *ret,
+int drivers_use(struct conductor *c, const struct driver_want *w, struct driver_ref *ret,
                 const char **remedy, struct err *e) MUST_CHECK;
 /* A cert-manager plugin by id or name. ERR_UNAVAILABLE with text. */
 int drivers_cert_manager(struct conductor *c, const char *name, struct driver_ref *ret,
