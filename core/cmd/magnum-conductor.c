@@ -75,6 +75,7 @@ int main(int argc, char **argv)
 {
     keep_secrets();
     struct parts parts = {NULL, NULL};
-    const struct service_program program = {"magnum-conductor", help, &parts, start, reload, stop, alive};
+    const struct service_program program = {
+        "magnum-conductor", help, &parts, start, reload, stop, alive};
     return service_main(argc, argv, &program);
 }

@@ -43,7 +43,8 @@ static int configure(const struct service_program *p, const char *file, const st
     return 0;
 }
 
-/* How often to tell the service manager that this process lives: half of what it allows. 0: never. */
+/* How often to tell the service manager that this process lives: half of what it allows. 0: never.
+ */
 static struct timespec watchdog_pause(void)
 {
     uint64_t us = 0;
