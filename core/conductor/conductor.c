@@ -25,6 +25,7 @@ const char *conductor_instance(const struct conductor *c)
 
 void conductor_reload(struct conductor *c)
 {
+    atomic_store(&c->reload, true);
     sleeper_wake(&c->rescan);
 }
 
@@ -90,14 +91,29 @@ static void *heartbeat_thread(void *conductor)
     return NULL;
 }
 
-/* Apart from the heartbeat, because a plugin may hang when it is looked at. */
+/* Follows decisions about drivers within drivers.news_ms, and looks at all plugins now and then.
+ * Apart from the heartbeat, because a plugin may hang when it is looked at. */
 static void *rescan_thread(void *conductor)
 {
     struct conductor *c = conductor;
-    while (sleeper_wait(&c->rescan, RESCAN_MS)) {
+    int64_t scanned_ms = clock_mono_ms();
+    bool down = false;
+    while (sleeper_wait(&c->rescan, c->cfg->drivers_news_ms)) {
         struct err e = ERR_INIT;
-        if (drivers_scan(c, &e) || drivers_refresh(c, &e))
-            log_warn("drivers.scan", "%s; trying again in a minute", e.msg);
+        bool news = false;
+        bool all = atomic_exchange(&c->reload, false) || clock_mono_ms() - scanned_ms >= RESCAN_MS;
+        int rc = drivers_news(c, &news, &e);
+        if (rc == 0 && news) /* decisions count at once, whatever looking at plugins takes */
+            rc = drivers_refresh(c, &e);
+        if (rc == 0 && (news || all))
+            rc = drivers_scan(c, all, &e);
+        if (rc == 0 && (news || all))
+            rc = drivers_refresh(c, &e);
+        if (rc == 0 && all)
+            scanned_ms = clock_mono_ms();
+        if (rc && !down)
+            log_warn("drivers.scan", "%s; trying again", e.msg);
+        down = rc != 0;
     }
     return NULL;
 }
@@ -191,7 +207,7 @@ static int start(struct conductor *c, struct err *e)
     if (rc == 0)
         rc = beat(c, e); /* what is published belongs to a conductor that is known */
     if (rc == 0)
-        rc = drivers_scan(c, e);
+        rc = drivers_scan(c, true, e);
     if (rc == 0)
         rc = keep_up(c, e);
     if (rc == 0)

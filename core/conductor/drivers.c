@@ -1,32 +1,15 @@
-/* The drivers of this conductor: what the plugin directories hold, whether each can work on this
- * machine, whether the operator wants it, whether it is quarantined; and what of that is published
- * to the others. See conductor_internal.h.
+/* The drivers of this conductor: which versions of them the plugin directories hold, whether each
+ * can work on this machine, whether it is quarantined, what operators decided; and what of that is
+ * published to the others. See drivers_internal.h.
  *
  * A driver's files may change while the conductor runs: a changed directory gives a new set with
  * its own pool; calls keep the set they began with. */
 #include "base/log.h"
-#include "conductor/conductor_internal.h"
+#include "conductor/drivers_internal.h"
+#include "db/db_driver.h"
 #include "db/db_service.h"
 
 #include <string.h>
-
-struct driver_state {
-    bool ready, enabled, quarantined;
-    char why[512]; /* not ready because */
-};
-struct driver_set {
-    struct plugin_list plugins;
-    struct driver_state *states; /* one per plugin; under drivers.lock */
-    struct driver_pool *pool;
-    size_t refs; /* under drivers.lock */
-    struct driver_set *next;
-    struct conductor *c;
-};
-struct drivers {
-    pthread_mutex_t lock;
-    struct driver_set *sets; /* the present one first, then those still in use */
-    struct strv orphans;     /* ids that no living conductor can run */
-};
 
 /* ---- sets ---- */
 static void set_free(struct driver_set *s)
@@ -83,7 +66,10 @@ void drivers_free(struct conductor *c)
     if (!d)
         return;
     free_sets(d->sets);
+    driver_row_list_done(&d->rows);
     strv_free(&d->orphans);
+    strv_free(&d->gone);
+    strv_free(&d->away);
     (void)pthread_mutex_destroy(&d->lock);
     free(d);
 }
@@ -115,15 +101,19 @@ static bool same_json(const json_t *a, const json_t *b)
     return a && b ? json_equal(a, b) != 0 : a == b;
 }
 
+static bool same_plugin(const struct plugin *a, const struct plugin *b)
+{
+    return str_eq(a->ref, b->ref) && strcmp(a->sha256, b->sha256) == 0 &&
+           str_eq(a->library_path, b->library_path) && str_eq(a->problem, b->problem) &&
+           same_json(a->manifest, b->manifest) && same_json(a->label_schema, b->label_schema) &&
+           same_json(a->settings, b->settings);
+}
+
 static bool same_plugins(const struct plugin_list *a, const struct plugin_list *b)
 {
     bool same = a->n == b->n;
     for (size_t i = 0; same && i < a->n; i++)
-        same = str_eq(a->v[i].id, b->v[i].id) && strcmp(a->v[i].sha256, b->v[i].sha256) == 0 &&
-               str_eq(a->v[i].library_path, b->v[i].library_path) &&
-               str_eq(a->v[i].problem, b->v[i].problem) &&
-               same_json(a->v[i].manifest, b->v[i].manifest) &&
-               same_json(a->v[i].label_schema, b->v[i].label_schema);
+        same = same_plugin(&a->v[i], &b->v[i]);
     return same;
 }
 
@@ -135,7 +125,7 @@ static void on_quarantine(void *ctx, const char *id, const char *sha256, const c
     pthread_mutex_lock(&c->drivers->lock);
     struct driver_set *s = c->drivers->sets;
     for (size_t i = 0; s && i < s->plugins.n; i++)
-        if (str_eq(s->plugins.v[i].id, id))
+        if (str_eq(s->plugins.v[i].id, id) && strcmp(s->plugins.v[i].sha256, sha256) == 0)
             s->states[i].quarantined = true;
     pthread_mutex_unlock(&c->drivers->lock);
     if (db_driver_quarantine(c->db, id, sha256, why, &e))
@@ -169,6 +159,40 @@ static int set_new(struct conductor *c, struct plugin_list *plugins, struct driv
     return 0;
 }
 
+/* What operators set for each driver, over the sections of the configuration file. */
+static int add_settings(struct conductor *c, struct plugin_list *l, struct err *e)
+{
+    _cleanup_json_ json_t *all = NULL;
+    int rc = db_driver_settings(c->db, &all, e);
+    for (size_t i = 0; rc == 0 && i < l->n; i++)
+        l->v[i].settings = json_incref(json_object_get(all, l->v[i].id));
+    return rc;
+}
+
+/* Under the lock: what is known of a plugin that has not changed need not be found out again. */
+static void inherit(struct driver_set *fresh, const struct driver_set *old)
+{
+    for (size_t i = 0; i < fresh->plugins.n; i++)
+        for (size_t k = 0; k < old->plugins.n; k++)
+            if (same_plugin(&fresh->plugins.v[i], &old->plugins.v[k]))
+                fresh->states[i] = old->states[k];
+}
+
+/* A version that gets no new clusters keeps no idle processes; a closed one stays closed. */
+static void set_up_pool(struct driver_set *s)
+{
+    for (size_t i = 0; i < s->plugins.n; i++) {
+        const struct plugin *p = &s->plugins.v[i];
+        pthread_mutex_lock(&s->c->drivers->lock);
+        struct driver_state st = s->states[i];
+        pthread_mutex_unlock(&s->c->drivers->lock);
+        if (p->problem)
+            continue;
+        driver_pool_drain(s->pool, p->ref, !st.current);
+        driver_pool_quarantine(s->pool, p->ref, st.quarantined);
+    }
+}
+
 /* A reference to the present set, made anew when the directories changed. */
 static int current_set(struct conductor *c, struct driver_ref *ret, struct err *e)
 {
@@ -176,8 +200,12 @@ static int current_set(struct conductor *c, struct driver_ref *ret, struct err *
     struct plugin_list found = {0};
     struct driver_set *s = NULL, *fresh = NULL;
     int rc = plugins_scan(c->cfg, &found, e);
-    if (rc)
+    if (rc == 0)
+        rc = add_settings(c, &found, e);
+    if (rc) {
+        plugin_list_done(&found);
         return rc;
+    }
     pthread_mutex_lock(&d->lock);
     if (d->sets && same_plugins(&found, &d->sets->plugins)) {
         s = d->sets;
@@ -190,9 +218,14 @@ static int current_set(struct conductor *c, struct driver_ref *ret, struct err *
     }
     if (fresh) {
         pthread_mutex_lock(&d->lock);
+        if (d->sets)
+            inherit(fresh, d->sets);
         fresh->next = d->sets;
         d->sets = fresh;
+        struct driver_set *unused = take_unused(d);
         pthread_mutex_unlock(&d->lock);
+        free_sets(unused);
+        set_up_pool(fresh);
     }
     plugin_list_done(&found);
     *ret = (struct driver_ref){.set = s, .pool = s ? s->pool : NULL};
@@ -203,19 +236,20 @@ static int current_set(struct conductor *c, struct driver_ref *ret, struct err *
 static void probe(struct driver_set *s, size_t i)
 {
     const struct plugin *p = &s->plugins.v[i];
-    struct driver_state now = {.ready = false};
+    struct driver_state now = {.probed = true};
     struct err e = ERR_INIT;
     if (p->problem)
         (void)snprintf(now.why, sizeof now.why, "%s", p->problem);
-    else if (front_coe_probe(s->pool, p->id, &now.ready, now.why, &e))
+    else if (front_coe_probe(s->pool, p->ref, &now.ready, now.why, &e))
         (void)snprintf(now.why, sizeof now.why, "%.500s", e.msg);
     pthread_mutex_lock(&s->c->drivers->lock);
     bool changed = s->states[i].ready != now.ready || strcmp(s->states[i].why, now.why) != 0;
+    s->states[i].probed = true;
     s->states[i].ready = now.ready;
     memcpy(s->states[i].why, now.why, sizeof now.why);
     pthread_mutex_unlock(&s->c->drivers->lock);
     if (changed && !p->problem)
-        log_write(now.ready ? LOG_INFO : LOG_WARN, "driver.state", "%s %s%s", p->id,
+        log_write(now.ready ? LOG_INFO : LOG_WARN, "driver.state", "%s %s%s", p->ref,
                   now.ready ? "is ready" : "is not ready: ", now.why);
 }
 
@@ -245,9 +279,9 @@ static int publish(struct conductor *c, struct driver_set *s, struct err *e)
     struct driver_row_list l = {0};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < s->plugins.n; i++) {
-        bool repeated = false; /* of two files with one id only the first counts */
+        bool repeated = false; /* of two files with one id and version only the first counts */
         for (size_t k = 0; k < i; k++)
-            repeated |= str_eq(s->plugins.v[k].id, s->plugins.v[i].id);
+            repeated |= str_eq(s->plugins.v[k].ref, s->plugins.v[i].ref);
         if (!repeated)
             rc = add_row(&l, s, i);
     }
@@ -256,21 +290,26 @@ static int publish(struct conductor *c, struct driver_set *s, struct err *e)
     return rc;
 }
 
-int drivers_scan(struct conductor *c, struct err *e)
+int drivers_scan(struct conductor *c, bool all, struct err *e)
 {
     struct driver_ref r = {0};
     int rc = current_set(c, &r, e);
     if (rc)
         return rc;
-    for (size_t i = 0; i < r.set->plugins.n; i++)
-        probe(r.set, i);
+    for (size_t i = 0; i < r.set->plugins.n; i++) {
+        pthread_mutex_lock(&c->drivers->lock);
+        bool known = r.set->states[i].probed;
+        pthread_mutex_unlock(&c->drivers->lock);
+        if (all || !known)
+            probe(r.set, i);
+    }
     rc = publish(c, r.set, e);
     driver_ref_done(&r);
     return rc;
 }
 
 /* ---- what operators and other conductors say ---- */
-static const struct driver_row *row_of(const struct driver_row_list *l, const char *id)
+const struct driver_row *drivers_row(const struct driver_row_list *l, const char *id)
 {
     for (size_t i = 0; i < l->n; i++)
         if (str_eq(l->v[i].id, id))
@@ -278,21 +317,16 @@ static const struct driver_row *row_of(const struct driver_row_list *l, const ch
     return NULL;
 }
 
-static bool enabled(const struct config *cfg, const struct plugin *p, const struct driver_row *row)
+/* The version for new clusters; while nobody has published any, the first one found. */
+static bool is_current(const struct driver_set *s, size_t i, const struct driver_row *row)
 {
-    if (strv_has(&cfg->drivers_disabled, p->id) || strv_has(&cfg->drivers_disabled, p->name))
-        return false;
-    if (str_eq(p->maturity, "beta") && !strv_has(&cfg->drivers_enabled_beta, p->id) &&
-        !strv_has(&cfg->drivers_enabled_beta, p->name))
-        return false;
-    if (!cfg->drivers_require_enable)
-        return true;
-    return row && row->enabled &&
-           (str_blank(row->enabled_sha256) || str_eq(row->enabled_sha256, p->sha256));
+    const struct plugin *p = &s->plugins.v[i];
+    return row && row->version ? str_eq(row->version, p->version)
+                               : plugin_find(&s->plugins, p->id) == p;
 }
 
-static int refresh_set(struct conductor *c, struct driver_set *s, const struct driver_row_list *all,
-                       struct err *e)
+static int refresh_set(struct conductor *c, struct driver_set *s,
+                       const struct driver_row_list *rows, struct err *e)
 {
     for (size_t i = 0; i < s->plugins.n; i++) {
         const struct plugin *p = &s->plugins.v[i];
@@ -305,167 +339,88 @@ static int refresh_set(struct conductor *c, struct driver_set *s, const struct d
         pthread_mutex_lock(&c->drivers->lock);
         bool changed = s->states[i].quarantined != quarantined;
         s->states[i].quarantined = quarantined;
-        s->states[i].enabled = enabled(c->cfg, p, row_of(all, p->id));
+        bool current = is_current(s, i, drivers_row(rows, p->id));
+        bool moved = s->states[i].current != current;
+        s->states[i].current = current;
         pthread_mutex_unlock(&c->drivers->lock);
-        if (changed) {
-            driver_pool_quarantine(s->pool, p->id, quarantined);
-            log_warn("driver.quarantine", "%s is %s", p->id, quarantined ? "closed" : "open again");
-        }
+        if (changed)
+            log_warn("driver.quarantine", "%s is %s", p->ref,
+                     quarantined ? "closed" : "open again");
+        if (moved)
+            log_info("driver.version", "%s %s", p->ref,
+                     current ? "gets the new clusters" : "drains: it gets no new clusters");
     }
+    set_up_pool(s);
     return 0;
 }
 
-static int note_orphans(struct conductor *c, const struct driver_row_list *all,
-                        const struct driver_row_list *live, struct err *e)
+struct news { /* replaces what drivers holds */
+    struct driver_row_list rows;
+    struct strv orphans, gone, away;
+};
+
+static void news_done(struct news *n)
 {
-    struct strv orphans = STRV_INIT;
-    for (size_t i = 0; i < all->n; i++) {
-        const struct driver_row *row = row_of(live, all->v[i].id);
-        if (!(row && row->ready) && strv_add(&orphans, all->v[i].id)) {
-            strv_free(&orphans);
-            return err_nomem(e);
-        }
+    driver_row_list_done(&n->rows);
+    strv_free(&n->orphans);
+    strv_free(&n->gone);
+    strv_free(&n->away);
+}
+
+static int read_news(struct conductor *c, struct news *n, struct err *e)
+{
+    struct driver_row_list all = {0};
+    int64_t max_age_ms = 5 * c->cfg->conductor_heartbeat_ms;
+    max_age_ms = max_age_ms < 10000 ? 10000 : max_age_ms;
+    int rc = db_driver_list(c->db, 0, &all, e);
+    if (rc == 0)
+        rc = db_driver_list(c->db, max_age_ms, &n->rows, e);
+    for (size_t i = 0; rc == 0 && i < all.n; i++) {
+        const struct driver_row *row = drivers_row(&n->rows, all.v[i].id);
+        if (!(row && row->ready) && strv_add(&n->orphans, all.v[i].id))
+            rc = err_nomem(e);
     }
-    pthread_mutex_lock(&c->drivers->lock);
-    struct strv old = c->drivers->orphans;
-    c->drivers->orphans = orphans;
-    pthread_mutex_unlock(&c->drivers->lock);
-    strv_free(&old);
-    return 0;
+    if (rc == 0)
+        rc = db_driver_missing(c->db, max_age_ms, &n->gone, &n->away, e);
+    driver_row_list_done(&all);
+    return rc;
 }
 
 int drivers_refresh(struct conductor *c, struct err *e)
 {
-    struct driver_row_list all = {0}, live = {0};
+    struct drivers *d = c->drivers;
+    struct news n = {.rows = {0}};
     struct driver_ref r = {0};
-    int64_t max_age_ms = 5 * c->cfg->conductor_heartbeat_ms;
-    pthread_mutex_lock(&c->drivers->lock);
-    r.set = c->drivers->sets;
+    pthread_mutex_lock(&d->lock);
+    r.set = d->sets;
     if (r.set)
         r.set->refs++;
-    pthread_mutex_unlock(&c->drivers->lock);
-    int rc = db_driver_list(c->db, 0, &all, e);
-    if (rc == 0)
-        rc = db_driver_list(c->db, max_age_ms < 10000 ? 10000 : max_age_ms, &live, e);
+    pthread_mutex_unlock(&d->lock);
+    int rc = read_news(c, &n, e);
     if (rc == 0 && r.set)
-        rc = refresh_set(c, r.set, &all, e);
-    if (rc == 0)
-        rc = note_orphans(c, &all, &live, e);
-    driver_row_list_done(&all);
-    driver_row_list_done(&live);
+        rc = refresh_set(c, r.set, &n.rows, e);
+    if (rc == 0) {
+        pthread_mutex_lock(&d->lock);
+        struct news old = {d->rows, d->orphans, d->gone, d->away};
+        d->rows = n.rows;
+        d->orphans = n.orphans;
+        d->gone = n.gone;
+        d->away = n.away;
+        pthread_mutex_unlock(&d->lock);
+        n = old;
+    }
+    news_done(&n);
     driver_ref_done(&r);
     return rc;
 }
 
-/* ---- using them ---- */
-/* The configuration names it: that is its enablement. */
-int drivers_cert_manager(struct conductor *c, const char *name, struct driver_ref *ret,
-                         struct err *e)
+int drivers_news(struct conductor *c, bool *ret, struct err *e)
 {
-    struct drivers *d = c->drivers;
-    const struct plugin *p = NULL;
-    const char *why = "is not installed here";
-    pthread_mutex_lock(&d->lock);
-    struct driver_set *s = d->sets;
-    for (size_t i = 0; s && i < s->plugins.n && !p; i++) {
-        const struct plugin *x = &s->plugins.v[i];
-        if (!str_eq(x->kind, "cert-manager") || !(str_eq(x->id, name) || str_eq(x->name, name)))
-            continue;
-        p = x;
-        why = x->problem ? x->problem : s->states[i].quarantined ? "is quarantined" : NULL;
-    }
-    int rc = why ? err_set(e, ERR_UNAVAILABLE, "certificate manager %s %s%s", name,
-                           p && p->problem ? "can't be used: " : "", why)
-                 : 0;
+    int64_t last = 0;
+    int rc = db_driver_news(c->db, &last, e);
     if (rc == 0) {
-        s->refs++;
-        *ret = (struct driver_ref){.set = s, .pool = s->pool, .plugin = p};
+        *ret = last != c->drivers->news;
+        c->drivers->news = last;
     }
-    pthread_mutex_unlock(&d->lock);
-    return rc;
-}
-
-int drivers_leased(struct conductor *c, struct strv *ret, struct err *e)
-{
-    struct drivers *d = c->drivers;
-    int bad = 0;
-    pthread_mutex_lock(&d->lock);
-    struct driver_set *s = d->sets;
-    for (size_t i = 0; s && i < s->plugins.n; i++)
-        if (s->states[i].ready && !s->states[i].quarantined)
-            bad |= strv_add(ret, s->plugins.v[i].id);
-    /* somebody must say of the others that they are blocked, and end them at their deadline */
-    for (size_t i = 0; i < d->orphans.n; i++)
-        bad |= strv_add(ret, d->orphans.v[i]);
-    for (size_t i = 0; s && i < s->plugins.n; i++)
-        if (s->states[i].quarantined && s->plugins.v[i].id)
-            bad |= strv_add(ret, s->plugins.v[i].id);
-    pthread_mutex_unlock(&d->lock);
-    return bad ? err_nomem(e) : 0;
-}
-
-int drivers_offering(struct conductor *c, const char *interface, struct strv *ret, struct err *e)
-{
-    struct drivers *d = c->drivers;
-    int bad = 0;
-    pthread_mutex_lock(&d->lock);
-    struct driver_set *s = d->sets;
-    for (size_t i = 0; s && i < s->plugins.n; i++) {
-        size_t k;
-        json_t *v;
-        if (!s->states[i].ready || s->states[i].quarantined)
-            continue;
-        json_array_foreach(json_object_get(s->plugins.v[i].manifest, "interfaces"), k, v)
-        {
-            if (str_eq(json_string_value(v), interface))
-                bad |= strv_add(ret, s->plugins.v[i].id);
-        }
-    }
-    pthread_mutex_unlock(&d->lock);
-    return bad ? err_nomem(e) : 0;
-}
-
-/* Under the lock: why this kind of work can't be given to the driver; NULL = it can. */
-static const char *obstacle(const struct driver_set *s, size_t i, enum op_kind kind,
-                            const char **remedy)
-{
-    const struct driver_state *st = &s->states[i];
-    *remedy = "correct the plugin's files";
-    if (s->plugins.v[i].problem)
-        return s->plugins.v[i].problem;
-    *remedy = "replace the driver's library, or run: magnum-driver-manage quarantine clear";
-    if (st->quarantined)
-        return "it is quarantined because it kept ending its process";
-    *remedy = "install on the conductors' machines what the driver misses";
-    if (!st->ready)
-        return st->why[0] ? st->why : "it is not ready";
-    *remedy = "enable the driver: magnum-driver-manage enable";
-    if (kind == OP_CREATE && !st->enabled)
-        return "it is not enabled for new clusters";
-    return NULL;
-}
-
-int drivers_use(struct conductor *c, const char *id, enum op_kind kind, struct driver_ref *ret,
-                const char **remedy, struct err *e)
-{
-    struct drivers *d = c->drivers;
-    int rc = ERR_UNAVAILABLE;
-    *remedy = "install the driver on the conductors";
-    pthread_mutex_lock(&d->lock);
-    struct driver_set *s = d->sets;
-    size_t i = 0;
-    while (s && i < s->plugins.n && !(id && str_eq(s->plugins.v[i].id, id)))
-        i++;
-    if (!s || i == s->plugins.n) {
-        rc = err_set(e, rc, "driver %s is not installed here", id ? id : "(none)");
-    } else {
-        const char *why = obstacle(s, i, kind, remedy);
-        rc = why ? err_set(e, rc, "driver %s can't be used: %s", id, why) : 0;
-    }
-    if (rc == 0) {
-        s->refs++;
-        *ret = (struct driver_ref){.set = s, .pool = s->pool, .plugin = &s->plugins.v[i]};
-    }
-    pthread_mutex_unlock(&d->lock);
     return rc;
 }

@@ -124,6 +124,7 @@ static int ask(struct conductor *c, const struct cluster *cl, const struct drive
                          .looks = true};
     struct coe_services services = services_for(&x);
     struct coe_call call = {.driver_id = cl->driver_id,
+                            .driver_version = d->plugin->version,
                             .interface = "mag.coe.lifecycle/1",
                             .verb = "health",
                             .op_kind = MAG_OP_HEALTH,
@@ -182,7 +183,9 @@ void health_look(struct conductor *c, struct observation *o)
     int rc = 0;
 
     log_context_set(&context);
-    if (drivers_use(c, cl->driver_id, OP_HEALTH, &d, &remedy, &e)) {
+    const struct driver_want want = {
+        .id = cl->driver_id, .version = cl->driver_version, .kind = OP_HEALTH};
+    if (drivers_use(c, &want, &d, &remedy, &e)) {
         unreadable(c, cl, &f, e.msg);
     } else {
         rc = ask(c, cl, &d, &f, &e);

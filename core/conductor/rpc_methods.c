@@ -133,9 +133,14 @@ int rpc_call_driver(struct conductor *c, struct coe_call *call, enum op_kind kin
     const char *remedy = NULL;
     struct coe_result r = {0};
     char id[UUID_TEXT];
-    int rc = drivers_use(c, call->driver_id, kind, &d, &remedy, e);
+    const struct driver_want want = {.id = call->driver_id,
+                                     .version = call->driver_version,
+                                     .project = call->project_id,
+                                     .kind = kind};
+    int rc = drivers_use(c, &want, &d, &remedy, e);
     if (rc)
         return rc;
+    call->driver_version = d.plugin->version;
     _cleanup_json_ json_t *outputs = json_object();
     struct call_ctx x = {.c = c,
                          .cluster_id = call->cluster_id,
@@ -165,6 +170,7 @@ static int judge(struct conductor *c, const json_t *params, struct coe_call *cal
     const char *kind_name = NULL;
     enum op_kind kind = OP_CREATE;
     int rc = text_param(params, "driver_id", &call->driver_id, e);
+    call->driver_version = jsonx_str(params, "driver_version");
     if (rc == 0)
         rc = text_param(params, "kind", &kind_name, e);
     if (rc == 0 && !op_kind_parse(kind_name, &kind))
@@ -229,6 +235,7 @@ static int driver_call(struct conductor *c, const json_t *params, int64_t deadli
         rc = db_cluster_spec(c->db, cl.uuid, &spec, e);
     if (rc == 0) {
         struct coe_call call = {.driver_id = cl.driver_id,
+                                .driver_version = cl.driver_version,
                                 .interface = interface,
                                 .verb = verb,
                                 .op_kind = MAG_OP_QUERY,

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "conductor/conductor_internal.h"
 #include "db/db_cluster.h"
+#include "db/db_driver.h"
 #include "db/db_ledger.h"
 #include "magnum/error.h"
 #include "magnum/host.h"
@@ -204,6 +205,7 @@ static int call(struct run *r, const struct engine_action *a, const struct drive
     const struct operation *op = &r->op;
     struct coe_services services = services_for(x);
     struct coe_call c = {.driver_id = op->driver_id,
+                         .driver_version = d->plugin->version,
                          .interface = a->stage->interface,
                          .verb = a->stage->verb,
                          .op_kind = (uint32_t)r->s.kind,
@@ -227,14 +229,42 @@ static int call(struct run *r, const struct engine_action *a, const struct drive
     return front_coe_call(d->pool, &c, &r->result, e);
 }
 
+/* It had no version yet, or one that is gone: from now on it belongs to this one. */
+static int pin(struct run *r, const char *version, struct err *e)
+{
+    char *copy = str_dup(version);
+    if (!copy)
+        return err_nomem(e);
+    int rc = db_driver_pin(r->c->db, r->op.id, r->op.driver_version, version, e);
+    if (rc) {
+        free(copy);
+        return rc;
+    }
+    if (r->op.driver_version)
+        log_warn("driver.gone", "version %s of %s is not installed any more; going on with %s",
+                 r->op.driver_version, r->op.driver_id, version);
+    free(r->op.driver_version);
+    r->op.driver_version = copy;
+    return 0;
+}
+
 void step_call(struct run *r, const struct engine_action *a)
 {
     struct err e = ERR_INIT;
     struct driver_ref d = {0};
     const char *remedy = NULL;
-    if (drivers_use(r->c, r->op.driver_id, r->s.kind, &d, &remedy, &e)) {
+    const struct driver_want want = {.id = r->op.driver_id,
+                                     .version = r->op.driver_version,
+                                     .project = r->op.project_id,
+                                     .kind = r->s.kind};
+    if (drivers_use(r->c, &want, &d, &remedy, &e)) {
         answered(r, EV_NO_DRIVER, 0, NULL, e.msg);
         r->ev.remedy = remedy;
+        return;
+    }
+    if (!str_eq(want.version, d.plugin->version) && pin(r, d.plugin->version, &e)) {
+        driver_ref_done(&d);
+        answered(r, EV_STORE_FAILED, 0, NULL, e.msg);
         return;
     }
     if (!r->outputs && !(r->outputs = json_object())) {

@@ -38,6 +38,7 @@ static int call(const struct sweep *s, const char *verb, const char *cluster_id,
     struct coe_services services = services_for(&x);
     uuid_make(id);
     struct coe_call call = {.driver_id = s->driver,
+                            .driver_version = s->d.plugin->version,
                             .interface = MAG_IFACE_INVENTORY,
                             .verb = verb,
                             .op_kind = MAG_OP_QUERY,
@@ -116,7 +117,8 @@ static void sweep(struct sweep *s)
     const char *remedy = NULL;
     struct err e = ERR_INIT, lost = ERR_INIT;
     log_context_set(&context);
-    int rc = drivers_use(s->c, s->driver, OP_HEALTH, &s->d, &remedy, &e);
+    const struct driver_want want = {.id = s->driver, .kind = OP_HEALTH};
+    int rc = drivers_use(s->c, &want, &s->d, &remedy, &e);
     if (rc == 0) {
         rc = compare(s, &e);
         if (rc == 0)

@@ -86,6 +86,7 @@ static int ask(struct work *w, const char *verb, json_t *args, json_t **ret, str
         return err_set(e, ERR_TIMEOUT, "no time is left for the cluster's answer");
     struct coe_call call = {
         .driver_id = w->cl.driver_id,
+        .driver_version = w->cl.driver_version,
         .interface = MAG_IFACE_WORKLOAD,
         .verb = verb,
         .op_kind = MAG_OP_QUERY,

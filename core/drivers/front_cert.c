@@ -39,6 +39,7 @@ static int call(const struct cert_call *c, const char *interface, const char *ve
                 const json_t *args, struct coe_result *ret, struct err *e)
 {
     const struct coe_call one = {.driver_id = c->plugin->id,
+                                 .driver_version = c->plugin->version,
                                  .interface = interface,
                                  .verb = verb,
                                  .op_kind = MAG_OP_QUERY,

@@ -134,7 +134,7 @@ static int settle(struct driver_pool *p, struct child *c, const struct coe_call 
 int front_coe_call(struct driver_pool *p, const struct coe_call *c, struct coe_result *ret,
                    struct err *e)
 {
-    struct driver *d = pool_driver(p, c->driver_id);
+    struct driver *d = pool_driver_version(p, c->driver_id, c->driver_version);
     if (!d)
         return err_set(e, ERR_NOT_FOUND, "driver %s is not installed here, or can't be used",
                        c->driver_id);

@@ -57,11 +57,12 @@ struct coe_services {
 };
 
 struct coe_call {
-    const char *driver_id;
-    const char *interface;   /* "mag.coe.lifecycle/1", ... */
-    const char *verb;        /* "create", "health", "validate", ... */
-    uint32_t op_kind;        /* MAG_OP_* */
-    uint32_t flags, attempt; /* MAG_OPF_* */
+    const char *driver_id;      /* id or name, or "id@version" */
+    const char *driver_version; /* NULL = the first that was found */
+    const char *interface;      /* "mag.coe.lifecycle/1", ... */
+    const char *verb;           /* "create", "health", "validate", ... */
+    uint32_t op_kind;           /* MAG_OP_* */
+    uint32_t flags, attempt;    /* MAG_OPF_* */
     const char *op_id, *cluster_id, *project_id, *nodegroup_id, *request_id;
     int64_t generation;
     const json_t *spec, *prior; /* NULL = empty */
@@ -114,7 +115,9 @@ int front_coe_probe(struct driver_pool *p, const char *driver_id, bool *ready, c
 typedef void (*driver_quarantine_fn)(void *ctx, const char *driver_id, const char *sha256,
                                      const char *why);
 void driver_pool_on_quarantine(struct driver_pool *p, driver_quarantine_fn fn, void *ctx);
-/* Closes a driver for calls (true) or opens it again. */
+/* Closes one version of a driver for calls (true) or opens it again. */
 void driver_pool_quarantine(struct driver_pool *p, const char *driver_id, bool on);
+/* A version that gets no new clusters keeps no idle processes (true), or does again. */
+void driver_pool_drain(struct driver_pool *p, const char *driver_id, bool on);
 
 #endif

@@ -25,15 +25,21 @@ void plugin_list_done(struct plugin_list *l)
     *l = (struct plugin_list){0};
 }
 
-const struct plugin *plugin_find(const struct plugin_list *l, const char *id)
+const struct plugin *plugin_find_version(const struct plugin_list *l, const char *id,
+                                         const char *version)
 {
     for (size_t i = 0; i < l->n; i++)
-        if (str_eq(l->v[i].id, id))
+        if (str_eq(l->v[i].id, id) && (!version || str_eq(l->v[i].version, version)))
             return &l->v[i];
     for (size_t i = 0; i < l->n; i++)
-        if (str_eq(l->v[i].name, id))
+        if (str_eq(l->v[i].name, id) && (!version || str_eq(l->v[i].version, version)))
             return &l->v[i];
     return NULL;
+}
+
+const struct plugin *plugin_find(const struct plugin_list *l, const char *id)
+{
+    return plugin_find_version(l, id, NULL);
 }
 
 /* Who may write the file may run code as the driver: only root and the service user. */
@@ -50,7 +56,8 @@ static int check_owner(const char *path, struct err *e)
     return 0;
 }
 
-static int load_schema(const char *dir, const char *file, bool owner, json_t **ret, struct err *e)
+static int load_schema(const char *dir, const char *file, const char *what, bool owner,
+                       json_t **ret, struct err *e)
 {
     _cleanup_free_ char *path = str_fmt("%s/%s", dir, file), *text = NULL;
     size_t len;
@@ -62,8 +69,8 @@ static int load_schema(const char *dir, const char *file, bool owner, json_t **r
     if (rc == 0)
         rc = jsonx_parse(text, len, SCHEMA_DEPTH, ret, e);
     if (rc == 0 && !json_is_object(*ret))
-        rc = err_set(e, ERR_INVALID, "a label schema is a JSON object");
-    return rc == 0 ? 0 : err_wrap(e, "label schema %s", path);
+        rc = err_set(e, ERR_INVALID, "a schema is a JSON object");
+    return rc == 0 ? 0 : err_wrap(e, "%s %s", what, path);
 }
 
 static int check_library(struct plugin *p, bool owner, struct err *e)
@@ -88,22 +95,23 @@ static int place_library(struct plugin *p, const char *dir, struct err *e)
     return 0;
 }
 
-static int check_policy(const struct config *cfg, const struct plugin *p, struct err *e)
+/* What the configuration keeps new clusters from; those that exist go on being served, or nobody
+ * could delete them any more. */
+static int note_policy(const struct config *cfg, struct plugin *p, struct err *e)
 {
     if (strv_has(&cfg->drivers_disabled, p->id) || strv_has(&cfg->drivers_disabled, p->name))
-        return err_set(e, ERR_UNAVAILABLE, "disabled by the configuration (drivers.disabled)");
-    if (!str_eq(p->maturity, "stable") && !strv_has(&cfg->drivers_enabled_beta, p->id) &&
-        !strv_has(&cfg->drivers_enabled_beta, p->name))
-        return err_set(e, ERR_UNAVAILABLE,
-                       "it is %s: name it in drivers.enabled_beta to use it all the same",
-                       p->maturity);
-    return 0;
+        p->unwanted = str_dup("disabled by the configuration (drivers.disabled)");
+    else if (!str_eq(p->maturity, "stable") && !strv_has(&cfg->drivers_enabled_beta, p->id) &&
+             !strv_has(&cfg->drivers_enabled_beta, p->name))
+        p->unwanted = str_fmt("it is %s: name it in drivers.enabled_beta, or enable it with --beta",
+                              p->maturity);
+    else
+        return 0;
+    return p->unwanted ? 0 : err_nomem(e);
 }
 
-/* Everything about one plugin that can be seen without running it. p is filled as far as it goes.
- */
-static int read_plugin(const struct config *cfg, const char *dir, const char *path,
-                       struct plugin *p, struct err *e)
+int plugin_read(const struct config *cfg, const char *dir, const char *path, struct plugin *p,
+                struct err *e)
 {
     bool owner = cfg->drivers_check_owner;
     _cleanup_free_ char *text = NULL;
@@ -118,15 +126,19 @@ static int read_plugin(const struct config *cfg, const char *dir, const char *pa
     if (rc == 0)
         rc = check_library(p, owner, e);
     const char *labels = jsonx_str(p->manifest, "labels");
+    const char *config = jsonx_str(p->manifest, "config");
     if (rc == 0 && !str_blank(labels))
-        rc = load_schema(dir, labels, owner, &p->label_schema, e);
-    return rc == 0 ? check_policy(cfg, p, e) : rc;
+        rc = load_schema(dir, labels, "label schema", owner, &p->label_schema, e);
+    if (rc == 0 && !str_blank(config))
+        rc = load_schema(dir, config, "config schema", owner, &p->config_schema, e);
+    return rc == 0 ? note_policy(cfg, p, e) : rc;
 }
 
 static const char *clash(const struct plugin_list *l, const struct plugin *p)
 {
     for (size_t i = 0; i < l->n; i++)
-        if (str_eq(l->v[i].id, p->id) || str_eq(l->v[i].name, p->name))
+        if (str_eq(l->v[i].id, p->id) ? str_eq(l->v[i].version, p->version)
+                                      : str_eq(l->v[i].name, p->name))
             return l->v[i].manifest_path;
     return NULL;
 }
@@ -158,7 +170,8 @@ static int fill_blanks(struct plugin *p, const char *dir, const char *file, stru
         ok = ok && *texts[i];
     }
     p->manifest_path = str_fmt("%s/%s", dir, file);
-    return ok && p->manifest_path ? 0 : err_nomem(e);
+    p->ref = ok ? str_fmt("%s@%s", p->id, p->version) : NULL;
+    return p->ref && p->manifest_path ? 0 : err_nomem(e);
 }
 
 static int scan_file(const struct config *cfg, const char *dir, const char *dir_problem,
@@ -169,7 +182,7 @@ static int scan_file(const struct config *cfg, const char *dir, const char *dir_
         return err_nomem(e);
     _cleanup_(plugin_done) struct plugin p = {0};
     struct err why = ERR_INIT;
-    int rc = read_plugin(cfg, dir, path, &p, &why);
+    int rc = plugin_read(cfg, dir, path, &p, &why);
     if (rc == ERR_NOMEM)
         return err_nomem(e);
     int bad = fill_blanks(&p, dir, file, e);
@@ -181,7 +194,8 @@ static int scan_file(const struct config *cfg, const char *dir, const char *dir_
     else if (rc != 0)
         p.problem = str_dup(why.msg);
     else if (first)
-        p.problem = str_fmt("another plugin with this id or name was found first: %s", first);
+        p.problem = str_fmt(
+            "another plugin with this name, or this id and version, was found first: %s", first);
     if ((dir_problem || rc != 0 || first) && !p.problem)
         return err_nomem(e);
     return add(l, &p, e);
@@ -209,6 +223,53 @@ static int scan_dir(const struct config *cfg, const char *dir, struct plugin_lis
     }
     free(names);
     return rc;
+}
+
+static int is_visible(const struct dirent *d)
+{
+    return d->d_name[0] != '.';
+}
+
+/* Runs `each` on every directory in `dir`, by name; those that begin with a dot are being installed
+ * or removed. */
+static int walk(const struct config *cfg, const char *dir, struct plugin_list *l,
+                int (*each)(const struct config *cfg, const char *dir, struct plugin_list *l,
+                            struct err *e),
+                struct err *e)
+{
+    struct dirent **names;
+    int n = scandir(dir, &names, is_visible, alphasort), rc = 0;
+    if (n < 0)
+        return err_errno(e, errno, "cannot read directory %s", dir);
+    for (int i = 0; i < n; i++) {
+        struct stat st;
+        _cleanup_free_ char *path = str_fmt("%s/%s", dir, names[i]->d_name);
+        if (rc == 0 && !path)
+            rc = err_nomem(e);
+        if (rc == 0 && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+            rc = each(cfg, path, l, e);
+        free(names[i]);
+    }
+    free(names);
+    return rc;
+}
+
+static int scan_versions(const struct config *cfg, const char *dir, struct plugin_list *l,
+                         struct err *e)
+{
+    int rc = cfg->drivers_check_owner ? check_owner(dir, e) : 0;
+    return rc ? rc : walk(cfg, dir, l, scan_dir, e);
+}
+
+/* What magnum-driver-manage has installed. */
+static int scan_installed(const struct config *cfg, struct plugin_list *l, struct err *e)
+{
+    const char *dir = cfg->drivers_install_dir;
+    struct stat st;
+    if (str_blank(dir) || stat(dir, &st) < 0)
+        return 0; /* nothing was installed yet */
+    int rc = cfg->drivers_check_owner ? check_owner(dir, e) : 0;
+    return rc ? rc : walk(cfg, dir, l, scan_versions, e);
 }
 
 /* Without configuration: beside the program in a build tree, else the installed directory. */
@@ -254,6 +315,13 @@ int plugins_scan(const struct config *cfg, struct plugin_list *ret, struct err *
     }
     if (readable == 0)
         return err_set(e, ERR_CONFIG, "no plugin directory can be read: %s", why.msg);
+    int rc = scan_installed(cfg, &l, &why);
+    if (rc == ERR_NOMEM) {
+        plugin_list_done(&l);
+        return err_nomem(e);
+    }
+    if (rc != 0)
+        log_warn("drivers.scan", "%s, ignoring what is installed there", why.msg);
     *ret = l;
     return 0;
 }
