@@ -387,14 +387,27 @@ static int write_port(const struct api *a, struct err *e)
     return io_write_file(a->cfg->api_port_file, text, (size_t)n, 0644, e);
 }
 
+/* Their answers come from a conductor. */
+static bool asks_conductor(const char *path)
+{
+    static const char *const collections[] = {"certificates", "pods", "services", "rcs",
+                                              "containers"};
+    path += strspn(path, "/");
+    if (str_starts(path, "v1/"))
+        path += 3 + strspn(path + 3, "/");
+    for (size_t i = 0; i < ARRAY_LEN(collections); i++)
+        if (str_starts(path, collections[i]))
+            return true;
+    return false;
+}
+
 /* Changes wait for a durable commit, certificates for a conductor, some credentials for a hash:
  * none of them may hold up those who only read. */
 static bool waits(void *ctx, const struct http_request *rq)
 {
     const struct api *a = ctx;
     bool reads = strcmp(rq->method, "GET") == 0 || strcmp(rq->method, "HEAD") == 0;
-    return !reads || str_starts(rq->path, "/v1/certificates") ||
-           str_starts(rq->path, "/certificates") || auth_may_wait(a->auth, header_of, rq);
+    return !reads || asks_conductor(rq->path) || auth_may_wait(a->auth, header_of, rq);
 }
 
 int api_start(const struct config *cfg, struct db *db, struct rpc_client *rpc, struct auth *auth,

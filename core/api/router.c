@@ -20,6 +20,18 @@ static const struct {
     {"quotas", "DELETE, GET, PATCH, POST"},
     {"federations", "DELETE, GET, PATCH, POST"},
     {"operations/*/cancel", "POST"},
+    {"containers/logs", "GET"},
+    {"containers/start", "PUT"},
+    {"containers/stop", "PUT"},
+    {"containers/reboot", "PUT"},
+    {"containers/pause", "PUT"},
+    {"containers/unpause", "PUT"},
+    {"containers/execute", "PUT"},
+    {"containers", "DELETE, GET, PATCH, POST"},
+    {"pods", "DELETE, GET, PATCH, POST"},
+    {"services", "DELETE, GET, PATCH, POST"},
+    {"rcs", "DELETE, GET, PATCH, POST"},
+    {"nodes", "DELETE, GET, PATCH, POST"},
 };
 
 /* 0: differs; else 1 + the number of pattern segments that matched. With `whole`, all of `seg` must

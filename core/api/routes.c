@@ -1,10 +1,12 @@
 /* The route table. Literal segments stand before stars; the order matters only for that.
  * See router.h; handlers are in the resource files. */
 #include "api/api_internal.h"
+#include "api/legacy.h"
 
 #define PAGE "limit,marker,sort_dir,sort_key"
 #define GET_(p, h) .method = "GET", .pattern = (p), .handler = (h)
 #define POST_(p, h) .method = "POST", .pattern = (p), .handler = (h)
+#define PUT_(p, h) .method = "PUT", .pattern = (p), .handler = (h)
 #define PATCH_(p, h) .method = "PATCH", .pattern = (p), .handler = (h)
 #define DELETE_(p, h) .method = "DELETE", .pattern = (p), .handler = (h)
 #define OBJECT(t) .body = BODY_OBJECT, .attrs = &(t)
@@ -130,5 +132,64 @@ const struct route api_routes[] = {
     {POST_("operations/*/retry", api_operation_retry)},
     {GET_("drivers", api_driver_list)},
     {GET_("drivers/*", api_driver_show)},
+
+    /* the objects of the first Magnum: legacy.h */
+    {GET_("pods", api_object_list), .query = PAGE ",bay_ident"},
+    {GET_("pods/detail", api_object_detail), .query = PAGE ",bay_ident"},
+    {GET_("pods/*", api_object_show), .query = "bay_ident"},
+    {POST_("pods", api_object_create), OBJECT(attrs_pod)},
+    {PATCH_("pods/*", api_object_patch), JSON_PATCH(patch_pod), .attrs = &attrs_pod,
+     .query = "bay_ident"},
+    {DELETE_("pods/*", api_object_delete), .query = "bay_ident"},
+    {MISSING("PATCH", "pods", "pod_ident")},
+    {MISSING("DELETE", "pods", "pod_ident")},
+    {SURPLUS("pods/*", attrs_pod)},
+    {GET_("services", api_object_list), .query = PAGE ",bay_ident"},
+    {GET_("services/detail", api_object_detail), .query = PAGE ",bay_ident"},
+    {GET_("services/*", api_object_show), .query = "bay_ident"},
+    {POST_("services", api_object_create), OBJECT(attrs_service)},
+    {PATCH_("services/*", api_object_patch), JSON_PATCH(patch_service), .attrs = &attrs_service,
+     .query = "bay_ident"},
+    {DELETE_("services/*", api_object_delete), .query = "bay_ident"},
+    {MISSING("PATCH", "services", "service_ident")},
+    {MISSING("DELETE", "services", "service_ident")},
+    {SURPLUS("services/*", attrs_service)},
+    {GET_("rcs", api_object_list), .query = PAGE ",bay_ident"},
+    {GET_("rcs/detail", api_object_detail), .query = PAGE ",bay_ident"},
+    {GET_("rcs/*", api_object_show), .query = "bay_ident"},
+    {POST_("rcs", api_object_create), OBJECT(attrs_rc)},
+    {PATCH_("rcs/*", api_object_patch), JSON_PATCH(patch_rc), .attrs = &attrs_rc,
+     .query = "bay_ident"},
+    {DELETE_("rcs/*", api_object_delete), .query = "bay_ident"},
+    {MISSING("PATCH", "rcs", "rc_ident")},
+    {MISSING("DELETE", "rcs", "rc_ident")},
+    {SURPLUS("rcs/*", attrs_rc)},
+    {PUT_("containers/start/*", api_container_act)},
+    {PUT_("containers/stop/*", api_container_act)},
+    {PUT_("containers/reboot/*", api_container_act)},
+    {PUT_("containers/pause/*", api_container_act)},
+    {PUT_("containers/unpause/*", api_container_act)},
+    {GET_("containers/logs/*", api_container_logs)},
+    {PUT_("containers/execute/*", api_container_execute), .query = "command"},
+    {PUT_("containers/execute/*/*", api_container_execute)},
+    {GET_("containers", api_object_list), .query = PAGE ",bay_ident"},
+    {GET_("containers/detail", api_object_detail), .query = PAGE ",bay_ident"},
+    {GET_("containers/*", api_object_show), .query = "bay_ident"},
+    {POST_("containers", api_container_create), OBJECT(attrs_container)},
+    {PATCH_("containers/*", api_container_patch), JSON_PATCH(patch_container),
+     .attrs = &attrs_container, .query = "bay_ident"},
+    {DELETE_("containers/*", api_object_delete), .query = "bay_ident"},
+    {MISSING("PATCH", "containers", "container_ident")},
+    {MISSING("DELETE", "containers", "container_ident")},
+    {SURPLUS("containers/*", attrs_container)},
+    {GET_("nodes", api_node_list), .query = PAGE},
+    {GET_("nodes/detail", api_node_detail), .query = PAGE},
+    {GET_("nodes/*", api_node_show)},
+    {POST_("nodes", api_node_create), OBJECT(attrs_node)},
+    {PATCH_("nodes/*", api_node_patch), JSON_PATCH(patch_node)},
+    {DELETE_("nodes/*", api_node_delete)},
+    {MISSING("PATCH", "nodes", "node_uuid")},
+    {MISSING("DELETE", "nodes", "node_uuid")},
+    {SURPLUS("nodes/*", attrs_node)},
 };
 const size_t api_routes_n = ARRAY_LEN(api_routes);
