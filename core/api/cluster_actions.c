@@ -192,8 +192,9 @@ static int ask_driver(struct api_call *c, struct upgrade *u, struct err *e)
     if (rc < 0)
         return rc;
     if (spec)
-        params = json_pack("{s:s, s:s, s:s, s:O}", "driver_id", u->cl.driver_id, "cluster",
-                           u->cl.uuid, "kind", op_kind_name(OP_UPGRADE), "spec", spec);
+        params = json_pack("{s:s, s:s?, s:s, s:s, s:O}", "driver_id", u->cl.driver_id,
+                           "driver_version", u->cl.driver_version, "cluster", u->cl.uuid, "kind",
+                           op_kind_name(OP_UPGRADE), "spec", spec);
     return conductor_call(c, "driver.validate", params, &result, e);
 }
 

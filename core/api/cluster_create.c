@@ -69,10 +69,12 @@ static int find_driver(struct api_call *c, struct create *k, struct err *e)
     if (rc < 0)
         return rc;
     if (k->t.driver && *k->t.driver &&
-        driver_named(c->api->cfg, &k->drivers->rows, k->t.driver, &k->driver, &unused) == 0 &&
+        driver_named(c->api->cfg, c->who.project_id, &k->drivers->rows, k->t.driver, &k->driver,
+                     &unused) == 0 &&
         driver_provides(k->driver, &triple))
         return 0;
-    return driver_for_triple(c->api->cfg, &k->drivers->rows, &triple, &k->driver, e);
+    return driver_for_triple(c->api->cfg, c->who.project_id, &k->drivers->rows, &triple, &k->driver,
+                             e);
 }
 
 static int check_sizes(struct api_call *c, const struct create *k, struct err *e)
@@ -164,6 +166,7 @@ static int inherit(struct api_call *c, struct create *k, struct err *e)
     cl->floating_ip_enabled = jsonx_bool(b, "floating_ip_enabled", t->floating_ip_enabled);
     cl->master_lb_enabled = jsonx_bool(b, "master_lb_enabled", t->master_lb_enabled);
     cl->driver_id = copy(k->driver->id, &oom);
+    cl->driver_version = copy(k->driver->version, &oom);
     cl->status = copy(status_on_accept(OP_CREATE), &oom);
     return oom || !cl->labels ? err_nomem(e) : 0;
 }

@@ -187,9 +187,9 @@ static int support(struct api_call *c, struct template *t, const char *image_dri
     if (rc < 0)
         return rc;
     if (name)
-        rc = driver_named(c->api->cfg, &set->rows, name, &d, e);
+        rc = driver_named(c->api->cfg, c->who.project_id, &set->rows, name, &d, e);
     else
-        rc = driver_for_triple(c->api->cfg, &set->rows, &triple, &d, e);
+        rc = driver_for_triple(c->api->cfg, c->who.project_id, &set->rows, &triple, &d, e);
     if (rc == 0 && name && !driver_provides(d, &triple))
         rc = err_set(e, ERR_INVALID,
                      "Cluster type (%s, %s, %s) not supported. Driver %s does not provide it.",

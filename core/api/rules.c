@@ -30,7 +30,7 @@ static int known_to_zed(const struct api_call *c, const char *coe, bool *ret, st
         return 0;
     int rc = driver_cache_get(c->api->drivers, &set, e);
     if (rc == 0)
-        *ret = driver_serves_coe(c->api->cfg, &set->rows, coe);
+        *ret = driver_serves_coe(c->api->cfg, c->who.project_id, &set->rows, coe);
     return rc;
 }
 

@@ -391,7 +391,7 @@ void view_driver(const struct api_call *c, const struct driver_row *d, bool deta
 {
     struct str *o = &c->rp->body;
     _cleanup_str_ struct str why = STR_INIT;
-    bool usable = driver_usable(c->api->cfg, d, &why);
+    bool usable = driver_usable(c->api->cfg, c->who.project_id, d, &why);
     jw_next(o);
     str_append_c(o, '{');
     jw_str(o, "id", d->id);
@@ -400,7 +400,7 @@ void view_driver(const struct api_call *c, const struct driver_row *d, bool deta
     jw_str(o, "version", d->version);
     jw_str(o, "vendor", d->vendor);
     jw_str(o, "maturity", jsonx_str(d->manifest, "maturity"));
-    jw_bool(o, "enabled", d->enabled);
+    jw_bool(o, "enabled", driver_enabled(c->api->cfg, c->who.project_id, d));
     jw_bool(o, "ready", d->ready);
     jw_bool(o, "usable", usable);
     jw_str(o, "reason", usable ? NULL : str_text(&why));

@@ -223,29 +223,74 @@ static void drivers_are_chosen(void)
                "\"k\"}]}",
                true, true);
     add_driver("n", "notready", "{}", true, false);
-    ASSERT_OK(driver_for_triple(&cfg, &drivers, &vm, &d, &e), &e);
+    ASSERT_OK(driver_for_triple(&cfg, NULL, &drivers, &vm, &d, &e), &e);
     CU_ASSERT_STRING_EQUAL(d->name, "alpha");
     CU_ASSERT(driver_offers(d, "i/1"));
     CU_ASSERT_FALSE(driver_offers(d, "i/2"));
-    CU_ASSERT_EQUAL(driver_for_triple(&cfg, &drivers, &odd, &d, &e), ERR_INVALID);
+    CU_ASSERT_EQUAL(driver_for_triple(&cfg, NULL, &drivers, &odd, &d, &e), ERR_INVALID);
     CU_ASSERT_STRING_EQUAL(e.msg, "Cluster type (vm, None, k) not supported.");
-    CU_ASSERT_EQUAL(driver_for_triple(&cfg, &drivers, &off, &d, &e), ERR_INVALID);
+    CU_ASSERT_EQUAL(driver_for_triple(&cfg, NULL, &drivers, &off, &d, &e), ERR_INVALID);
     CU_ASSERT(str_starts(e.msg, "Cluster type (a, b, c) not supported. Driver off is not enabled"));
-    CU_ASSERT_EQUAL(driver_for_triple(&cfg, &drivers, &beta, &d, &e), ERR_INVALID);
+    CU_ASSERT_EQUAL(driver_for_triple(&cfg, NULL, &drivers, &beta, &d, &e), ERR_INVALID);
     strv_add(&cfg.drivers_enabled_beta, "beta");
-    CU_ASSERT_EQUAL(driver_for_triple(&cfg, &drivers, &beta, &d, &e), 0);
-    CU_ASSERT_EQUAL(driver_named(&cfg, &drivers, "z", &d, &e), 0);
-    CU_ASSERT_EQUAL(driver_named(&cfg, &drivers, "nobody", &d, &e), ERR_INVALID);
+    CU_ASSERT_EQUAL(driver_for_triple(&cfg, NULL, &drivers, &beta, &d, &e), 0);
+    CU_ASSERT_EQUAL(driver_named(&cfg, NULL, &drivers, "z", &d, &e), 0);
+    CU_ASSERT_EQUAL(driver_named(&cfg, NULL, &drivers, "nobody", &d, &e), ERR_INVALID);
     CU_ASSERT_STRING_EQUAL(e.msg, "Cluster driver (nobody) not supported.");
-    CU_ASSERT_EQUAL(driver_named(&cfg, &drivers, "notready", &d, &e), ERR_INVALID);
+    CU_ASSERT_EQUAL(driver_named(&cfg, NULL, &drivers, "notready", &d, &e), ERR_INVALID);
     CU_ASSERT_PTR_NOT_NULL(strstr(e.msg, "dockerd is missing"));
     strv_add(&cfg.drivers_disabled, "alpha");
-    ASSERT_OK(driver_for_triple(&cfg, &drivers, &vm, &d, &e), &e);
+    ASSERT_OK(driver_for_triple(&cfg, NULL, &drivers, &vm, &d, &e), &e);
     CU_ASSERT_STRING_EQUAL(d->name, "zeta");
     cfg.drivers_require_enable = false;
-    CU_ASSERT_EQUAL(driver_named(&cfg, &drivers, "off", &d, &e), 0);
+    CU_ASSERT_EQUAL(driver_named(&cfg, NULL, &drivers, "off", &d, &e), 0);
     strv_free(&cfg.drivers_disabled);
     strv_free(&cfg.drivers_enabled_beta);
+    driver_row_list_done(&drivers);
+}
+
+static struct driver_row *made(const char *name)
+{
+    for (size_t i = 0; i < drivers.n; i++)
+        if (str_eq(drivers.v[i].name, name))
+            return &drivers.v[i];
+    CU_FAIL_FATAL("no such driver");
+    return NULL;
+}
+
+static const char *chosen_for(const struct config *cfg, const char *project)
+{
+    const struct driver_triple vm = {"vm", "u", "k"};
+    const struct driver_row *d = NULL;
+    struct err e = ERR_INIT;
+    return driver_for_triple(cfg, project, &drivers, &vm, &d, &e) == 0 ? d->name : "none";
+}
+
+static void operators_decide(void)
+{
+    struct config cfg = {.drivers_require_enable = true};
+    add_driver("a", "alpha", "{\"provides\":[" VM "]}", true, true);
+    add_driver("z", "zeta", "{\"provides\":[" VM "]}", true, true);
+    CU_ASSERT_STRING_EQUAL(chosen_for(&cfg, NULL), "alpha");
+    made("zeta")->default_for = json_loads("[" VM "]", 0, NULL);
+    CU_ASSERT_STRING_EQUAL(chosen_for(&cfg, NULL), "zeta");
+    made("zeta")->ready = false; /* nobody stands in for what was chosen */
+    CU_ASSERT_STRING_EQUAL(chosen_for(&cfg, NULL), "none");
+    made("zeta")->enabled = false;
+    CU_ASSERT_STRING_EQUAL(chosen_for(&cfg, NULL), "alpha");
+    made("zeta")->ready = true;
+    made("zeta")->projects = json_pack("{s:b}", "p1", 1); /* for one project only */
+    CU_ASSERT_STRING_EQUAL(chosen_for(&cfg, "p1"), "zeta");
+    CU_ASSERT_STRING_EQUAL(chosen_for(&cfg, "p2"), "alpha");
+    made("alpha")->projects = json_pack("{s:b}", "p2", 0); /* for all but one */
+    CU_ASSERT_STRING_EQUAL(chosen_for(&cfg, "p2"), "none");
+    CU_ASSERT_STRING_EQUAL(chosen_for(&cfg, "p3"), "alpha");
+    made("alpha")->sha256 = str_dup("new");
+    made("alpha")->enabled_sha256 = str_dup("old"); /* the file was replaced */
+    CU_ASSERT_STRING_EQUAL(chosen_for(&cfg, "p3"), "none");
+    cfg.drivers_require_enable = false;
+    CU_ASSERT_STRING_EQUAL(chosen_for(&cfg, "p3"), "zeta");
+    CU_ASSERT_STRING_EQUAL(chosen_for(&cfg, "p1"), "zeta");
     driver_row_list_done(&drivers);
 }
 
@@ -340,4 +385,5 @@ static void bad_catalogues_are_refused(void)
 
 TEST_MAIN("api_rules", NULL, NULL, TEST(schemas_are_enforced), TEST(old_labels_are_checked),
           TEST(labels_merge_and_differ), TEST(bounds_hold), TEST(kubernetes_labels_are_guarded),
-          TEST(drivers_are_chosen), TEST(catalogue_is_asked), TEST(bad_catalogues_are_refused))
+          TEST(drivers_are_chosen), TEST(operators_decide), TEST(catalogue_is_asked),
+          TEST(bad_catalogues_are_refused))
