@@ -48,7 +48,8 @@ static mag_plugin_entry_fn find_entry(int lib_fd, char why[LOAD_WHY])
 }
 
 /* The first four members are readable in every major; nothing else is before they are checked. */
-static int check_descriptor(const mag_plugin *p, const json_t *manifest, char why[LOAD_WHY])
+static int check_descriptor(const mag_plugin *p, const json_t *manifest, const mag_host *host,
+                            char why[LOAD_WHY])
 {
     const size_t least = offsetof(mag_plugin, get_interface) + sizeof p->get_interface;
     if (p->magic != MAG_PLUGIN_MAGIC)
@@ -56,9 +57,9 @@ static int check_descriptor(const mag_plugin *p, const json_t *manifest, char wh
                  "magic number is 0x%08x, this host wants 0x%08x: the plugin was "
                  "built for a patched host or is damaged",
                  p->magic, MAG_PLUGIN_MAGIC);
-    else if (p->abi_major != MAG_ABI_MAJOR)
+    else if (p->abi_major != host->abi_major)
         snprintf(why, LOAD_WHY, "plugin ABI is %u.%u, this host offers %u.%u", p->abi_major,
-                 p->abi_minor, MAG_ABI_MAJOR, MAG_ABI_MINOR);
+                 p->abi_minor, host->abi_major, host->abi_minor);
     else if (p->struct_size < least)
         snprintf(why, LOAD_WHY, "descriptor has %u bytes, at least %zu are needed", p->struct_size,
                  least);
@@ -72,18 +73,19 @@ static int check_descriptor(const mag_plugin *p, const json_t *manifest, char wh
     return -1;
 }
 
-const mag_plugin *load_library(int lib_fd, const json_t *manifest, char why[LOAD_WHY])
+const mag_plugin *load_library(int lib_fd, const json_t *manifest, const mag_host *host,
+                               char why[LOAD_WHY])
 {
     mag_plugin_entry_fn entry = find_entry(lib_fd, why);
     if (!entry)
         return NULL;
-    const mag_plugin *p = entry(MAG_ABI_MAJOR, MAG_ABI_MINOR);
+    const mag_plugin *p = entry(host->abi_major, host->abi_minor);
     if (!p) {
-        snprintf(why, LOAD_WHY, "plugin refuses ABI %u.%u of this host", MAG_ABI_MAJOR,
-                 MAG_ABI_MINOR);
+        snprintf(why, LOAD_WHY, "plugin refuses ABI %u.%u of this host", host->abi_major,
+                 host->abi_minor);
         return NULL;
     }
-    return check_descriptor(p, manifest, why) == 0 ? p : NULL;
+    return check_descriptor(p, manifest, host, why) == 0 ? p : NULL;
 }
 
 /* The verbs of one interface that can be called, compared with the manifest's operations. */

@@ -12,8 +12,10 @@ enum { LOAD_WHY = 512 };
 
 /* The loader's steps after the file checks: dlopen of /proc/self/fd/<lib_fd> (RTLD_NOW,
  * RTLD_LOCAL; never closed), entry symbol, magic, sizes, major, id. manifest: the HELLO body of the
- * parent. NULL with one line in `why` when a step fails. */
-const mag_plugin *load_library(int lib_fd, const json_t *manifest, char why[LOAD_WHY]);
+ * parent; host: the table the plugin will get, whose version it is asked for. NULL with one line in
+ * `why` when a step fails. */
+const mag_plugin *load_library(int lib_fd, const json_t *manifest, const mag_host *host,
+                               char why[LOAD_WHY]);
 
 /* Asks an instance for its interfaces and compares them with the manifest both ways: interfaces
  * known here that are offered but not listed, or listed but not offered; lifecycle verbs against

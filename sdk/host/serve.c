@@ -34,9 +34,11 @@ static int read_hello(struct session *s, char why[LOAD_WHY])
 
 static int open_plugin(struct session *s, const struct serve_args *a, char why[LOAD_WHY])
 {
+    if (a->adjust)
+        a->adjust(&s->host, s->hello);
     if (a->prepare && a->prepare(s->hello, why, LOAD_WHY) != 0)
         return SERVE_REFUSED;
-    const mag_plugin *p = load_library(a->lib_fd, s->hello, why);
+    const mag_plugin *p = load_library(a->lib_fd, s->hello, &s->host, why);
     if (!p)
         return SERVE_REFUSED;
     mag_error err = {.struct_size = sizeof err};
@@ -50,7 +52,9 @@ static int open_plugin(struct session *s, const struct serve_args *a, char why[L
         return SERVE_REFUSED;
     }
     s->plugin = p;
-    return load_interfaces(p, s->self, s->hello, &s->offer, why) == 0 ? SERVE_OK : SERVE_REFUSED;
+    bool ok = load_interfaces(p, s->self, s->hello, &s->offer, why) == 0 &&
+              (!a->tried || a->tried(p, &s->host, s->hello, why, LOAD_WHY) == 0);
+    return ok ? SERVE_OK : SERVE_REFUSED;
 }
 
 /* The child's hello: what it is, or why it is not. */

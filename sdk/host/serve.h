@@ -4,6 +4,8 @@
 #ifndef MAGNUM_HOST_SERVE_H
 #define MAGNUM_HOST_SERVE_H
 
+#include "magnum/plugin.h"
+
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,6 +16,12 @@ struct serve_args {
     /* Called with the parent's hello before the library is loaded (limits); NULL = nothing.
      * Non-zero refuses to go on. */
     int (*prepare)(const json_t *hello, char *why, size_t why_size);
+    /* For hosts that pretend to be another version (the check kit); NULL = nothing. adjust changes
+     * the table before the library is loaded; tried gets the plugin once its own instance is made,
+     * and non-zero refuses to go on. */
+    void (*adjust)(mag_host *host, const json_t *hello);
+    int (*tried)(const mag_plugin *p, const mag_host *host, const json_t *hello, char *why,
+                 size_t why_size);
     /* True in a process of its own: when the parent is gone in the middle of a call, the process
      * ends there and then, for nothing may act without a lease. */
     bool own_process;
