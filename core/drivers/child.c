@@ -58,6 +58,7 @@ static int take_hello(struct child *c, const json_t *body, struct err *e)
     if (jsonx_int(body, "protocol", -1) != FRAME_PROTOCOL || !json_is_object(verbs))
         return err_set(e, ERR_PROTOCOL, "the driver host's hello is not understood");
     c->verbs = json_deep_copy(verbs);
+    c->isolation = json_deep_copy(json_object_get(body, "isolation"));
     return c->verbs ? 0 : err_nomem(e);
 }
 
@@ -142,6 +143,7 @@ void child_bury(struct child **cp, char why[DEATH_WHY])
     frame_reader_done(&c->in);
     child_log_done(&c->log);
     json_decref(c->verbs);
+    json_decref(c->isolation);
     free(c);
 }
 

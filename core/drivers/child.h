@@ -18,10 +18,12 @@ struct child {
     struct transport_conn conn;
     struct frame_reader in;
     struct child_log log;
-    json_t *verbs; /* {interface: [verbs]}, from its hello */
+    json_t *verbs;     /* {interface: [verbs]}, from its hello */
+    json_t *isolation; /* rows, from its hello; NULL = it says nothing */
     uint32_t calls;
     int64_t born_ms, base_rss_kb;
-    int64_t kill_at_ms; /* while retiring */
+    int64_t idle_since_ms; /* given back then */
+    int64_t kill_at_ms;    /* while retiring */
 };
 
 /* Waits for the host's hello after sending ours (borrowed). ERR_UNAVAILABLE with the host's own

@@ -1,20 +1,20 @@
-/* The driver host as a child process: posix_spawn, a socketpair on fd 3, the library on fd 4, one
- * pipe for what it prints, a clean environment, its own process group. See transport_internal.h.
- * The other end: core/cmd/magnum-driver-host.c. */
+/* The driver host as a child process: a socketpair on fd 3, the library on fd 4, one pipe for what
+ * it prints, a clean environment, its own session, process ids and cgroup where these can be had.
+ * See transport_internal.h. The other end: core/cmd/magnum-driver-host.c. */
 #include "drivers/transport_internal.h"
 
 #include "base/cleanup.h"
+#include "base/log.h"
+#include "drivers/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-enum { FD_SOCKET = 3, FD_LIBRARY = 4, FD_FREE = 5 };
+enum { SIGNALLED = 128 };
 
 void transport_close(struct transport_conn *c)
 {
@@ -23,14 +23,14 @@ void transport_close(struct transport_conn *c)
     cleanup_closep(&c->end_fd);
 }
 
-/* A copy above the numbers the child uses, so that no dup2 in the child hits another source. */
+/* A copy above the numbers the child uses, so that no dup in the child hits another source. */
 static int raise_fd(int fd)
 {
-    return fcntl(fd, F_DUPFD_CLOEXEC, FD_FREE);
+    return fcntl(fd, F_DUPFD_CLOEXEC, SPAWN_FDS);
 }
 
-static int spawn(const struct transport_start *s, int sock, int lib, int out, pid_t *ret,
-                 struct err *e)
+static int spawn(const struct transport_start *s, int sock, int lib, int out,
+                 struct transport_conn *ret, struct err *e)
 {
     char parent[24];
     snprintf(parent, sizeof parent, "%ld", (long)getpid());
@@ -38,32 +38,28 @@ static int spawn(const struct transport_start *s, int sock, int lib, int out, pi
     char *const env[] = {
         (char *)"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         (char *)"LANG=C", NULL};
-    posix_spawn_file_actions_t fa;
-    posix_spawnattr_t at;
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    int bad = posix_spawn_file_actions_init(&fa);
-    if (bad)
-        return err_errno(e, bad, "cannot start %s", s->program);
-    if ((bad = posix_spawnattr_init(&at)) != 0) {
-        posix_spawn_file_actions_destroy(&fa);
-        return err_errno(e, bad, "cannot start %s", s->program);
-    }
-    bad = posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0) ||
-          posix_spawn_file_actions_adddup2(&fa, out, 1) ||
-          posix_spawn_file_actions_adddup2(&fa, out, 2) ||
-          posix_spawn_file_actions_adddup2(&fa, sock, FD_SOCKET) ||
-          posix_spawn_file_actions_adddup2(&fa, lib, FD_LIBRARY) ||
-          posix_spawn_file_actions_addclosefrom_np(&fa, FD_FREE) ||
-          posix_spawnattr_setpgroup(&at, 0) || posix_spawnattr_setsigmask(&at, &none) ||
-          posix_spawnattr_setsigdefault(&at, &all) ||
-          posix_spawnattr_setflags(&at, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                                            POSIX_SPAWN_SETSIGDEF);
-    bad = bad ? ENOMEM : posix_spawn(ret, s->program, &fa, &at, argv, env);
-    posix_spawnattr_destroy(&at);
-    posix_spawn_file_actions_destroy(&fa);
+    struct spawn sp = {.program = s->program,
+                       .argv = argv,
+                       .env = env,
+                       .fds = {-1, out, out, sock, lib},
+                       .own_pids = confine_own_pids(s->confine)};
+    int bad = spawn_program(&sp, &ret->pid, &ret->end_fd);
+    ret->own_pids = sp.own_pids;
     return bad ? err_errno(e, bad, "cannot start %s", s->program) : 0;
+}
+
+/* A program that may start others joins before it runs, for they would stay outside. All others can
+ * join while they run: where the kernel takes its time over it nobody waits. */
+static int give_cgroup(const struct transport_start *s, struct transport_conn *c, struct err *e)
+{
+    if (!s->cgroups || !s->cgroups->version || !confine_own_pids(s->confine))
+        return 0;
+    int rc = cgroup_new(s->cgroups, s->confine->memory_mb, s->confine->tasks, &c->cgroup, e);
+    if (rc == 0 && s->confine->exec)
+        return cgroup_join(c->cgroup, c->pid, e);
+    if (rc == 0)
+        cgroup_share(c->cgroup); /* process_settle */
+    return rc;
 }
 
 static int process_start(const struct transport_start *s, struct transport_conn *ret, struct err *e)
@@ -79,23 +75,37 @@ static int process_start(const struct transport_start *s, struct transport_conn 
                         log = raise_fd(out_write);
     if (sock < 0 || lib < 0 || log < 0 || fcntl(out_read, F_SETFL, O_NONBLOCK) < 0)
         return err_errno(e, errno, "cannot prepare descriptors for a driver host");
-    pid_t pid;
-    int rc = spawn(s, sock, lib, log, &pid, e);
+    struct transport_conn c = {.sock = -1, .log_fd = -1, .end_fd = -1};
+    struct err why = ERR_INIT;
+    int rc = spawn(s, sock, lib, log, &c, e);
     if (rc != 0)
         return rc;
-    _cleanup_close_ int end = pidfd_open(pid, 0);
-    if (end < 0) {
-        rc = err_errno(e, errno, "cannot watch a driver host");
-        (void)kill(pid, SIGKILL);
-        (void)waitpid(pid, NULL, 0);
-        return rc;
+    rc = give_cgroup(s, &c, &why);
+    if (rc != 0 && !s->confine->strict)
+        log_warn("driver.isolation", "%s goes without its own cgroup: %s", s->plugin->id, why.msg);
+    if (rc != 0 && s->confine->strict) {
+        char ignored[DEATH_WHY];
+        transport_process.signal(&c, SIGKILL);
+        transport_process.reap(&c, ignored);
+        transport_close(&c);
+        return err_set(e, ERR_UNAVAILABLE, "%s", why.msg);
     }
-    *ret = (struct transport_conn){.pid = pid};
-    ret->sock = ours;
-    ret->log_fd = out_read;
-    ret->end_fd = end;
-    ours = out_read = end = -1;
+    c.sock = ours;
+    c.log_fd = out_read;
+    ours = out_read = -1;
+    *ret = c;
     return 0;
+}
+
+static void process_settle(const struct transport_conn *c, const struct confine *confine)
+{
+    struct cgroup *group = c->cgroup;
+    struct err e = ERR_INIT;
+    if (!group || confine->exec)
+        return;
+    if (cgroup_join(group, c->pid, &e) != 0)
+        log_warn("driver.isolation", "ignoring: %s", e.msg);
+    cgroup_free(&group);
 }
 
 /* The process is our child and not reaped yet, so neither its number nor its group's is another's.
@@ -106,19 +116,31 @@ static void process_signal(struct transport_conn *c, int sig)
     (void)kill(c->pid, sig); /* its group may not exist yet */
 }
 
+static void tell_signal(char why[DEATH_WHY], int sig)
+{
+    snprintf(why, DEATH_WHY, "killed by signal %d (%s)", sig,
+             sigdescr_np(sig) ? sigdescr_np(sig) : "unknown");
+}
+
 static void process_reap(struct transport_conn *c, char why[DEATH_WHY])
 {
     siginfo_t si = {0};
     why[0] = '\0';
     process_signal(c, SIGKILL); /* helpers it left in its group have no lease to act under */
+    if (c->cgroup)
+        cgroup_end(c->cgroup);
     if (waitid(P_PIDFD, (id_t)c->end_fd, &si, WEXITED) < 0)
         snprintf(why, DEATH_WHY, "lost (%s)", strerrordesc_np(errno));
+    else if (si.si_code == CLD_EXITED && c->own_pids && si.si_status > SIGNALLED)
+        tell_signal(why, si.si_status - SIGNALLED); /* see core/cmd/host_confine.c */
     else if (si.si_code == CLD_EXITED && si.si_status != 0)
         snprintf(why, DEATH_WHY, "exited with status %d", si.si_status);
     else if (si.si_code != CLD_EXITED)
-        snprintf(why, DEATH_WHY, "killed by signal %d (%s)", si.si_status,
-                 sigdescr_np(si.si_status) ? sigdescr_np(si.si_status) : "unknown");
+        tell_signal(why, si.si_status);
+    cgroup_free(&c->cgroup);
 }
 
-const struct driver_transport transport_process = {
-    .start = process_start, .signal = process_signal, .reap = process_reap};
+const struct driver_transport transport_process = {.start = process_start,
+                                                   .settle = process_settle,
+                                                   .signal = process_signal,
+                                                   .reap = process_reap};

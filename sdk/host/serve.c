@@ -36,7 +36,7 @@ static int open_plugin(struct session *s, const struct serve_args *a, char why[L
 {
     if (a->adjust)
         a->adjust(&s->host, s->hello);
-    if (a->prepare && a->prepare(s->hello, why, LOAD_WHY) != 0)
+    if (a->prepare && a->prepare(s->hello, &s->isolation, why, LOAD_WHY) != 0)
         return SERVE_REFUSED;
     const mag_plugin *p = load_library(a->lib_fd, s->hello, &s->host, why);
     if (!p)
@@ -63,6 +63,8 @@ static int say_hello(struct session *s, const char *why)
     json_t *body = json_pack("{s:i,s:s,s:{s:i,s:i}}", "protocol", FRAME_PROTOCOL, "host_version",
                              MAGNUM_VERSION, "host_abi", "major", (int)MAG_ABI_MAJOR, "minor",
                              (int)MAG_ABI_MINOR);
+    if (s->isolation)
+        json_object_set(body, "isolation", s->isolation);
     if (why) {
         json_object_set_new(body, "refused", wire_bytes(why, strlen(why)));
     } else {
@@ -130,6 +132,7 @@ int host_serve(const struct serve_args *a)
     if (s.plugin)
         s.plugin->destroy(s.self);
     json_decref(s.offer);
+    json_decref(s.isolation);
     json_decref(s.hello);
     frame_reader_done(&s.in);
     pthread_mutex_destroy(&s.out_lock);

@@ -13,9 +13,10 @@
 struct serve_args {
     int sock;   /* stays the caller's */
     int lib_fd; /* the library, opened and checked by the parent */
-    /* Called with the parent's hello before the library is loaded (limits); NULL = nothing.
-     * Non-zero refuses to go on. */
-    int (*prepare)(const json_t *hello, char *why, size_t why_size);
+    /* Called with the parent's hello before the library is loaded (limits and the like); NULL =
+     * nothing. *ret_rows: what it did, for our hello, also when it refuses. Non-zero refuses to go
+     * on. */
+    int (*prepare)(const json_t *hello, json_t **ret_rows, char *why, size_t why_size);
     /* For hosts that pretend to be another version (the check kit); NULL = nothing. adjust changes
      * the table before the library is loaded; tried gets the plugin once its own instance is made,
      * and non-zero refuses to go on. */

@@ -25,7 +25,8 @@ struct session {
     mag_host host; /* the table given to the plugin */
     const mag_plugin *plugin;
     void *self;
-    json_t *offer; /* what load_interfaces found */
+    json_t *offer;     /* what load_interfaces found */
+    json_t *isolation; /* what `prepare` did */
     /* the current call */
     uint32_t call;         /* 0 = none */
     const mag_op *op;      /* NULL = none: services are refused */

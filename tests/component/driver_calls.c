@@ -457,12 +457,12 @@ static void *one_call(void *arg)
     return NULL;
 }
 
-static int64_t pid_seen(void)
+static int64_t born_seen(void)
 {
     _cleanup_json_ json_t *spec = json_pack("{s:{s:s}}", "params", "mode", "look");
     struct coe_call c = test_call(PLAIN_ID, "create", spec, "c", NULL);
     CU_ASSERT_EQUAL(test_walk(pool.pool, c, &rec, NULL, NULL), MAG_OK);
-    return jsonx_int(json_object_get(rec.outputs, "look"), "pid", -1);
+    return jsonx_int(json_object_get(rec.outputs, "look"), "born", -1);
 }
 
 static int64_t calls_seen(void)
@@ -472,7 +472,7 @@ static int64_t calls_seen(void)
 
 static void *look_in_thread(void *arg)
 {
-    *(int64_t *)arg = pid_seen();
+    *(int64_t *)arg = born_seen();
     return NULL;
 }
 
@@ -486,7 +486,7 @@ static void test_host_outlives_its_caller(void)
     pthread_join(id, NULL);
     CU_ASSERT_EQUAL_FATAL(pthread_create(&id, NULL, look_in_thread, &first), 0);
     pthread_join(id, NULL);
-    CU_ASSERT_EQUAL(pid_seen(), first);
+    CU_ASSERT_EQUAL(born_seen(), first);
     CU_ASSERT_EQUAL(calls_seen(), 2);
     end();
 }
@@ -497,11 +497,11 @@ static void test_recycle_by_calls(void)
     test_pool_set(&pool, "drivers.recycle_calls", "3");
     test_pool_start(&pool, NULL);
     record_init(&rec);
-    int64_t first = pid_seen();
-    CU_ASSERT_EQUAL(pid_seen(), first);
-    CU_ASSERT_EQUAL(pid_seen(), first);
+    int64_t first = born_seen();
+    CU_ASSERT_EQUAL(born_seen(), first);
+    CU_ASSERT_EQUAL(born_seen(), first);
     CU_ASSERT_EQUAL(calls_seen(), 3);
-    CU_ASSERT_NOT_EQUAL(pid_seen(), first);
+    CU_ASSERT_NOT_EQUAL(born_seen(), first);
     CU_ASSERT_EQUAL(calls_seen(), 1);
     end();
 }
@@ -552,7 +552,7 @@ static void test_too_large(void)
     test_pool_set(&pool, "drivers.max_frame_bytes", "65536");
     test_pool_start(&pool, NULL);
     record_init(&rec);
-    int64_t before = pid_seen();
+    int64_t before = born_seen();
     _cleanup_json_ json_t *spec = test_spec("c1", 1, 1, "");
     _cleanup_free_ char *big = calloc(1, 70000);
     memset(big, 'x', 69999);
@@ -561,7 +561,7 @@ static void test_too_large(void)
     struct coe_result r = {0};
     struct coe_call c = test_call(PLAIN_ID, "create", spec, "c1", NULL);
     CU_ASSERT_EQUAL(front_coe_call(pool.pool, &c, &r, &e), ERR_TOO_LARGE);
-    CU_ASSERT_EQUAL(pid_seen(), before); /* nobody was harmed */
+    CU_ASSERT_EQUAL(born_seen(), before); /* nobody was harmed */
     end();
 }
 
