@@ -324,7 +324,11 @@ static const void *kubernetes_interface(void *self, const char *id)
     static const mag_upgrade upgrade = {
         .struct_size = sizeof upgrade, .plan = on_upgrade_plan, .upgrade = on_converge};
     static const mag_rotate rotate = {
-        .struct_size = sizeof rotate, .ca_prepare = on_prepare, .ca_complete = on_complete};
+        .struct_size = sizeof rotate,
+        .ca_prepare = on_prepare,
+        .ca_complete = on_complete,
+        .credential = on_converge, /* local nodes hold nothing of the cloud that could change */
+    };
     static const mag_credentials credentials = {
         .struct_size = sizeof credentials,
         .client_config = on_client_config,

@@ -28,27 +28,31 @@ int32_t local_drain(struct local_run *r, size_t at)
     struct mag_roster_node *n = &r->st.v[at];
     struct mag_kube k = kube_api(c, CHANGE_MS);
     const struct mag_kube_wanted w = {.unschedulable = 1};
-    char blocked[128];
+    char blocked[192];
     int64_t memory, timeout_ms;
     size_t left = 0;
     int32_t rc = local_group_labels(c->spec, local_group_of(r, n), &memory, &timeout_ms, c->err);
-    if (rc == MAG_OK)
-        rc = mag_kube_node_set(&k, r->seen[at].entry, &w, c->err);
     if (rc == MAG_OK && !n->drain_ms) {
         n->drain_ms = unix_ms();
         rc = local_save(r);
     }
     if (rc != MAG_OK)
-        return rc == MAG_E_BUSY || rc == MAG_E_NOT_FOUND ? MAG_AGAIN : rc;
+        return rc;
+    rc = mag_kube_node_set(&k, r->seen[at].entry, &w, c->err);
     int64_t for_ms = unix_ms() - n->drain_ms;
     bool hurry = for_ms >= timeout_ms; /* then they go without being asked */
+    if ((rc == MAG_E_TIMEOUT || rc == MAG_E_UNAVAILABLE) && !hurry)
+        return kube_again(c, 1000, 92, "%s can't be cordoned yet: %.120s", n->name,
+                          c->err->message);
+    if (rc != MAG_OK && !hurry)
+        return rc == MAG_E_BUSY || rc == MAG_E_NOT_FOUND ? MAG_AGAIN : rc;
     rc = mag_kube_drain(&k, n->name, hurry, &left, blocked, sizeof blocked, c->err);
     if (rc != MAG_OK)
         return rc;
     if (left == 0 || for_ms >= timeout_ms + HURRY_MS)
         return MAG_OK;
     return kube_again(c, 200, 92, "%s still has %zu pods%s%s", n->name, left,
-                      blocked[0] ? "; a disruption budget protects " : "", blocked);
+                      blocked[0] ? "; " : "", blocked);
 }
 
 static int32_t forget(struct local_run *r, size_t at)

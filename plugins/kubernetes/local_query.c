@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PODS_MAX = 20000 };
-
 struct amount {
     double cpu, bytes;
 };
@@ -28,21 +26,36 @@ static void add_container(const json_t *container, struct amount *sum)
         sum->bytes += v;
 }
 
-static int32_t add_pods(struct kube_call *c, struct amount *sum, size_t *ret_pods)
+struct pods {
+    struct amount sum;
+    size_t n;
+};
+
+/* One of possibly many thousands: only sums are kept. */
+static int32_t add_pod(void *ctx, const json_t *pod, mag_error *err)
 {
-    _mag_json_ json_t *pods = NULL;
+    struct pods *p = ctx;
+    size_t i;
+    json_t *container;
+    (void)err;
+    if (!pod) {
+        *p = (struct pods){.n = 0};
+        return MAG_OK;
+    }
+    p->n++;
+    json_array_foreach(mag_json_at(pod, "spec.containers"), i, container)
+    {
+        add_container(container, &p->sum);
+    }
+    return MAG_OK;
+}
+
+static int32_t add_pods(struct kube_call *c, struct pods *ret)
+{
     struct mag_kube k = kube_api(c, 0);
-    int32_t rc = mag_kube_list(
+    return mag_kube_each(
         &k, "/api/v1/pods?fieldSelector=status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed",
-        PODS_MAX, &pods, NULL, c->err);
-    size_t i, n;
-    json_t *pod, *container;
-    json_array_foreach(pods, i, pod){json_array_foreach(mag_json_at(pod, "spec.containers"), n,
-                                                        container){add_container(container, sum);
-}
-}
-*ret_pods = json_array_size(pods);
-return rc;
+        add_pod, ret, c->err);
 }
 
 /* All local nodes share this machine: its capacity is the cluster's, not a multiple of it. */
@@ -64,24 +77,25 @@ static void capacity(const json_t *nodes, struct amount *ret)
 int32_t local_stats(struct kube_call *c, json_t **ret)
 {
     struct local_run r;
-    struct amount used = {0}, all = {0};
+    struct amount all = {0};
+    struct pods pods = {.n = 0};
     uint64_t resident = 0;
-    size_t pods = 0;
     char cgroup[96];
     int32_t rc = local_open_readonly(c, &r);
     if (rc == MAG_OK)
         rc = local_list(&r);
     if (rc == MAG_OK)
-        rc = add_pods(c, &used, &pods);
+        rc = add_pods(c, &pods);
     if (rc == MAG_OK) {
         capacity(r.list, &all);
         mag_local_cgroup(&r.cl, 0, cgroup);
         (void)mag_cgroup_memory_used(cgroup, &resident);
-        *ret = json_pack(
-            "{s:I, s:I, s:{s:f, s:f}, s:{s:I, s:I, s:I}}", "nodes",
-            (json_int_t)json_array_size(r.list), "pods", (json_int_t)pods, "cpu", "capacity",
-            all.cpu, "used", used.cpu, "memory_mb", "capacity", (json_int_t)(all.bytes / 1048576),
-            "used", (json_int_t)(used.bytes / 1048576), "resident", (json_int_t)(resident >> 20));
+        *ret = json_pack("{s:I, s:I, s:{s:f, s:f}, s:{s:I, s:I, s:I}}", "nodes",
+                         (json_int_t)json_array_size(r.list), "pods", (json_int_t)pods.n, "cpu",
+                         "capacity", all.cpu, "used", pods.sum.cpu, "memory_mb", "capacity",
+                         (json_int_t)(all.bytes / 1048576), "used",
+                         (json_int_t)(pods.sum.bytes / 1048576), "resident",
+                         (json_int_t)(resident >> 20));
         if (!*ret)
             rc = mag_fail_nomem(c->err);
     }

@@ -11,7 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ITEMS_MAX = 10000, QUOTED = 256, PATH_CAP = 1200, UPDATE_TRIES = 5 };
+/* An answer has to fit in one frame to the core (drivers.max_frame_bytes, 4 MiB by default). */
+enum { ITEMS_MAX = 10000, ANSWER_MAX = 3 << 20, QUOTED = 256, PATH_CAP = 1200, UPDATE_TRIES = 5 };
 
 struct resource {
     const char *kind, *plural, *title; /* title: what the manifest calls it */
@@ -60,12 +61,38 @@ static int32_t object_path(struct kube_call *c, const struct resource *r, const 
     return path_of(c, r, space, slash ? slash + 1 : name, ret);
 }
 
+struct listing {
+    json_t *items; /* owned */
+    size_t bytes;
+    bool cut;
+};
+
+/* managedFields, the server's own bookkeeping, is often most of an object and of no use to anybody
+ * here. */
+static int32_t add_item(void *ctx, const json_t *item, mag_error *err)
+{
+    struct listing *l = ctx;
+    if (!item) {
+        json_decref(l->items);
+        *l = (struct listing){.items = json_array()};
+        return l->items ? MAG_OK : mag_fail_nomem(err);
+    }
+    (void)json_object_del(mag_json_at(item, "metadata"), "managedFields");
+    size_t size = json_dumpb(item, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) + 1;
+    l->cut = l->bytes + size > ANSWER_MAX || json_array_size(l->items) == ITEMS_MAX;
+    if (l->cut)
+        return MAG_AGAIN;
+    l->bytes += size;
+    return json_array_append(l->items, (json_t *)(uintptr_t)item) < 0 ? mag_fail_nomem(err)
+                                                                      : MAG_OK;
+}
+
 int32_t workload_list(struct kube_call *c, const struct workload_call *w, json_t **ret)
 {
     const struct resource *r = find(c, w->kind);
-    _mag_json_ json_t *query = NULL, *items = NULL;
+    _mag_json_ json_t *query = NULL;
     char path[PATH_CAP], quoted[QUOTED * 3];
-    bool more = false;
+    struct listing l = {.items = NULL};
     struct mag_kube k = kube_api(c, 0);
     if (!r)
         return MAG_E_UNSUPPORTED;
@@ -78,11 +105,13 @@ int32_t workload_list(struct kube_call *c, const struct workload_call *w, json_t
         (void)snprintf(path + n, sizeof path - n, "?labelSelector=%s", quoted);
     }
     if (rc == MAG_OK)
-        rc = mag_kube_list(&k, path, ITEMS_MAX, &items, &more, c->err);
-    if (rc != MAG_OK)
-        return rc;
-    *ret = json_pack("{s:O, s:b}", "items", items, "truncated", more);
-    return *ret ? MAG_OK : mag_fail_nomem(c->err);
+        rc = mag_kube_each(&k, path, add_item, &l, c->err);
+    if (rc == MAG_OK) {
+        *ret = json_pack("{s:O, s:b}", "items", l.items, "truncated", (int)l.cut);
+        rc = *ret ? MAG_OK : mag_fail_nomem(c->err);
+    }
+    json_decref(l.items);
+    return rc;
 }
 
 static int32_t need_object(struct kube_call *c, json_t **ret)

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { PAGE = 250, LIST_TRIES = 3, PATH_MAX_LEN = 8000 };
+enum { PAGE = 100, LIST_TRIES = 3, PATH_MAX_LEN = 8000 };
 
 static int32_t code_of(uint32_t status, const char *reason)
 {
@@ -106,65 +106,117 @@ int32_t mag_kube_call(const struct mag_kube *k, const char *method, const char *
     return MAG_OK;
 }
 
-static int32_t one_page(const struct mag_kube *k, const char *path, const char *token, json_t *all,
-                        char **ret_token, uint32_t *status, mag_error *err)
+/* What one reading of a list works with. */
+struct reading {
+    const struct mag_kube *k;
+    const char *path;
+    mag_kube_item_fn fn;
+    void *ctx;
+    char *token;       /* of the next page; owned */
+    bool enough, more; /* more: something is left that was not read */
+    uint32_t status;   /* of the last answer */
+};
+
+static int32_t page_path(const struct reading *r, char **ret, mag_error *err)
 {
-    _mag_free_ char *full = NULL, *quoted = NULL;
-    _mag_json_ json_t *doc = NULL;
-    const char *glue = strchr(path, '?') ? "&" : "?";
-    *ret_token = NULL;
-    if (token) {
+    _mag_free_ char *quoted = NULL;
+    const char *glue = strchr(r->path, '?') ? "&" : "?";
+    if (r->token) {
         quoted = malloc(PATH_MAX_LEN);
         if (!quoted)
             return mag_fail_nomem(err);
-        if (!mag_http_quote(quoted, PATH_MAX_LEN, token))
+        if (!mag_http_quote(quoted, PATH_MAX_LEN, r->token))
             return mag_fail(err, MAG_E_UNAVAILABLE, 0, "BadAnswer", NULL,
-                            "GET %s: the token of the next page is too long", path);
+                            "GET %s: the token of the next page is too long", r->path);
     }
-    if (asprintf(&full, "%s%slimit=%d%s%s", path, glue, PAGE, quoted ? "&continue=" : "",
-                 quoted ? quoted : "") < 0)
-        return mag_fail_nomem(err);
-    int32_t rc = mag_kube_call(k, "GET", full, NULL, NULL, &doc, status, err);
+    return asprintf(ret, "%s%slimit=%d%s%s", r->path, glue, PAGE, quoted ? "&continue=" : "",
+                    quoted ? quoted : "") < 0
+               ? mag_fail_nomem(err)
+               : MAG_OK;
+}
+
+static int32_t one_page(struct reading *r, mag_error *err)
+{
+    _mag_free_ char *full = NULL;
+    _mag_json_ json_t *doc = NULL;
+    size_t i;
+    json_t *item;
+    int32_t rc = page_path(r, &full, err);
+    if (rc == MAG_OK)
+        rc = mag_kube_call(r->k, "GET", full, NULL, NULL, &doc, &r->status, err);
     if (rc != MAG_OK)
         return rc;
-    json_t *items = mag_json_at(doc, "items");
+    const char *next = mag_json_text(doc, "metadata.continue", "");
+    const json_t *items = mag_json_at(doc, "items");
     if (!json_is_array(items))
         return mag_fail(err, MAG_E_UNAVAILABLE, MAG_ERR_RETRYABLE, "BadAnswer", NULL,
-                        "GET %s: the answer is no list", path);
-    if (json_array_extend(all, items) < 0)
+                        "GET %s: the answer is no list", r->path);
+    json_array_foreach(items, i, item)
+    {
+        rc = r->fn(r->ctx, item, err);
+        r->enough = rc == MAG_AGAIN;
+        r->more = r->enough && (i + 1 < json_array_size(items) || *next);
+        if (rc != MAG_OK)
+            return r->enough ? MAG_OK : rc;
+    }
+    free(r->token);
+    r->token = *next ? strdup(next) : NULL;
+    return *next && !r->token ? mag_fail_nomem(err) : MAG_OK;
+}
+
+static int32_t each(const struct mag_kube *k, const char *path, mag_kube_item_fn fn, void *ctx,
+                    bool *ret_more, mag_error *err)
+{
+    int32_t rc = MAG_OK;
+    for (int tries = 0; tries < LIST_TRIES; tries++) {
+        struct reading r = {.k = k, .path = path, .fn = fn, .ctx = ctx};
+        rc = fn(ctx, NULL, err);
+        do {
+            rc = rc == MAG_OK ? one_page(&r, err) : rc;
+        } while (rc == MAG_OK && r.token && !r.enough);
+        free(r.token);
+        *ret_more = r.more;
+        if (rc == MAG_OK || r.status != 410)
+            return rc;
+    }
+    return rc;
+}
+
+int32_t mag_kube_each(const struct mag_kube *k, const char *path, mag_kube_item_fn fn, void *ctx,
+                      mag_error *err)
+{
+    bool ignored = false;
+    return each(k, path, fn, ctx, &ignored, err);
+}
+
+struct collection {
+    json_t *all;
+    size_t max;
+};
+
+static int32_t collect(void *ctx, const json_t *item, mag_error *err)
+{
+    struct collection *c = ctx;
+    if (!item) {
+        json_decref(c->all);
+        c->all = json_array();
+        return c->all ? MAG_OK : mag_fail_nomem(err);
+    }
+    if (json_array_append(c->all, (json_t *)(uintptr_t)item) < 0)
         return mag_fail_nomem(err);
-    const char *next = mag_json_text(doc, "metadata.continue", "");
-    if (*next && !(*ret_token = strdup(next)))
-        return mag_fail_nomem(err);
-    return MAG_OK;
+    return c->max && json_array_size(c->all) >= c->max ? MAG_AGAIN : MAG_OK;
 }
 
 int32_t mag_kube_list(const struct mag_kube *k, const char *path, size_t max, json_t **ret,
                       bool *ret_more, mag_error *err)
 {
-    int32_t rc = MAG_OK;
-    *ret = NULL;
+    struct collection c = {.max = max};
+    bool more = false;
+    int32_t rc = each(k, path, collect, &c, &more, err);
+    *ret = rc == MAG_OK ? MAG_TAKE(c.all) : NULL;
     if (ret_more)
-        *ret_more = false;
-    for (int tries = 0; tries < LIST_TRIES; tries++) {
-        _mag_json_ json_t *all = json_array();
-        _mag_free_ char *token = NULL;
-        uint32_t status = 0;
-        do {
-            char *next = NULL;
-            rc = all ? one_page(k, path, token, all, &next, &status, err) : mag_fail_nomem(err);
-            free(token);
-            token = next;
-        } while (rc == MAG_OK && token && (max == 0 || json_array_size(all) < max));
-        if (rc == MAG_OK) {
-            if (ret_more)
-                *ret_more = token != NULL;
-            *ret = MAG_TAKE(all);
-            return MAG_OK;
-        }
-        if (status != 410)
-            return rc;
-    }
+        *ret_more = rc == MAG_OK && more;
+    json_decref(c.all);
     return rc;
 }
 

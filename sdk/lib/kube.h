@@ -24,6 +24,14 @@ struct mag_kube { /* copy freely */
 int32_t mag_kube_call(const struct mag_kube *k, const char *method, const char *path,
                       const char *type, const json_t *body, json_t **ret, uint32_t *status,
                       mag_error *err);
+/* Each item of a list, in pages of which one is in memory at a time. item NULL: the list begins,
+ * also when it expired between two pages and is read again from its start (twice at most); what was
+ * counted so far does not count. The callback answers MAG_OK (go on), MAG_AGAIN (that is enough) or
+ * a code, which ends the call with err as the callback filled it. path without limit and continue.
+ */
+typedef int32_t (*mag_kube_item_fn)(void *ctx, const json_t *item, mag_error *err);
+int32_t mag_kube_each(const struct mag_kube *k, const char *path, mag_kube_item_fn fn, void *ctx,
+                      mag_error *err);
 /* All items of a list, in pages; *ret = a new array. path without limit and continue. A list that
  * expires between two pages is begun again, twice at most; more than max items (0: no limit) are
  * not read, and *ret_more (may be NULL) says so. */
@@ -61,8 +69,9 @@ int32_t mag_kube_node_set(const struct mag_kube *k, const json_t *node,
 /* One pass of a drain: asks for the eviction of each pod on the node that a controller can make
  * anew or that is finished; pods of daemon sets and mirror pods stay. Pods that have ended are
  * deleted, and so are all with hurry: no more asking. *ret_left: pods that are still there. MAG_OK
- * also when a disruption budget forbids an eviction for now (blocked, may be NULL, then names the
- * pod). */
+ * also when a disruption budget forbids an eviction for now or the API can't do it (blocked, may be
+ * NULL, then names the pod and the reason). Stops asking when the call has to end soon; the pods it
+ * did not come to are counted. */
 int32_t mag_kube_drain(const struct mag_kube *k, const char *node, bool hurry, size_t *ret_left,
                        char *blocked, size_t cap, mag_error *err);
 

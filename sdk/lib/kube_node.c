@@ -246,6 +246,33 @@ static int32_t send_away(const struct mag_kube *k, const json_t *pod, bool hurry
     return status == 404 || status == 429 ? MAG_OK : rc;
 }
 
+static bool must_end(const struct mag_kube *k)
+{
+    return k->host->cancelled && k->host->cancelled(k->host->ctx, k->op);
+}
+
+/* An API that can't do it now, such as one whose webhooks hang or fail, is no error of the drain:
+ * `why` tells, and the other pods are not asked in this pass, since each would take as long. */
+static int32_t ask_to_go(const struct mag_kube *k, const json_t *pod, bool hurry, char why[192],
+                         bool *ret_stop, mag_error *err)
+{
+    mag_error e = {.struct_size = sizeof e};
+    bool blocked = false;
+    const char *space = mag_json_text(pod, "metadata.namespace", "");
+    int32_t rc = send_away(k, pod, hurry, &blocked, &e);
+    if (blocked)
+        (void)snprintf(why, 192, "a disruption budget protects %.60s/%.60s", space,
+                       mag_kube_name(pod));
+    if (rc == MAG_E_TIMEOUT || rc == MAG_E_UNAVAILABLE) {
+        (void)snprintf(why, 192, "%.40s/%.40s: %.100s", space, mag_kube_name(pod), e.message);
+        *ret_stop = true;
+        return MAG_OK;
+    }
+    if (rc != MAG_OK && err)
+        *err = e;
+    return rc;
+}
+
 int32_t mag_kube_drain(const struct mag_kube *k, const char *node, bool hurry, size_t *ret_left,
                        char *blocked, size_t cap, mag_error *err)
 {
@@ -261,9 +288,10 @@ int32_t mag_kube_drain(const struct mag_kube *k, const char *node, bool hurry, s
     int32_t rc = mag_kube_list(k, path, 0, &pods, NULL, err);
     size_t i;
     json_t *pod;
+    bool stop = false;
     json_array_foreach(pods, i, pod)
     {
-        bool wait = false;
+        char why[192] = "";
         if (rc != MAG_OK)
             break;
         if (belongs_to_node(pod))
@@ -271,11 +299,11 @@ int32_t mag_kube_drain(const struct mag_kube *k, const char *node, bool hurry, s
         bool going = mag_json_text(pod, "metadata.deletionTimestamp", NULL) != NULL;
         bool over = is_over(pod);
         *ret_left += !over;
-        if (!going || over || hurry)
-            rc = send_away(k, pod, over || hurry, &wait, err);
-        if (wait && blocked && !blocked[0])
-            (void)snprintf(blocked, cap, "%s/%s", mag_json_text(pod, "metadata.namespace", ""),
-                           mag_kube_name(pod));
+        stop = stop || must_end(k);
+        if (!stop && (!going || over || hurry))
+            rc = ask_to_go(k, pod, over || hurry, why, &stop, err);
+        if (why[0] && blocked && !blocked[0])
+            (void)snprintf(blocked, cap, "%s", why);
     }
     return rc;
 }

@@ -5,6 +5,8 @@
 #include "lib/cleanup.h"
 #include "lib/kube.h"
 
+#include <sys/resource.h>
+
 struct script {                /* one expected request and its answer */
     const char *method, *path; /* path: a prefix */
     uint32_t status;
@@ -115,10 +117,10 @@ static void test_garbage(void)
 #define ITEM(name) "{\"metadata\":{\"name\":\"" name "\"}}"
 static void test_pages(void)
 {
-    PLAY({"GET", "/api/v1/pods?a=b&limit=250", 200,
+    PLAY({"GET", "/api/v1/pods?a=b&limit=100", 200,
           "{\"metadata\":{\"continue\":\"a+b/=\"},\"items\":[" ITEM("p1") "," ITEM("p2") "]}",
           NULL},
-         {"GET", "/api/v1/pods?a=b&limit=250&continue=a%2Bb%2F%3D", 200,
+         {"GET", "/api/v1/pods?a=b&limit=100&continue=a%2Bb%2F%3D", 200,
           "{\"metadata\":{},\"items\":[" ITEM("p3") "]}", NULL});
     _mag_json_ json_t *all = NULL;
     bool more = true;
@@ -131,10 +133,10 @@ static void test_pages(void)
 
 static void test_expired_page(void)
 {
-    PLAY({"GET", "/l?limit=250", 200,
+    PLAY({"GET", "/l?limit=100", 200,
           "{\"metadata\":{\"continue\":\"t\"},\"items\":[" ITEM("a") "]}", NULL},
-         {"GET", "/l?limit=250&continue=t", 410, STATUS("Expired", "too old"), NULL},
-         {"GET", "/l?limit=250", 200, "{\"metadata\":{},\"items\":[" ITEM("b") "]}", NULL});
+         {"GET", "/l?limit=100&continue=t", 410, STATUS("Expired", "too old"), NULL},
+         {"GET", "/l?limit=100", 200, "{\"metadata\":{},\"items\":[" ITEM("b") "]}", NULL});
     _mag_json_ json_t *all = NULL;
     CU_ASSERT_EQUAL(mag_kube_list(&api, "/l", 0, &all, NULL, &err), MAG_OK);
     CU_ASSERT_EQUAL(json_array_size(all), 1); /* not the remains of the first try */
@@ -143,13 +145,13 @@ static void test_expired_page(void)
 
 static void test_list_limits(void)
 {
-    PLAY({"GET", "/l?limit=250", 200,
+    PLAY({"GET", "/l?limit=100", 200,
           "{\"metadata\":{\"continue\":\"t\"},\"items\":[" ITEM("a") "]}", NULL},
-         {"GET", "/l?limit=250", 200, "{\"items\":{}}", NULL},
-         {"GET", "/l?limit=250", 200, "[]", NULL},
-         {"GET", "/l?limit=250", 410, STATUS("Expired", "x"), NULL},
-         {"GET", "/l?limit=250", 410, STATUS("Expired", "x"), NULL},
-         {"GET", "/l?limit=250", 410, STATUS("Expired", "x"), NULL});
+         {"GET", "/l?limit=100", 200, "{\"items\":{}}", NULL},
+         {"GET", "/l?limit=100", 200, "[]", NULL},
+         {"GET", "/l?limit=100", 410, STATUS("Expired", "x"), NULL},
+         {"GET", "/l?limit=100", 410, STATUS("Expired", "x"), NULL},
+         {"GET", "/l?limit=100", 410, STATUS("Expired", "x"), NULL});
     _mag_json_ json_t *all = NULL, *none = NULL;
     bool more = false;
     CU_ASSERT_EQUAL(mag_kube_list(&api, "/l", 1, &all, &more, &err), MAG_OK);
@@ -333,7 +335,7 @@ static void test_drain(void)
     CU_ASSERT_EQUAL(mag_kube_drain(&api, "n1", false, &pods, blocked, sizeof blocked, &err),
                     MAG_OK);
     CU_ASSERT_EQUAL(pods, 4);
-    CU_ASSERT_STRING_EQUAL(blocked, "default/held");
+    CU_ASSERT_STRING_EQUAL(blocked, "a disruption budget protects default/held");
     CU_ASSERT_PTR_NOT_NULL(strstr(last_body, "\"policy/v1\""));
     CU_ASSERT_EQUAL(left, 0);
 }
@@ -370,7 +372,122 @@ static void test_drain_in_a_hurry(void)
     CU_ASSERT_EQUAL(mag_kube_drain(&api, "n1", true, &pods, NULL, 0, &err), MAG_E_UNAVAILABLE);
 }
 
+/* A webhook that hangs: the first pod costs the time of one call, the others are not asked. */
+static void test_drain_under_a_hanging_webhook(void)
+{
+    char blocked[192];
+    size_t pods = 0;
+    PLAY({"GET", "/api/v1/pods?", 200,
+          "{\"items\":[" POD("one", "") "," POD("two", "") "," POD("three", "") "]}", NULL},
+         {"POST", "/api/v1/namespaces/default/pods/one/eviction", 500,
+          STATUS("InternalError", "failed calling webhook: context deadline exceeded"), NULL},
+         {"GET", "/api/v1/pods?", 200, "{\"items\":[" POD("one", "") "]}", NULL},
+         {"POST", "/api/v1/namespaces/default/pods/one/eviction", 0, "", NULL},
+         {"GET", "/api/v1/pods?", 200, "{\"items\":[" POD("one", "") "]}", NULL},
+         {"POST", "/api/v1/namespaces/default/pods/one/eviction", 403, STATUS("Forbidden", "no"),
+          NULL});
+    CU_ASSERT_EQUAL(mag_kube_drain(&api, "n1", false, &pods, blocked, sizeof blocked, &err),
+                    MAG_OK);
+    CU_ASSERT_EQUAL(pods, 3);
+    CU_ASSERT_PTR_NOT_NULL(strstr(blocked, "default/one: "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(blocked, "failed calling webhook"));
+    CU_ASSERT_EQUAL(mag_kube_drain(&api, "n1", false, &pods, NULL, 0, &err), MAG_OK);
+    CU_ASSERT_EQUAL(mag_kube_drain(&api, "n1", false, &pods, NULL, 0, &err), MAG_E_DENIED);
+    CU_ASSERT_EQUAL(left, 0);
+}
+
+static int32_t soon_over(void *ctx, const mag_op *o)
+{
+    (void)ctx;
+    (void)o;
+    return 1;
+}
+
+static void test_drain_ends_with_its_call(void)
+{
+    static const mag_host hurried = {
+        .struct_size = sizeof hurried, .http = fake_http, .cancelled = soon_over};
+    static const struct mag_kube k = {.host = &hurried, .op = &op, .service = "cluster"};
+    size_t pods = 0;
+    PLAY(
+        {"GET", "/api/v1/pods?", 200, "{\"items\":[" POD("one", "") "," POD("two", "") "]}", NULL});
+    CU_ASSERT_EQUAL(mag_kube_drain(&k, "n1", false, &pods, NULL, 0, &err), MAG_OK);
+    CU_ASSERT_EQUAL(pods, 2);
+    CU_ASSERT_EQUAL(left, 0);
+}
+
+/* ---- many pods ---- */
+enum { MANY = 10000, PER_PAGE = 100 };
+static char page[PER_PAGE * 3000];
+static size_t pages_asked;
+
+/* As many items a page as the request says, told by its continue token. */
+static int32_t many_http(void *ctx, const mag_op *o, const mag_http_req *rq, mag_http_resp *rp,
+                         mag_error *e)
+{
+    static char filler[2048];
+    const char *at = strstr(rq->path, "continue=");
+    size_t first = at ? strtoul(at + 9, NULL, 10) : 0, n = 0, end = first + PER_PAGE;
+    (void)ctx;
+    (void)o;
+    (void)e;
+    pages_asked++;
+    memset(filler, 'f', sizeof filler - 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rq->path, "limit=100"));
+    n += (size_t)snprintf(page, sizeof page, "{\"metadata\":{\"continue\":\"");
+    if (end < MANY)
+        n += (size_t)snprintf(page + n, sizeof page - n, "%zu", end);
+    n += (size_t)snprintf(page + n, sizeof page - n, "\"},\"items\":[");
+    for (size_t i = first; i < end; i++)
+        n += (size_t)snprintf(page + n, sizeof page - n,
+                              "%s{\"metadata\":{\"name\":\"p%zu\",\"x\":\"%s\"}}",
+                              i > first ? "," : "", i, filler);
+    (void)snprintf(page + n, sizeof page - n, "]}");
+    rp->status = 200;
+    rp->body = mag_text(page);
+    return MAG_OK;
+}
+
+struct counted {
+    size_t n, begun, stop_at;
+};
+
+static int32_t count_item(void *ctx, const json_t *item, mag_error *e)
+{
+    struct counted *c = ctx;
+    (void)e;
+    if (!item) {
+        c->begun++;
+        c->n = 0;
+        return MAG_OK;
+    }
+    return ++c->n == c->stop_at ? MAG_AGAIN : MAG_OK;
+}
+
+static void test_many_are_read_page_by_page(void)
+{
+    static const mag_host big = {.struct_size = sizeof big, .http = many_http};
+    static const struct mag_kube k = {.host = &big, .op = &op, .service = "cluster"};
+    struct counted c = {0};
+    struct rusage before, after;
+    pages_asked = 0;
+    (void)getrusage(RUSAGE_SELF, &before);
+    CU_ASSERT_EQUAL(mag_kube_each(&k, "/api/v1/pods", count_item, &c, &err), MAG_OK);
+    (void)getrusage(RUSAGE_SELF, &after);
+    CU_ASSERT(c.n == MANY && c.begun == 1 && pages_asked == MANY / PER_PAGE);
+    /* 20 MB of pods went by; one page of them is 200 kB */
+#ifndef __SANITIZE_ADDRESS__ /* which keeps what was freed for a while */
+    CU_ASSERT(after.ru_maxrss - before.ru_maxrss < 8192);
+#endif
+    c = (struct counted){.stop_at = 150};
+    pages_asked = 0;
+    CU_ASSERT_EQUAL(mag_kube_each(&k, "/api/v1/pods", count_item, &c, &err), MAG_OK);
+    CU_ASSERT(c.n == 150 && pages_asked == 2);
+}
+
 TEST_MAIN("kube", NULL, NULL, TEST(test_codes), TEST(test_garbage), TEST(test_pages),
           TEST(test_expired_page), TEST(test_list_limits), TEST(test_ready), TEST(test_versions),
           TEST(test_quantities), TEST(test_conditions), TEST(test_node_set), TEST(test_drain),
-          TEST(test_drain_of_ended_pods), TEST(test_drain_in_a_hurry))
+          TEST(test_drain_of_ended_pods), TEST(test_drain_in_a_hurry),
+          TEST(test_drain_under_a_hanging_webhook), TEST(test_drain_ends_with_its_call),
+          TEST(test_many_are_read_page_by_page))
