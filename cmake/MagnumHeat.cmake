@@ -8,3 +8,14 @@ function(magnum_heat_files name dir)
   endforeach()
   install(FILES ${templates} DESTINATION ${CMAKE_INSTALL_DATADIR}/magnum/heat/${name})
 endfunction()
+
+# magnum_boot_files(name dir): what nodes of one driver are given for their first boot ("shared": of
+# all), the same way. FILES in the folder says which goes where.
+function(magnum_boot_files name dir)
+  file(GLOB_RECURSE files RELATIVE ${dir} CONFIGURE_DEPENDS ${dir}/*)
+  foreach(f IN LISTS files)
+    get_filename_component(folder ${f} DIRECTORY)
+    configure_file(${dir}/${f} ${CMAKE_BINARY_DIR}/share/magnum/boot/${name}/${f} COPYONLY)
+    install(FILES ${dir}/${f} DESTINATION ${CMAKE_INSTALL_DATADIR}/magnum/boot/${name}/${folder})
+  endforeach()
+endfunction()

@@ -3,6 +3,7 @@
 #include "lib/cleanup.h"
 #include "lib/fail.h"
 #include "lib/heat_cluster.h"
+#include "lib/heat_internal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -29,10 +30,9 @@ static int32_t cannot(mag_error *err, const char *what, const char *path)
                     "cannot %s %s: %s", what, path, strerror(errno));
 }
 
-/* "<data>/heat": beside the running program's prefix, or as it was configured. */
-static void data_dir(char ret[PATH_SIZE])
+void heat_data_dir(const char *folder, char ret[HEAT_PATH])
 {
-    static const char *const beside[] = {"../share/magnum/heat", "../../share/magnum/heat"};
+    static const char *const beside[] = {"../share/magnum", "../../share/magnum"};
     char self[PATH_SIZE / 2];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     self[n > 0 ? n : 0] = '\0';
@@ -40,14 +40,14 @@ static void data_dir(char ret[PATH_SIZE])
     if (slash)
         *slash = '\0';
     for (size_t i = 0; slash && i < MAG_LEN(beside); i++) {
-        (void)snprintf(ret, PATH_SIZE, "%s/%s", self, beside[i]);
+        (void)snprintf(ret, HEAT_PATH, "%s/%s/%s", self, beside[i], folder);
         if (access(ret, R_OK | X_OK) == 0)
             return;
     }
-    (void)snprintf(ret, PATH_SIZE, "%s/heat", MAGNUM_DATADIR);
+    (void)snprintf(ret, HEAT_PATH, "%s/%s", MAGNUM_DATADIR, folder);
 }
 
-static int32_t read_text(const char *path, char **ret, mag_error *err)
+int32_t heat_read_file(const char *path, char **ret, mag_error *err)
 {
     _mag_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat st;
@@ -90,7 +90,7 @@ static int32_t add_files(const char *dir, json_t *files, mag_error *err)
         if (!is_template(e->d_name))
             continue;
         (void)snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
-        int32_t rc = read_text(path, &text, err);
+        int32_t rc = heat_read_file(path, &text, err);
         if (rc != MAG_OK)
             return rc;
         json_t *value = json_string(text);
@@ -107,13 +107,13 @@ static int32_t add_files(const char *dir, json_t *files, mag_error *err)
 int32_t mag_heat_templates(const mag_host *host, const char *coe, const char *main,
                            json_t **ret_files, char **ret_main, mag_error *err)
 {
-    char data[PATH_SIZE], shared[PATH_SIZE + 32], own[PATH_SIZE + 32];
+    char data[HEAT_PATH], shared[PATH_SIZE + 32], own[PATH_SIZE + 32];
     *ret_files = NULL;
     *ret_main = NULL;
     _mag_json_ json_t *files = json_object();
     if (!files)
         return mag_fail_nomem(err);
-    data_dir(data);
+    heat_data_dir("heat", data);
     (void)snprintf(shared, sizeof shared, "%s/shared", data);
     (void)snprintf(own, sizeof own, "%s/%.30s", data, coe);
     const char *dir = mag_config(host, "template_dir", own);
