@@ -229,6 +229,8 @@ int driver_info_show(const struct driver_info *i, const char *id, json_t **ret, 
         p ? show_local(i, p) : json_pack("{s:s,s:s}", "id", id, "state", "elsewhere");
     if (!item || (!p && json_object_update_missing(item, row) < 0))
         return err_nomem(e);
+    if (p && json_object_set_new(item, "privileged", json_boolean(p->privileged)) < 0)
+        return err_nomem(e);
     int rc = add_known(i, p ? p->id : id, item, e);
     if (rc == 0)
         *ret = TAKE_PTR(item);

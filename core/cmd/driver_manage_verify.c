@@ -3,7 +3,9 @@
 #include "cmd/driver_manage.h"
 
 #include "base/io.h"
+#include "base/jsonx.h"
 #include "drivers/front_coe.h"
+#include "drivers/isolation.h"
 #include "host/elf_exports.h"
 
 #include <string.h>
@@ -43,6 +45,23 @@ static int check_exports(const struct plugin *p, json_t *rows, bool *ok, struct 
     return detail ? add(rows, "exports", *ok, detail, e) : err_nomem(e);
 }
 
+/* What its process was shut in by, on this machine. */
+static int add_isolation(const json_t *isolation, json_t *rows, struct err *e)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(isolation, i, v)
+    {
+        const char *state = jsonx_str(v, "state"), *detail = jsonx_str(v, "detail");
+        json_t *row = json_pack(
+            "{s:s+,s:s,s:s+++}", "check", "isolation: ", jsonx_str(v, "measure"), "result",
+            str_eq(state, "in force") ? "ok" : "note", "detail", state, ": ", detail, "");
+        if (json_array_append_new(rows, row) < 0)
+            return err_nomem(e);
+    }
+    return 0;
+}
+
 static int check_run(const struct config *cfg, const struct plugin_list *plugins,
                      const struct plugin *p, json_t *rows, bool *ok, struct err *e)
 {
@@ -54,9 +73,12 @@ static int check_run(const struct config *cfg, const struct plugin_list *plugins
     if (rc != 0)
         return rc;
     int loaded = front_coe_probe(pool, p->id, &ready, why, &load);
+    _cleanup_json_ json_t *isolation = driver_pool_isolation(pool, p->id);
     driver_pool_free(&pool);
     rc = add(rows, "load", loaded == 0,
              loaded == 0 ? "handshake, id, interfaces, operations" : load.msg, e);
+    if (rc == 0)
+        rc = add_isolation(isolation, rows, e);
     if (rc == 0 && loaded == 0)
         rc = add(rows, "probe", ready, ready ? "it can work on this machine" : why, e);
     *ok = loaded == 0 && ready;

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SECRET_MIN = 6, PUMP_MAX = 65536 };
+enum { SECRET_MIN = 6, PUMP_MAX = 65536, BYTES_PER_S = 4 << 20, FRAME_WORTH = 512 };
 
 void child_log_init(struct child_log *l, const char *driver, long pid, int64_t lines_per_s)
 {
@@ -57,17 +57,28 @@ void child_log_redact(const struct child_log *l, char *text)
     }
 }
 
+static void turn_window(struct child_log *l)
+{
+    int64_t now = clock_mono_ms();
+    if (now - l->window_ms < 1000)
+        return;
+    if (l->dropped)
+        log_warn("driver.log", "%s[%ld]: %lld more lines were dropped", l->driver, l->pid,
+                 (long long)l->dropped);
+    l->window_ms = now;
+    l->in_window = l->dropped = l->bytes = 0;
+}
+
+int64_t child_log_pause_ms(const struct child_log *l)
+{
+    int64_t left = l->window_ms + 1000 - clock_mono_ms();
+    return l->bytes > BYTES_PER_S && left > 0 ? left : 0;
+}
+
 /* True when one more line may be written in this second. */
 static bool within_rate(struct child_log *l)
 {
-    int64_t now = clock_mono_ms();
-    if (now - l->window_ms >= 1000) {
-        if (l->dropped)
-            log_warn("driver.log", "%s[%ld]: %lld more lines were dropped", l->driver, l->pid,
-                     (long long)l->dropped);
-        l->window_ms = now;
-        l->in_window = l->dropped = 0;
-    }
+    turn_window(l);
     if (l->in_window >= l->lines_per_s) {
         l->dropped++;
         return false;
@@ -111,6 +122,8 @@ bool child_log_pump(struct child_log *l, int fd)
             return open;
         }
         total += (size_t)n;
+        turn_window(l);
+        l->bytes += n;
         for (ssize_t i = 0; i < n; i++) {
             if (buf[i] != '\n' && l->line_len < sizeof l->line)
                 l->line[l->line_len++] = buf[i];
@@ -132,6 +145,8 @@ void child_log_frame(struct child_log *l, const json_t *body)
     size_t len;
     if (!wire_bytes_get(json_object_get(body, "text"), &text, &len))
         return;
+    turn_window(l);
+    l->bytes += FRAME_WORTH + (int64_t)len;
     if (level < 0 || level >= (json_int_t)(sizeof levels / sizeof levels[0]))
         level = 2;
     write_line(l, levels[level], about ? "driver.misbehaving" : "driver.log", text ? text : "",

@@ -17,6 +17,7 @@ struct child_log {
     long pid;
     int64_t lines_per_s;
     int64_t window_ms, in_window, dropped; /* of the current second */
+    int64_t bytes;                         /* taken in during it */
     char line[CHILD_LOG_LINE];             /* begun, no line end seen yet */
     size_t line_len;
     struct secret secrets[CHILD_LOG_SECRETS]; /* a ring */
@@ -26,6 +27,9 @@ void child_log_init(struct child_log *l, const char *driver, long pid, int64_t l
 void child_log_done(struct child_log *l);
 /* Reads what the pipe has, without waiting. False once it is closed. */
 bool child_log_pump(struct child_log *l, int fd);
+/* How long nothing more is to be taken in: who floods us waits, and we do not work for it. 0 = go
+ * on. */
+int64_t child_log_pause_ms(const struct child_log *l);
 /* One LOG frame. */
 void child_log_frame(struct child_log *l, const json_t *body);
 /* A secret that was handed out: from now on shown as ***. Of texts of several lines each longer

@@ -106,10 +106,13 @@ static int wait_event(struct talk *t, bool *ended, struct err *e)
     if (left <= 0)
         return err_set(e, ERR_TIMEOUT, "no answer within %lld ms",
                        (long long)(t->call->budget_ms + t->p->cfg->drivers_kill_grace_ms));
-    struct pollfd v[4] = {{.fd = t->c->conn.sock, .events = POLLIN},
+    int64_t pause = child_log_pause_ms(&t->c->log);
+    struct pollfd v[4] = {{.fd = pause ? -1 : t->c->conn.sock, .events = POLLIN},
                           {.fd = t->c->conn.end_fd, .events = POLLIN},
-                          {.fd = t->log_fd, .events = POLLIN},
+                          {.fd = pause ? -1 : t->log_fd, .events = POLLIN},
                           {.fd = t->stopping ? -1 : t->p->stop_fd, .events = POLLIN}};
+    if (pause && pause < left)
+        left = pause;
     if (poll(v, 4, left > INT_MAX ? INT_MAX : (int)left) < 0 && errno != EINTR)
         return err_errno(e, errno, "cannot wait for a driver host");
     if (v[2].revents && !child_log_pump(&t->c->log, t->log_fd))
@@ -128,7 +131,9 @@ static int listen_to(struct talk *t, struct err *e)
     bool done = false, ended = false;
     for (;;) {
         struct frame f = {0};
-        int rc = frame_reader_poll(&t->c->in, t->c->conn.sock, &f);
+        int rc = child_log_pause_ms(&t->c->log) && !ended
+                     ? FRAME_MORE
+                     : frame_reader_poll(&t->c->in, t->c->conn.sock, &f);
         if (rc == FRAME_MORE && ended)
             return broken(e, "the driver's process ended");
         if (rc == FRAME_MORE) {

@@ -30,6 +30,8 @@ static void tell(const struct driver *d, const json_t *rows)
         const char *measure = jsonx_str(row, "measure"), *why = jsonx_str(row, "detail");
         if (str_eq(jsonx_str(row, "state"), "in force"))
             str_printf(&in, "%s%s", in.len ? ", " : "", measure ? measure : "");
+        else if (str_eq(jsonx_str(row, "state"), "off"))
+            str_printf(&in, "nothing: %s", why ? why : "");
         else
             str_printf(&out, "%s%s (%s)", out.len ? ", " : "", measure ? measure : "",
                        why ? why : "");

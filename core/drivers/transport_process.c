@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -45,6 +46,10 @@ static int spawn(const struct transport_start *s, int sock, int lib, int out,
                        .own_pids = confine_own_pids(s->confine)};
     int bad = spawn_program(&sp, &ret->pid, &ret->end_fd);
     ret->own_pids = sp.own_pids;
+    /* Our memory is not for a driver that has our user and sees us. Of a user namespace our own
+     * user must be able to write the map, so there it has to be readable; there it is not seen. */
+    if (confine_own_pids(s->confine) && (geteuid() == 0 || !sp.own_pids))
+        (void)prctl(PR_SET_DUMPABLE, 0);
     return bad ? err_errno(e, bad, "cannot start %s", s->program) : 0;
 }
 
