@@ -2,6 +2,7 @@
  * and the verbs of its interfaces, which hand over to the variant that makes the nodes.
  * Nodes on this machine: local_*.c. Neighbours: sdk/include/magnum (the ABI), swarm_api. */
 #include "swarm_internal.h"
+#include "workload.h"
 
 #include "lib/cleanup.h"
 #include "lib/fail.h"
@@ -238,6 +239,8 @@ static const void *swarm_interface(void *self, const char *id)
     static const mag_plan plan = {.struct_size = sizeof plan, .plan = swarm_plan};
     if (strcmp(id, MAG_IFACE_PLAN) == 0)
         return &plan;
+    if (strcmp(id, MAG_IFACE_WORKLOAD) == 0)
+        return &swarm_workload;
     return strcmp(id, MAG_IFACE_STATS) == 0 ? &stats : NULL;
 }
 

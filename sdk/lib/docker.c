@@ -36,14 +36,10 @@ static int32_t refused(const struct mag_docker *d, const char *method, const cha
                     a->status, mag_json_text(doc, "message", "no message"));
 }
 
-int32_t mag_docker_call(const struct mag_docker *d, const char *method, const char *path,
-                        const json_t *body, json_t **ret, uint32_t *status, mag_error *err)
+int32_t mag_docker_raw(const struct mag_docker *d, const char *method, const char *path,
+                       const json_t *body, struct mag_http_answer *ret, mag_error *err)
 {
     char full[512];
-    if (ret)
-        *ret = NULL;
-    if (status)
-        *status = 0;
     if (snprintf(full, sizeof full, API_PREFIX "%s", path) >= (int)sizeof full)
         return mag_fail(err, MAG_E_INTERNAL, 0, "PathTooLong", NULL, "API path is too long");
     struct mag_http_call c = {.method = method,
@@ -51,10 +47,21 @@ int32_t mag_docker_call(const struct mag_docker *d, const char *method, const ch
                               .path = full,
                               .json = body,
                               .timeout_ms = d->timeout_ms};
+    int32_t rc = mag_http_do(d->host, d->op, &c, ret, err);
+    return rc == MAG_OK ? MAG_OK : mag_fail_wrap(err, rc, "%s", d->name);
+}
+
+int32_t mag_docker_call(const struct mag_docker *d, const char *method, const char *path,
+                        const json_t *body, json_t **ret, uint32_t *status, mag_error *err)
+{
     struct mag_http_answer a = {0};
-    int32_t rc = mag_http_do(d->host, d->op, &c, &a, err);
+    if (ret)
+        *ret = NULL;
+    if (status)
+        *status = 0;
+    int32_t rc = mag_docker_raw(d, method, path, body, &a, err);
     if (rc != MAG_OK)
-        return mag_fail_wrap(err, rc, "%s", d->name);
+        return rc;
     if (status)
         *status = a.status;
     if ((a.status < 200 || a.status >= 300) && a.status != 304)

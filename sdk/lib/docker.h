@@ -4,6 +4,7 @@
 #ifndef MAGNUM_SDK_LIB_DOCKER_H
 #define MAGNUM_SDK_LIB_DOCKER_H
 
+#include "lib/http.h"
 #include "lib/json.h"
 
 struct mag_docker { /* one daemon; copy freely */
@@ -20,6 +21,11 @@ struct mag_docker { /* one daemon; copy freely */
  * NULL. The caller decrefs *ret. */
 int32_t mag_docker_call(const struct mag_docker *d, const char *method, const char *path,
                         const json_t *body, json_t **ret, uint32_t *status, mag_error *err);
+
+/* The same exchange with the answer as it came: any status, any body (streams are read to their
+ * end). */
+int32_t mag_docker_raw(const struct mag_docker *d, const char *method, const char *path,
+                       const json_t *body, struct mag_http_answer *ret, mag_error *err);
 
 /* GET /_ping: MAG_OK when the daemon serves requests. */
 int32_t mag_docker_ping(const struct mag_docker *d, mag_error *err);
