@@ -2,7 +2,8 @@
 add_library(magnum_flags INTERFACE)
 target_compile_definitions(magnum_flags INTERFACE _GNU_SOURCE MAGNUM_VERSION="${PROJECT_VERSION}")
 target_compile_options(magnum_flags INTERFACE
-  -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+  -Wall -Wextra -Wpedantic -Wconversion -Wshadow
+  $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes> $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes>
   -Wformat=2 -Werror -fno-strict-aliasing -fstack-protector-strong -fPIC -g)
 target_link_options(magnum_flags INTERFACE -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack)
 if(MAGNUM_SANITIZE)

@@ -221,6 +221,8 @@ static void crash_walk(struct kit *k, struct verdict *v)
             return;
         for (unsigned i = 1; i <= touches && i <= (unsigned)k->max_points; i++) {
             any = true;
+            if (kit_skips(k, v, i))
+                continue;
             if (!crash_at(k, i, false, deleting, &ignored, v) ||
                 !crash_at(k, i, true, deleting, &ignored, v))
                 return;
@@ -234,6 +236,8 @@ static void fault_walk(struct kit *k, struct verdict *v)
 {
     bool any = false, hit = true;
     for (unsigned i = 1; hit && i <= (unsigned)k->max_points; i++) {
+        if (kit_skips(k, v, i))
+            continue;
         hit = false;
         for (int f = FAULT_401; f < FAULT_END; f++) {
             struct world w;

@@ -101,7 +101,7 @@ static void crash_walk_create(struct kit *k, struct verdict *v)
     if (refer(k, &ref, v)) {
         unsigned n = points(k, ref.touches);
         for (unsigned i = 1; i <= n; i++)
-            for (int after = 0; after < 2; after++)
+            for (int after = kit_skips(k, v, i) ? 2 : 0; after < 2; after++)
                 for (int s = STATE_KEPT; s < STATE_ENDS; s++)
                     if (!crash_create(k, &ref, i, after, (enum state_after)s, v))
                         goto out;
@@ -138,7 +138,7 @@ static void crash_walk_delete(struct kit *k, struct verdict *v)
     if (!crash_delete(k, 0, false, false, &touches, v))
         return;
     for (unsigned i = 1; i <= points(k, touches); i++)
-        for (int way = 0; way < 4; way++)
+        for (int way = kit_skips(k, v, i) ? 4 : 0; way < 4; way++)
             if (!crash_delete(k, i, way & 1, way & 2, &ignored, v))
                 return;
 }
@@ -151,6 +151,8 @@ static void delete_half_made(struct kit *k, struct verdict *v)
     for (unsigned i = 1; ok && i <= points(k, ref.touches); i++) {
         struct world w;
         char what[120];
+        if (kit_skips(k, v, i))
+            continue;
         world_init(&w, k);
         struct op op = op_create();
         op.flags = 0;
@@ -208,6 +210,8 @@ static void fault_walk(struct kit *k, struct verdict *v)
     for (int deleting = 0; ok && deleting < 2; deleting++) {
         bool hit = true;
         for (unsigned i = 1; ok && hit && i <= points(k, UINT32_MAX); i++) {
+            if (kit_skips(k, v, i))
+                continue;
             hit = false;
             for (int f = FAULT_401; ok && f < FAULT_END; f++) {
                 bool here = false;
@@ -231,6 +235,8 @@ static void cancel_walk(struct kit *k, struct verdict *v)
     for (unsigned i = 0; ok && i < points(k, ref.steps); i++) {
         struct world w;
         char what[120];
+        if (kit_skips(k, v, i + 1))
+            continue;
         snprintf(what, sizeof what, "create cancelled after %u steps", i);
         world_init(&w, k);
         int64_t max_steps = k->max_steps;
@@ -273,6 +279,8 @@ static void fencing(struct kit *k, struct verdict *v)
     for (unsigned i = 1; ok && i <= points(k, ref.touches); i++) {
         struct world w;
         char what[120];
+        if (kit_skips(k, v, i))
+            continue;
         snprintf(what, sizeof what, "fenced at touch %u", i);
         world_init(&w, k);
         struct op op = op_create();
@@ -346,12 +354,16 @@ static bool random_walk(struct kit *k, unsigned number, struct verdict *v)
     return ok;
 }
 
+enum { WALK_STRIDE = 1000003 };
+
 static void random_walks(struct kit *k, struct verdict *v)
 {
-    k->random = k->seed;
-    for (int64_t i = 1; i <= k->random_walks; i++)
-        if (!random_walk(k, (unsigned)i, v))
+    /* each walk from its own place, so that one can be repeated without those before it */
+    for (unsigned i = 1; i <= (uint64_t)k->random_walks; i++) {
+        k->random = k->seed * WALK_STRIDE + i;
+        if (!kit_skips(k, v, i) && !random_walk(k, i, v))
             return;
+    }
 }
 
 const struct check_case cases_walks[] = {{"crash", "walk_create", crash_walk_create},

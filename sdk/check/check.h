@@ -3,8 +3,9 @@
  * lies at every point of it. What the world holds afterwards is asked of the backend and of the
  * ledger, never of the plugin.
  *
- * main.c options and reports; world.c the services given to the plugin; backend.c the world beyond
- * HTTP; walk.c one operation to its end; cases_*.c what is checked. One thread. */
+ * main.c options; set_up.c the run's surroundings; report.c its results; world.c the services given
+ * to the plugin; backend.c the world beyond HTTP; walk.c one operation to its end; cases_*.c what
+ * is checked; check_host.c a host that pretends to be another. One thread. */
 #ifndef MAGNUM_CHECK_CHECK_H
 #define MAGNUM_CHECK_CHECK_H
 
@@ -15,6 +16,7 @@
 #include <stdio.h>
 
 struct backend;
+struct verdict;
 
 struct kit {
     struct config *cfg;
@@ -26,8 +28,15 @@ struct kit {
     char scratch[64]; /* directory of this run; the plugin's log is in <scratch>/log */
     uint64_t seed, random;
     int64_t max_steps, max_points, random_walks, budget_ms;
-    unsigned clusters; /* ids given out */
+    unsigned clusters;       /* ids given out */
+    unsigned only_point;     /* of each walk; 0 = all */
+    char *host, *check_host; /* programs; check_host can pretend */
+    bool foreign_host;       /* the plugin runs under a sanitizer or valgrind */
 };
+/* True when this point of a walk is not to be tried; else notes it as the one that is. */
+bool kit_skips(const struct kit *k, struct verdict *v, unsigned point);
+/* The kit's own host again, after another was pretended. */
+int kit_reset_config(struct kit *k, struct err *e) MUST_CHECK;
 /* Uniform in [0, n); n > 0. The same for the same seed. */
 unsigned kit_random(struct kit *k, unsigned n);
 bool kit_offers(const struct kit *k, const char *iface, const char *operation);
@@ -38,6 +47,7 @@ struct verdict {
     enum outcome outcome;
     char why[1024];
     int64_t ms;
+    unsigned point; /* of a walk, where it stands; 0 = it is none */
 };
 /* The first failure of a case counts. Returns false, so that `return verdict_fail(...)` works. */
 bool verdict_fail(struct verdict *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -47,8 +57,10 @@ struct check_case {
     const char *group, *name;
     void (*run)(struct kit *k, struct verdict *v);
 };
-extern const struct check_case cases_static[], cases_coe[], cases_walks[], cases_cert[];
-extern const size_t cases_static_count, cases_coe_count, cases_walks_count, cases_cert_count;
+extern const struct check_case cases_static[], cases_coe[], cases_walks[], cases_cert[],
+    cases_hosts[], cases_end[];
+extern const size_t cases_static_count, cases_coe_count, cases_walks_count, cases_cert_count,
+    cases_hosts_count, cases_end_count;
 
 /* ---- backend.c ---- */
 

@@ -303,6 +303,7 @@ def a_token_keeps_its_keys():
                     "--so-pin", "12345678"], check=True, capture_output=True)
     try:
         S["short_lived"] = ["--set", "drivers.enabled_beta=pkcs11",
+                            "--set", f"drivers.privileged={TOKEN}",
                             "--set", f"driver_config.{TOKEN}.pin_file={pin}",
                             "--set", f"driver_config.{TOKEN}.token={label}"]
         for kind in ("ec-p256", "rsa-2048"):

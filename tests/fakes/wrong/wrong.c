@@ -28,7 +28,14 @@ enum fault {
     WRONG_HANGS,         /* a call that does not return */
     WRONG_ENDLESS,       /* AGAIN for ever */
     WRONG_HEALTH,        /* a health that nobody knows */
-    WRONG_SECOND         /* create again is refused */
+    WRONG_SECOND,        /* create again is refused */
+    WRONG_LOG,           /* a private key in its log */
+    WRONG_EMPTY,         /* falls over an empty state */
+    WRONG_GROWS,         /* every call leaves memory behind */
+    WRONG_FILES,         /* every call leaves a descriptor open */
+    WRONG_INSTANCES,     /* destroy frees nothing */
+    WRONG_MAJOR,         /* claims whatever version it is asked for */
+    WRONG_SERVICES       /* takes every service for granted */
 };
 static const enum fault fault = FAULT;
 
@@ -128,11 +135,16 @@ static int32_t keep(const struct self *s, const mag_op *op, const char *what, ma
 {
     char text[256] = "";
     mag_bytes doc = {NULL, 0};
-    if (fault == WRONG_SECRET &&
+    if ((fault == WRONG_SECRET || fault == WRONG_LOG) &&
         s->cert->issue(s->host->ctx, op, (mag_bytes){"{\"ca\": \"kubernetes\", \"cn\": \"x\"}", 32},
                        &doc, e) != MAG_OK)
         return MAG_E_INTERNAL;
     const char *key = doc.len ? strstr(doc.data, "CANARY") : NULL;
+    if (fault == WRONG_LOG && key) {
+        snprintf(text, sizeof text, "the key is %.24s", key);
+        s->host->log(s->host->ctx, MAG_LOG_INFO, text);
+        key = NULL;
+    }
     snprintf(text, sizeof text, "{\"v\": 1, \"made\": \"%s\", \"key\": \"%.24s\"}", what,
              key ? key : "");
     return s->host->checkpoint(s->host->ctx, op, (mag_bytes){text, strlen(text)}, e);
@@ -151,6 +163,8 @@ static int32_t create(void *self, const mag_op *op, mag_step *out, mag_error *e)
         abort();
     if (op->kind != MAG_OP_CREATE && op->kind != MAG_OP_UPDATE && op->kind != MAG_OP_SCALE)
         return fail(e, MAG_E_UNSUPPORTED, 0, "Unsupported");
+    if (!s->ledger && fault != WRONG_SERVICES)
+        return fail(e, MAG_E_UNSUPPORTED, MAG_ERR_OPERATOR, "NoLedger");
     if (op->flags & MAG_OPF_CANCEL)
         return fault == WRONG_CANCEL ? MAG_AGAIN : fail(e, MAG_E_CANCELLED, 0, "Cancelled");
     if (fault == WRONG_ENDLESS)
@@ -183,6 +197,10 @@ static int32_t gone(void *self, const mag_op *op, mag_step *out, mag_error *e)
     (void)out;
     if (fault == WRONG_DELETE_LABELS && strstr(op->spec.data, "nonsense"))
         return fail(e, MAG_E_INVALID, MAG_ERR_USER, "BadLabel");
+    if (fault == WRONG_EMPTY && !op->state.len)
+        abort();
+    if (!s->ledger)
+        return fail(e, MAG_E_UNSUPPORTED, MAG_ERR_OPERATOR, "NoLedger");
     int32_t rc = unmake(s, op, "net", e);
     return rc == MAG_OK && fault != WRONG_LEAK ? unmake(s, op, "app", e) : rc;
 }
@@ -195,11 +213,20 @@ static int32_t validate(void *self, const mag_op *op, mag_error *e)
     return MAG_OK;
 }
 
+/* Kept so that no compiler leaves the allocation out. */
+static void *volatile lost;
+static volatile int last;
+enum { LOST_BYTES = 4096 };
+
 static int32_t health(void *self, const mag_op *op, mag_step *out, mag_error *e)
 {
     const struct self *s = self;
     const char *status = fault == WRONG_HEALTH ? "\"SO-SO\"" : "\"HEALTHY\"";
     (void)out;
+    if (fault == WRONG_GROWS)
+        lost = memset(malloc(LOST_BYTES), 1, LOST_BYTES);
+    if (fault == WRONG_FILES)
+        last = dup(0);
     return s->host->output(s->host->ctx, op, "health_status", (mag_bytes){status, strlen(status)},
                            e);
 }
@@ -210,10 +237,18 @@ static int32_t make_self(const mag_host *host, void **self, mag_error *e)
     if (!s)
         return fail(e, MAG_E_INTERNAL, MAG_ERR_RETRYABLE, "OutOfMemory");
     s->host = host;
-    s->ledger = host->get_service(host->ctx, MAG_HOST_LEDGER);
-    s->cert = host->get_service(host->ctx, MAG_HOST_CERT);
+    if (fault == WRONG_SERVICES || (MAG_HAS(mag_host, host, get_service) && host->get_service)) {
+        s->ledger = host->get_service(host->ctx, MAG_HOST_LEDGER);
+        s->cert = host->get_service(host->ctx, MAG_HOST_CERT);
+    }
     *self = s;
     return MAG_OK;
+}
+
+static void drop_self(void *self)
+{
+    if (fault != WRONG_INSTANCES)
+        free(self);
 }
 
 static const void *interface(void *self, const char *id)
@@ -231,16 +266,18 @@ static const void *interface(void *self, const char *id)
 
 const mag_plugin *mag_plugin_entry(uint32_t major, uint32_t minor)
 {
-    static const mag_plugin plugin = {.magic = MAG_PLUGIN_MAGIC,
-                                      .struct_size = sizeof plugin,
-                                      .abi_major = MAG_ABI_MAJOR,
-                                      .abi_minor = MAG_ABI_MINOR,
-                                      .id = PLUGIN_ID,
-                                      .version = "1.0.0",
-                                      .vendor = "Tests",
-                                      .create = make_self,
-                                      .destroy = free,
-                                      .get_interface = interface};
+    static mag_plugin plugin = {.magic = MAG_PLUGIN_MAGIC,
+                                .struct_size = sizeof plugin,
+                                .abi_major = MAG_ABI_MAJOR,
+                                .abi_minor = MAG_ABI_MINOR,
+                                .id = PLUGIN_ID,
+                                .version = "1.0.0",
+                                .vendor = "Tests",
+                                .create = make_self,
+                                .destroy = drop_self,
+                                .get_interface = interface};
     (void)minor;
-    return major == MAG_ABI_MAJOR ? &plugin : NULL;
+    if (fault == WRONG_MAJOR)
+        plugin.abi_major = major;
+    return fault == WRONG_MAJOR || major == MAG_ABI_MAJOR ? &plugin : NULL;
 }
