@@ -13,9 +13,12 @@
 #include <zlib.h>
 
 #define BOOT_UNIT "magnum-boot.service"
-#define VALUES_PREFIX "magnum-values-" /* units that carry a file with placeholders */
-#define VALUES_SECTION "[X-Magnum]"    /* systemd passes over sections whose names begin so */
-#define IGNITION_VERSION "3.0.0"       /* all that is needed, and every image since 2020 reads it */
+#define VALUES_PREFIX "magnum-values-"        /* units that carry a file with placeholders */
+#define BUNDLE "/var/lib/magnum-files.tar.gz" /* of all files, unpacked before the script runs */
+#define VALUES_SECTION "[X-Magnum]" /* systemd passes over sections whose names begin so */
+#define IGNITION_VERSION "3.0.0"    /* all that is needed, and every image since 2020 reads it */
+
+enum { PATH_LEN = 99, FILE_SIZE = 64 << 20 }; /* what fits into an archive's header, and more */
 
 struct buf {
     char *text;
@@ -102,19 +105,18 @@ static void put_base64(struct buf *b, const unsigned char *data, size_t len)
     }
 }
 
-/* gzip, then base64; the same text gives the same result always (no time in the header), since a
+/* gzip, then base64; the same bytes gives the same result always (no time in the header), since a
  * stack whose user data differs would replace its servers. */
-static bool put_packed(struct buf *b, const char *text)
+static bool put_packed_bytes(struct buf *b, const char *data, size_t len)
 {
     z_stream z = {0};
     if (deflateInit2(&z, Z_BEST_COMPRESSION, Z_DEFLATED, 15 + 16, 9, Z_DEFAULT_STRATEGY) != Z_OK)
         return false;
-    size_t len = strlen(text);
     uLong cap = deflateBound(&z, (uLong)len);
     _mag_free_ unsigned char *out = malloc(cap);
     bool ok = false;
     if (out) {
-        z.next_in = (Bytef *)(uintptr_t)text;
+        z.next_in = (Bytef *)(uintptr_t)data;
         z.avail_in = (uInt)len;
         z.next_out = out;
         z.avail_out = (uInt)cap;
@@ -124,6 +126,47 @@ static bool put_packed(struct buf *b, const char *text)
     }
     (void)deflateEnd(&z);
     return ok && !b->failed;
+}
+
+static bool put_packed(struct buf *b, const char *text)
+{
+    return put_packed_bytes(b, text, strlen(text));
+}
+
+/* One file of a tar archive (POSIX ustar), root's and of no time. */
+static void put_tar_file(struct buf *b, const struct mag_userdata_file *f)
+{
+    static const char zero[512];
+    char head[512] = {0};
+    size_t len = strlen(f->text);
+    unsigned sum = 0;
+    (void)snprintf(head, 100, "%s", f->path + 1);
+    (void)snprintf(head + 100, 8, "%07o", f->mode);
+    (void)snprintf(head + 108, 8, "%07o", 0U);
+    (void)snprintf(head + 116, 8, "%07o", 0U);
+    (void)snprintf(head + 124, 12, "%011o", (unsigned)len);
+    (void)snprintf(head + 136, 12, "%011o", 0U);
+    memset(head + 148, ' ', 8);
+    head[156] = '0';
+    memcpy(head + 257, "ustar\00000", 8);
+    for (size_t i = 0; i < sizeof head; i++)
+        sum += (unsigned char)head[i];
+    (void)snprintf(head + 148, 8, "%06o", sum);
+    put(b, head, sizeof head);
+    put(b, f->text, len);
+    put(b, zero, (512 - len % 512) % 512);
+}
+
+/* All files that are complete, as an archive: together they pack far better than one by one. */
+static bool put_bundle(struct buf *b, const struct mag_userdata *want)
+{
+    static const char zero[1024];
+    _buf_ struct buf tar = {0};
+    for (size_t i = 0; i < want->n_files; i++)
+        if (!want->files[i].placeholders)
+            put_tar_file(&tar, &want->files[i]);
+    put(&tar, zero, sizeof zero);
+    return !tar.failed && put_packed_bytes(b, tar.text, tar.len);
 }
 
 /* A JSON string, which is a YAML scalar too. */
@@ -187,7 +230,8 @@ static bool is_utf8(const char *text)
 static bool plain_path(const char *path)
 {
     return path && path[0] == '/' && path[1] && !strstr(path, "//") && !strstr(path, "/../") &&
-           !strstr(path, "/./") && path[strlen(path) - 1] != '/' && is_utf8(path);
+           !strstr(path, "/./") && path[strlen(path) - 1] != '/' && strlen(path) <= PATH_LEN &&
+           is_utf8(path);
 }
 
 static bool unit_name(const char *name)
@@ -212,10 +256,12 @@ static int32_t check(const struct mag_userdata *want, mag_error *err)
             return bad(err, "File path '%s' is not absolute and plain", f->path ? f->path : "");
         if (!f->text || !is_utf8(f->text))
             return bad(err, "%s: the text is not UTF-8", f->path);
+        if (strlen(f->text) > FILE_SIZE)
+            return bad(err, "%s: larger than 64 MiB", f->path);
         if (f->mode == 0 || f->mode > 0777)
             return bad(err, "%s: mode %o is not one of a file", f->path, f->mode);
-        if (f->placeholders &&
-            (!is_values(f->text) || strpbrk(f->path, " 	\"'\\$%&;|<>()`*?#")))
+        if (f->placeholders && (!is_values(f->text) || strpbrk(f->path, " 	"
+                                                                        "\"'\\$%&;|<>()`*?#")))
             return bad(err, "%s: a file with placeholders has NAME='text' lines only", f->path);
         if (f->placeholders && !want->script)
             return bad(err, "%s: placeholders need a script that reads them", f->path);
@@ -277,6 +323,7 @@ static void put_boot_unit(struct buf *b, const struct mag_userdata *want, bool u
              "Type=oneshot\n"
              "RemainAfterExit=yes\n"
              "Environment=HOME=/root\n");
+    puts_(b, "ExecStartPre=/bin/bash -ec 'tar -xzf " BUNDLE " -C /'\n");
     for (size_t i = 0; unpack && i < want->n_files; i++)
         if (want->files[i].placeholders)
             put_unpack(b, i, &want->files[i]);
@@ -333,7 +380,13 @@ static bool cloud_config(const struct mag_userdata *want, const char *boot_unit,
         puts_(b, "write_files:\n");
     for (size_t i = 0; ok && i < want->n_files; i++) {
         const struct mag_userdata_file *f = &want->files[i];
-        ok = put_entry(b, f->path, f->mode, f->text, f->placeholders);
+        if (f->placeholders || !boot_unit)
+            ok = put_entry(b, f->path, f->mode, f->text, f->placeholders);
+    }
+    if (ok && boot_unit) {
+        puts_(b, "- path: " BUNDLE "\n  permissions: \"0600\"\n  encoding: b64\n  content: \"");
+        ok = put_bundle(b, want);
+        puts_(b, "\"\n");
     }
     for (size_t i = 0; ok && i < want->n_units; i++)
         ok = put_unit_entry(b, want->units[i].name, want->units[i].text);
@@ -361,6 +414,17 @@ static json_t *ignition_file(const struct mag_userdata_file *f)
                      "overwrite", 1, "contents", "compression", "gzip", "source", url.text);
 }
 
+/* Packed already, and to stay so. */
+static json_t *ignition_bundle(const struct mag_userdata *want)
+{
+    _buf_ struct buf url = {0};
+    puts_(&url, "data:;base64,");
+    if (!put_bundle(&url, want))
+        return NULL;
+    return json_pack("{s:s, s:i, s:b, s:{s:s}}", "path", BUNDLE, "mode", 0600, "overwrite", 1,
+                     "contents", "source", url.text);
+}
+
 static json_t *ignition_unit(const char *name, const char *text, bool enabled)
 {
     return json_pack("{s:s, s:b, s:s}", "name", name, "enabled", enabled, "contents", text);
@@ -381,9 +445,12 @@ static bool ignition(const struct mag_userdata *want, const char *boot_unit, str
     _mag_json_ json_t *files = json_array(), *units = json_array();
     bool ok = files && units;
     for (size_t i = 0; ok && i < want->n_files; i++)
-        ok = want->files[i].placeholders
-                 ? json_array_append_new(units, ignition_values(i, &want->files[i])) == 0
-                 : json_array_append_new(files, ignition_file(&want->files[i])) == 0;
+        if (want->files[i].placeholders)
+            ok = json_array_append_new(units, ignition_values(i, &want->files[i])) == 0;
+        else if (!boot_unit)
+            ok = json_array_append_new(files, ignition_file(&want->files[i])) == 0;
+    if (ok && boot_unit)
+        ok = json_array_append_new(files, ignition_bundle(want)) == 0;
     for (size_t i = 0; ok && i < want->n_units; i++) {
         const struct mag_userdata_unit *u = &want->units[i];
         ok = json_array_append_new(units, ignition_unit(u->name, u->text, u->enabled)) == 0;

@@ -23,7 +23,7 @@ int32_t mag_userdata_format_of(const char *os_distro, enum mag_userdata_format *
                                mag_error *err);
 
 struct mag_userdata_file {
-    const char *path; /* absolute; its directory is made */
+    const char *path; /* absolute, at most 99 bytes; its directory is made */
     const char *text; /* UTF-8 without NUL */
     unsigned mode;    /* e.g. 0600 */
     /* A file of NAME='text' lines and comments, with placeholders like __NODE_IP__ in the texts
@@ -47,7 +47,8 @@ struct mag_userdata {
     const struct mag_userdata_unit *units;
     size_t n_units;
     const char *script; /* one of the files: run as root by magnum-boot.service at every boot, after
-                         * the network is up (it knows what it did before); or NULL */
+                         * the network is up (it knows what it did before), and after it has
+                         * unpacked the other files, which then travel as one archive; or NULL */
     size_t reserve;     /* bytes that placeholders may grow by, beyond the limit's check */
 };
 

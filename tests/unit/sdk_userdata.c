@@ -108,6 +108,23 @@ static void test_ignition(void)
     CU_ASSERT_EQUAL(write_sample("ignition.json", a), 0);
 }
 
+/* Without a script nobody could unpack an archive: every file stands for itself. */
+static void test_no_script(void)
+{
+    static const struct mag_userdata_file own[] = {
+        {"/opt/magnum/boot.sh", awkward, 0755, false},
+        {"/opt/magnum/empty", "", 0644, false},
+        {"/opt/magnum/no newline", "x", 0644, false},
+    };
+    const struct mag_userdata plain = {.files = own, .n_files = MAG_LEN(own)};
+    _mag_free_ char *a = NULL, *b = NULL;
+    CU_ASSERT_EQUAL_FATAL(mag_userdata_render(&plain, MAG_USERDATA_CLOUD_CONFIG, &a, &err), MAG_OK);
+    CU_ASSERT_EQUAL_FATAL(mag_userdata_render(&plain, MAG_USERDATA_IGNITION, &b, &err), MAG_OK);
+    CU_ASSERT_PTR_NULL(strstr(a, "runcmd"));
+    CU_ASSERT_EQUAL(write_sample("plain.yaml", a), 0);
+    CU_ASSERT_EQUAL(write_sample("plain.json", b), 0);
+}
+
 static void test_nothing(void)
 {
     const struct mag_userdata none = {0};
@@ -134,8 +151,18 @@ static void refuse_file(const char *path, const char *text, unsigned mode, bool 
 
 static void test_refused_files(void)
 {
-    static const char *const paths[] = {NULL,    "",        "etc/x",  "/",     "/a/",
-                                        "/a//b", "/a/../b", "/a/./b", "/\xff", "/ok"};
+    static const char *const paths[] = {NULL,
+                                        "",
+                                        "etc/x",
+                                        "/",
+                                        "/a/",
+                                        "/a//b",
+                                        "/a/../b",
+                                        "/a/./b",
+                                        "/a23456789b123456789c123456789d123456789e123456789f1234567"
+                                        "89g123456789h123456789i123456789j123456789",
+                                        "/\xff",
+                                        "/ok"};
     for (size_t i = 0; i < MAG_LEN(paths); i++)
         refuse_file(paths[i], "x", 0644, false);
     refuse_file("/a", NULL, 0644, false);
@@ -248,8 +275,9 @@ static void test_params(void)
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        TEST(test_formats),       TEST(test_cloud_config),  TEST(test_ignition), TEST(test_nothing),
-        TEST(test_refused_files), TEST(test_refused_units), TEST(test_limit),    TEST(test_params),
+        TEST(test_formats),       TEST(test_cloud_config), TEST(test_ignition),
+        TEST(test_nothing),       TEST(test_no_script),    TEST(test_refused_files),
+        TEST(test_refused_units), TEST(test_limit),        TEST(test_params),
     };
     return test_main(argc, argv, "sdk_userdata", NULL, NULL, cases, sizeof cases / sizeof *cases);
 }
