@@ -1,6 +1,7 @@
 /* org.magnum.kubernetes: Kubernetes clusters. This file is the plugin's entry: descriptor,
  * instance, and the verbs of its interfaces, which hand over to the variant that makes the nodes.
- * Nodes on this machine: local_*.c. Neighbours: sdk/include/magnum (the ABI), workload.c. */
+ * Nodes on this machine: local_*.c; servers in a cloud, through Heat: heat_*.c.
+ * Neighbours: sdk/include/magnum (the ABI), workload.c. */
 #include "kubernetes_internal.h"
 
 #include "lib/cleanup.h"
@@ -122,9 +123,27 @@ bool kube_out_of_time(const struct kube_call *c)
 /* ---- steps ---- */
 
 typedef int32_t (*verb_fn)(struct kube_call *c);
+struct verb {
+    verb_fn local, heat;
+    bool changes; /* what it does may be stopped on request */
+};
+
+/* Nodes on this machine or servers in a cloud: the template says. Where it can't be read any more,
+ * a cluster that has a stack is the latter. */
+static bool is_local(const struct kube_call *c)
+{
+    const char *type = mag_json_text(c->spec, "template.server_type", NULL);
+    return type ? strcmp(type, "local") == 0 : !mag_json_text(c->spec, "cluster.stack_id", NULL);
+}
+
+static bool is_stopped(const struct kubernetes *s, const mag_op *op)
+{
+    return (op->flags & MAG_OPF_CANCEL) ||
+           (s->host->cancelled && s->host->cancelled(s->host->ctx, op));
+}
 
 /* What all verbs share: read the spec, respect a wish to stop, know when to return. */
-static int32_t run(void *self, const mag_op *op, mag_step *out, mag_error *err, verb_fn verb)
+static int32_t run(void *self, const mag_op *op, mag_step *out, mag_error *err, struct verb verb)
 {
     struct kubernetes *s = self;
     _mag_json_ json_t *spec = NULL;
@@ -140,44 +159,52 @@ static int32_t run(void *self, const mag_op *op, mag_step *out, mag_error *err, 
         .spec = spec,
         .until_ms = mag_now_ms() + (budget > 0 && budget < STEP_MAX_MS ? budget : STEP_MAX_MS),
     };
-    bool changes =
-        verb == local_converge || verb == local_rotate_prepare || verb == local_rotate_complete;
-    bool stop = (op->flags & MAG_OPF_CANCEL) ||
-                (s->host->cancelled && s->host->cancelled(s->host->ctx, op));
-    if (stop && changes)
+    if (verb.changes && is_stopped(s, op))
         return mag_fail(err, MAG_E_CANCELLED, MAG_ERR_MAY_LEAK, "Cancelled",
                         "delete the cluster, or update it to go on", "Stopped on request");
-    return verb(&c);
+    return is_local(&c) ? verb.local(&c) : verb.heat(&c);
 }
 
 static int32_t on_validate(void *self, const mag_op *op, mag_error *err)
 {
-    return run(self, op, NULL, err, local_validate);
+    return run(self, op, NULL, err, (struct verb){local_validate, heat_validate, false});
 }
 
 static int32_t on_converge(void *self, const mag_op *op, mag_step *out, mag_error *err)
 {
-    return run(self, op, out, err, local_converge);
+    return run(self, op, out, err, (struct verb){local_converge, heat_converge, true});
+}
+
+static int32_t on_group_remove(void *self, const mag_op *op, mag_step *out, mag_error *err)
+{
+    return run(self, op, out, err, (struct verb){local_converge, heat_remove_group, true});
 }
 
 static int32_t on_prepare(void *self, const mag_op *op, mag_step *out, mag_error *err)
 {
-    return run(self, op, out, err, local_rotate_prepare);
+    return run(self, op, out, err, (struct verb){local_rotate_prepare, heat_rotate_prepare, true});
 }
 
 static int32_t on_complete(void *self, const mag_op *op, mag_step *out, mag_error *err)
 {
-    return run(self, op, out, err, local_rotate_complete);
+    return run(self, op, out, err,
+               (struct verb){local_rotate_complete, heat_rotate_complete, true});
+}
+
+/* Local nodes hold nothing of the cloud that could change. */
+static int32_t on_credential(void *self, const mag_op *op, mag_step *out, mag_error *err)
+{
+    return run(self, op, out, err, (struct verb){local_converge, heat_rotate_credential, true});
 }
 
 static int32_t on_remove(void *self, const mag_op *op, mag_step *out, mag_error *err)
 {
-    return run(self, op, out, err, local_remove);
+    return run(self, op, out, err, (struct verb){local_remove, heat_remove, false});
 }
 
 static int32_t on_health(void *self, const mag_op *op, mag_step *out, mag_error *err)
 {
-    return run(self, op, out, err, local_health);
+    return run(self, op, out, err, (struct verb){local_health, heat_health, false});
 }
 
 /* ---- documents ---- */
@@ -193,8 +220,10 @@ static int32_t keep_answer(struct kubernetes *s, const json_t *doc, mag_bytes *r
     return MAG_OK;
 }
 
+typedef int32_t (*query_fn)(struct kube_call *c, json_t **ret);
+
 static int32_t answer(void *self, const mag_op *op, mag_bytes *ret_json, mag_error *err,
-                      int32_t (*query)(struct kube_call *c, json_t **ret))
+                      query_fn local, query_fn heat)
 {
     struct kubernetes *s = self;
     _mag_json_ json_t *spec = NULL, *doc = NULL;
@@ -202,28 +231,28 @@ static int32_t answer(void *self, const mag_op *op, mag_bytes *ret_json, mag_err
     struct kube_call c = {
         .self = s, .op = op, .err = err, .spec = spec, .until_ms = mag_now_ms() + STEP_MAX_MS};
     if (rc == MAG_OK)
-        rc = query(&c, &doc);
+        rc = is_local(&c) ? local(&c, &doc) : heat(&c, &doc);
     return rc == MAG_OK ? keep_answer(s, doc, ret_json, err) : rc;
 }
 
 static int32_t on_stats(void *self, const mag_op *op, mag_bytes *ret_json, mag_error *err)
 {
-    return answer(self, op, ret_json, err, local_stats);
+    return answer(self, op, ret_json, err, local_stats, heat_stats);
 }
 
 static int32_t on_client_config(void *self, const mag_op *op, mag_bytes *ret_json, mag_error *err)
 {
-    return answer(self, op, ret_json, err, cluster_client_config);
+    return answer(self, op, ret_json, err, cluster_client_config, cluster_client_config);
 }
 
 static int32_t on_plan(void *self, const mag_op *op, mag_bytes *ret_json, mag_error *err)
 {
-    return answer(self, op, ret_json, err, local_plan);
+    return answer(self, op, ret_json, err, local_plan, heat_plan);
 }
 
 static int32_t on_upgrade_plan(void *self, const mag_op *op, mag_bytes *ret_json, mag_error *err)
 {
-    return answer(self, op, ret_json, err, local_upgrade_plan);
+    return answer(self, op, ret_json, err, local_upgrade_plan, heat_upgrade_plan);
 }
 
 typedef int32_t (*workload_fn)(struct kube_call *c, const struct workload_call *w, json_t **ret);
@@ -294,14 +323,20 @@ static int32_t kubernetes_create(const mag_host *host, void **self, mag_error *e
 static void kubernetes_destroy(void *self)
 {
     struct kubernetes *s = self;
-    if (s)
+    if (s) {
+        mag_heat_cache_done(&s->stacks);
         free(s->answer);
+    }
     free(s);
 }
 
+/* Where there is a cloud, clusters do not need this machine's programs; a request for local nodes
+ * is told what is missing when it is checked. */
 static int32_t kubernetes_probe(void *self, mag_error *err)
 {
-    return kubernetes_machine(self, err);
+    struct kubernetes *s = self;
+    bool cloud = *mag_config(s->host, "auth_url", "") != '\0';
+    return cloud ? MAG_OK : kubernetes_machine(s, err);
 }
 
 static const void *kubernetes_interface(void *self, const char *id)
@@ -319,7 +354,7 @@ static const void *kubernetes_interface(void *self, const char *id)
         .struct_size = sizeof nodegroups,
         .create = on_converge,
         .update = on_converge,
-        .remove = on_converge,
+        .remove = on_group_remove,
     };
     static const mag_upgrade upgrade = {
         .struct_size = sizeof upgrade, .plan = on_upgrade_plan, .upgrade = on_converge};
@@ -327,7 +362,7 @@ static const void *kubernetes_interface(void *self, const char *id)
         .struct_size = sizeof rotate,
         .ca_prepare = on_prepare,
         .ca_complete = on_complete,
-        .credential = on_converge, /* local nodes hold nothing of the cloud that could change */
+        .credential = on_credential,
     };
     static const mag_credentials credentials = {
         .struct_size = sizeof credentials,

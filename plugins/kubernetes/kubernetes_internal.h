@@ -3,6 +3,7 @@
 #ifndef KUBERNETES_INTERNAL_H
 #define KUBERNETES_INTERNAL_H
 
+#include "lib/heat_cluster.h"
 #include "lib/kube.h"
 #include "lib/labels.h"
 #include "lib/local/check.h"
@@ -24,7 +25,8 @@ struct kubernetes { /* one instance = one process of the driver host */
     bool machine_ok;
     struct binaries binaries[BINARIES_MAX]; /* oldest version first */
     size_t n_binaries;
-    char *answer; /* last document given to the host */
+    char *answer;                 /* last document given to the host */
+    struct mag_heat_cache stacks; /* for health looks */
 };
 
 /* Checks the machine until it was found fit once. */
@@ -60,6 +62,32 @@ int32_t local_stats(struct kube_call *c, json_t **ret);
 int32_t local_plan(struct kube_call *c, json_t **ret);
 int32_t local_upgrade_plan(struct kube_call *c, json_t **ret);
 int32_t cluster_client_config(struct kube_call *c, json_t **ret);
+
+/* The same for servers in a cloud, through Heat. */
+int32_t heat_validate(struct kube_call *c);
+int32_t heat_converge(struct kube_call *c);
+int32_t heat_remove_group(struct kube_call *c);
+int32_t heat_rotate_prepare(struct kube_call *c);
+int32_t heat_rotate_complete(struct kube_call *c);
+int32_t heat_rotate_credential(struct kube_call *c);
+int32_t heat_remove(struct kube_call *c);
+int32_t heat_health(struct kube_call *c);
+int32_t heat_stats(struct kube_call *c, json_t **ret);
+int32_t heat_plan(struct kube_call *c, json_t **ret);
+int32_t heat_upgrade_plan(struct kube_call *c, json_t **ret);
+
+/* What all pods that run may use: their limits, or else their requests. */
+struct kube_amount {
+    double cpu, bytes;
+};
+struct kube_use {
+    struct kube_amount amount;
+    size_t n; /* pods */
+};
+int32_t kube_pods_use(struct kube_call *c, struct kube_use *ret);
+/* Kubernetes' own rule: no way back, and no minor version left out. INVALID (user); versions that
+ * can't be read are not compared. */
+int32_t kube_upgrade_step(const char *from, const char *to, mag_error *err);
 
 /* The API of the cluster, as the host reaches it. */
 struct mag_kube kube_api(const struct kube_call *c, uint32_t timeout_ms);

@@ -9,12 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-struct amount {
-    double cpu, bytes;
-};
-
 /* A container's limits; where it has none, its requests. */
-static void add_container(const json_t *container, struct amount *sum)
+static void add_container(const json_t *container, struct kube_amount *sum)
 {
     double v;
     const json_t *limits = mag_json_at(container, "resources.limits");
@@ -26,31 +22,26 @@ static void add_container(const json_t *container, struct amount *sum)
         sum->bytes += v;
 }
 
-struct pods {
-    struct amount sum;
-    size_t n;
-};
-
 /* One of possibly many thousands: only sums are kept. */
 static int32_t add_pod(void *ctx, const json_t *pod, mag_error *err)
 {
-    struct pods *p = ctx;
+    struct kube_use *p = ctx;
     size_t i;
     json_t *container;
     (void)err;
     if (!pod) {
-        *p = (struct pods){.n = 0};
+        *p = (struct kube_use){.n = 0};
         return MAG_OK;
     }
     p->n++;
     json_array_foreach(mag_json_at(pod, "spec.containers"), i, container)
     {
-        add_container(container, &p->sum);
+        add_container(container, &p->amount);
     }
     return MAG_OK;
 }
 
-static int32_t add_pods(struct kube_call *c, struct pods *ret)
+int32_t kube_pods_use(struct kube_call *c, struct kube_use *ret)
 {
     struct mag_kube k = kube_api(c, 0);
     return mag_kube_each(
@@ -59,7 +50,7 @@ static int32_t add_pods(struct kube_call *c, struct pods *ret)
 }
 
 /* All local nodes share this machine: its capacity is the cluster's, not a multiple of it. */
-static void capacity(const json_t *nodes, struct amount *ret)
+static void capacity(const json_t *nodes, struct kube_amount *ret)
 {
     size_t i;
     json_t *n;
@@ -77,24 +68,24 @@ static void capacity(const json_t *nodes, struct amount *ret)
 int32_t local_stats(struct kube_call *c, json_t **ret)
 {
     struct local_run r;
-    struct amount all = {0};
-    struct pods pods = {.n = 0};
+    struct kube_amount all = {0};
+    struct kube_use pods = {.n = 0};
     uint64_t resident = 0;
     char cgroup[96];
     int32_t rc = local_open_readonly(c, &r);
     if (rc == MAG_OK)
         rc = local_list(&r);
     if (rc == MAG_OK)
-        rc = add_pods(c, &pods);
+        rc = kube_pods_use(c, &pods);
     if (rc == MAG_OK) {
         capacity(r.list, &all);
         mag_local_cgroup(&r.cl, 0, cgroup);
         (void)mag_cgroup_memory_used(cgroup, &resident);
         *ret = json_pack("{s:I, s:I, s:{s:f, s:f}, s:{s:I, s:I, s:I}}", "nodes",
                          (json_int_t)json_array_size(r.list), "pods", (json_int_t)pods.n, "cpu",
-                         "capacity", all.cpu, "used", pods.sum.cpu, "memory_mb", "capacity",
+                         "capacity", all.cpu, "used", pods.amount.cpu, "memory_mb", "capacity",
                          (json_int_t)(all.bytes / 1048576), "used",
-                         (json_int_t)(pods.sum.bytes / 1048576), "resident",
+                         (json_int_t)(pods.amount.bytes / 1048576), "resident",
                          (json_int_t)(resident >> 20));
         if (!*ret)
             rc = mag_fail_nomem(c->err);

@@ -20,8 +20,7 @@ static int32_t not_allowed(mag_error *err, const char *remedy, const char *from,
                     "Kubernetes %s can't be upgraded to %s: %s", from, to, why);
 }
 
-/* Kubernetes' own rule: no way back, and no minor version left out. */
-static int32_t check_step(const char *from, const char *to, mag_error *err)
+int32_t kube_upgrade_step(const char *from, const char *to, mag_error *err)
 {
     unsigned a[3], b[3];
     if (!mag_kube_parse_version(from, a) || !mag_kube_parse_version(to, b))
@@ -46,7 +45,7 @@ int32_t local_upgrade_target(struct kube_call *c, const struct mag_roster *st,
     int32_t rc = local_settings(c->spec, &set, c->err);
     if (rc == MAG_OK)
         rc = binaries_pick(c->self, set.version, ret, c->err);
-    return rc == MAG_OK && from[0] ? check_step(from, (*ret)->version, c->err) : rc;
+    return rc == MAG_OK && from[0] ? kube_upgrade_step(from, (*ret)->version, c->err) : rc;
 }
 
 /* The default workers' upgrade is the masters' too; another nodegroup goes alone, to catch up. */

@@ -9,9 +9,11 @@
 #include <string.h>
 #include <time.h>
 
+enum { STATE_VERSION = 1 }; /* member "v", which every checkpoint has to have */
+
 /* ---- state ---- */
 
-static json_t *begun_list(struct mag_heat_set *s)
+static json_t *begun_list(const struct mag_heat_set *s)
 {
     return mag_json_at(s->state, "heat.begun");
 }
@@ -26,7 +28,7 @@ int32_t mag_heat_set_open(struct mag_heat_set *s, const struct mag_services *ser
         return rc;
     if (!json_is_object(s->state)) {
         json_decref(s->state);
-        s->state = json_object();
+        s->state = json_pack("{s:i}", "v", STATE_VERSION);
     }
     const char *op_id = op->op_id ? op->op_id : "";
     if (strcmp(mag_json_text(s->state, "heat.op", "-"), op_id) == 0 && begun_list(s))
@@ -55,7 +57,7 @@ void mag_heat_set_name(const struct mag_heat_set *s, const char *nodegroup, char
     mag_name(ret, s->op->cluster_id, nodegroup);
 }
 
-static bool has_begun(struct mag_heat_set *s, const char *name)
+static bool has_begun(const struct mag_heat_set *s, const char *name)
 {
     size_t i;
     const json_t *v;
@@ -65,6 +67,13 @@ static bool has_begun(struct mag_heat_set *s, const char *name)
             return true;
     }
     return false;
+}
+
+bool mag_heat_set_begun(const struct mag_heat_set *s, const char *nodegroup)
+{
+    char name[MAG_NAME_MAX];
+    mag_heat_set_name(s, nodegroup, name);
+    return has_begun(s, name);
 }
 
 /* ---- one stack ---- */
@@ -102,17 +111,24 @@ int32_t mag_heat_set_converge(struct mag_heat_set *s, const char *nodegroup,
     return kept == MAG_OK ? rc : kept;
 }
 
-int32_t mag_heat_set_show(struct mag_heat_set *s, const char *nodegroup, struct mag_heat_stack *ret,
+int32_t mag_heat_set_look(struct mag_heat_set *s, const char *nodegroup, struct mag_heat_stack *ret,
                           mag_error *err)
 {
     char name[MAG_NAME_MAX], id[sizeof ret->id];
     mag_heat_set_name(s, nodegroup, name);
     int32_t rc = mag_heat_find(&s->heat, name, ret, err);
-    if (rc != MAG_OK)
+    if (rc != MAG_OK || !ret->id[0])
         return rc;
     memcpy(id, ret->id, sizeof id);
-    if (id[0])
-        rc = mag_heat_show(&s->heat, name, id, ret, err);
+    return mag_heat_show(&s->heat, name, id, ret, err);
+}
+
+int32_t mag_heat_set_show(struct mag_heat_set *s, const char *nodegroup, struct mag_heat_stack *ret,
+                          mag_error *err)
+{
+    char name[MAG_NAME_MAX];
+    mag_heat_set_name(s, nodegroup, name);
+    int32_t rc = mag_heat_set_look(s, nodegroup, ret, err);
     if (rc == MAG_OK && !ret->id[0])
         return mag_fail(err, MAG_E_PRECONDITION, MAG_ERR_USER, "StackGone",
                         "delete the cluster; its stack was deleted outside of Magnum",

@@ -13,7 +13,7 @@ struct mag_heat_set { /* one driver call; _open and _done */
     struct mag_heat heat;
     const struct mag_services *services;
     const mag_op *op;
-    json_t *state; /* the driver's blob, owned: add members of your own; "heat" is this file's */
+    json_t *state; /* the driver's blob, owned: add members of your own; "heat" and "v" are not */
 };
 /* Reads op->state. timeout_ms: per exchange with Heat, 0 = the budget. */
 int32_t mag_heat_set_open(struct mag_heat_set *s, const struct mag_services *services,
@@ -33,6 +33,12 @@ int32_t mag_heat_set_converge(struct mag_heat_set *s, const char *nodegroup,
 /* What is there, with outputs, and nothing is changed. MAG_E_PRECONDITION when it is gone. */
 int32_t mag_heat_set_show(struct mag_heat_set *s, const char *nodegroup, struct mag_heat_stack *ret,
                           mag_error *err);
+
+/* The same, but a stack that is not there is MAG_OK with id "". */
+int32_t mag_heat_set_look(struct mag_heat_set *s, const char *nodegroup, struct mag_heat_stack *ret,
+                          mag_error *err);
+/* Has this operation asked Heat for that stack already? */
+bool mag_heat_set_begun(const struct mag_heat_set *s, const char *nodegroup);
 
 /* One step towards no stack of that nodegroup. */
 int32_t mag_heat_set_remove_group(struct mag_heat_set *s, const char *nodegroup, mag_step *out,
