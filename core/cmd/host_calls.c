@@ -14,7 +14,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-enum { NAMED_MAX = 1024 };
+enum { NAMED_MAX = 1024, SOCKET_TYPE = 0xF };
 
 /* Of other processes' memory, of the kernel, of mounts and namespaces, of the clock. */
 static const char *const never[] = {"ptrace",
@@ -151,6 +151,10 @@ static int deny_sockets(scmp_filter_ctx f, const struct shut_in *s)
             rc = deny_family(f, SCMP_CMP_EQ, family);
     if (!rc && !inet)
         rc = deny_family(f, SCMP_CMP_EQ, AF_NETLINK);
+    /* One half of a pair of datagram sockets reaches any local socket with an address. */
+    if (!rc && !local)
+        rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socketpair), 1,
+                              SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, SOCK_DGRAM));
     return rc ? rc : deny_family(f, SCMP_CMP_GT, AF_NETLINK);
 }
 

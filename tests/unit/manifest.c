@@ -22,7 +22,9 @@ static const char good[] = "manifest: 1\n"
                            "network: direct\n"
                            "exec: true\n"
                            "unix_sockets: true\n"
-                           "limits: { memory_mb: 256, open_files: 64 }\n"
+                           "limits: { memory_mb: 256, open_files: 64, processes: 7, file_mb: 9 }\n"
+                           "privileged: true\n"
+                           "directories: { state_dir: /var/lib/magnum/hello, cache: '' }\n"
                            "labels: hello.labels.schema.json\n"
                            "later: { a: member, of: the future }\n";
 
@@ -41,6 +43,10 @@ static void test_good(void)
     CU_ASSERT(p.exec && p.network_direct && p.unix_sockets);
     CU_ASSERT_EQUAL(p.memory_mb, 256);
     CU_ASSERT_EQUAL(p.open_files, 64);
+    CU_ASSERT_EQUAL(p.processes, 7);
+    CU_ASSERT_EQUAL(p.file_mb, 9);
+    CU_ASSERT(p.privileged);
+    CU_ASSERT_EQUAL(json_object_size(p.dirs), 2);
     CU_ASSERT_PTR_NOT_NULL(json_object_get(p.manifest, "later")); /* kept, not understood */
     plugin_done(&p);
 }
@@ -56,6 +62,8 @@ static void test_defaults(void)
     CU_ASSERT_STRING_EQUAL(p.maturity, "stable");
     CU_ASSERT_FALSE(p.exec || p.network_direct || p.unix_sockets);
     CU_ASSERT_EQUAL(p.memory_mb, 0);
+    CU_ASSERT_FALSE(p.privileged);
+    CU_ASSERT_PTR_NULL(p.dirs);
     plugin_done(&p);
 }
 
@@ -116,6 +124,13 @@ static void test_rules(void)
                  {"limits:", "limits: 5", "limits must be"},
                  {"limits:", "limits: { memory_mb: 1 }", "memory_mb must be a whole number from"},
                  {"limits:", "limits: { open_files: many }", "open_files must be a whole number"},
+                 {"limits:", "limits: { processes: 0 }", "processes must be a whole number"},
+                 {"limits:", "limits: { file_mb: -1 }", "file_mb must be a whole number"},
+                 {"exec:", "privileged: 1", "privileged must be true or false"},
+                 {"exec:", "directories: [a]", "directories must be {option: default"},
+                 {"exec:", "directories: { a: 1 }", "the default of a must be"},
+                 {"exec:", "directories: { a: /etc }", "below /var/lib/magnum/"},
+                 {"exec:", "directories: { a: /var/lib/magnum/../../../etc }", "the default of a"},
                  {"id:", "id: a.b\nid: c.d", "id"},
                  {"id:", "id: [", "manifest"}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
