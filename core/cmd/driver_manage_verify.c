@@ -62,21 +62,30 @@ static int add_isolation(const json_t *isolation, json_t *rows, struct err *e)
     return 0;
 }
 
-static int check_run(const struct config *cfg, const struct plugin_list *plugins,
-                     const struct plugin *p, json_t *rows, bool *ok, struct err *e)
+int driver_load(const struct config *cfg, const struct plugin_list *plugins, const char *id,
+                bool *ready, char why[512], json_t **isolation, struct err *e)
 {
     struct driver_pool *pool = NULL;
-    char why[512] = "";
-    struct err load = ERR_INIT;
-    bool ready = false;
     int rc = driver_pool_new(cfg, plugins, &pool, e);
     if (rc != 0)
         return rc;
-    int loaded = front_coe_probe(pool, p->id, &ready, why, &load);
-    _cleanup_json_ json_t *isolation = driver_pool_isolation(pool, p->id);
+    rc = front_coe_probe(pool, id, ready, why, e);
+    if (isolation)
+        *isolation = driver_pool_isolation(pool, id);
     driver_pool_free(&pool);
-    rc = add(rows, "load", loaded == 0,
-             loaded == 0 ? "handshake, id, interfaces, operations" : load.msg, e);
+    return rc;
+}
+
+static int check_run(const struct config *cfg, const struct plugin_list *plugins,
+                     const struct plugin *p, json_t *rows, bool *ok, struct err *e)
+{
+    char why[512] = "";
+    struct err load = ERR_INIT;
+    bool ready = false;
+    _cleanup_json_ json_t *isolation = NULL;
+    int loaded = driver_load(cfg, plugins, p->ref, &ready, why, &isolation, &load);
+    int rc = add(rows, "load", loaded == 0,
+                 loaded == 0 ? "handshake, id, interfaces, operations" : load.msg, e);
     if (rc == 0)
         rc = add_isolation(isolation, rows, e);
     if (rc == 0 && loaded == 0)
@@ -120,23 +129,20 @@ static int verify(const struct config *cfg, const struct plugin_list *plugins,
     return rc;
 }
 
-int driver_verify(struct config *cfg, const char *id, json_t **ret_rows, bool *ok, struct err *e)
+int driver_verify(const struct config *cfg, const char *id, json_t **ret_rows, bool *ok,
+                  struct err *e)
 {
-    struct plugin_list plugins = {0};
-    /* Whether it is wanted is another question than whether it works. */
-    strv_free(&cfg->drivers_disabled);
-    if (strv_add(&cfg->drivers_enabled_beta, id) != 0)
-        return err_nomem(e);
-    int rc = plugins_scan(cfg, &plugins, e);
+    struct driver_info info;
+    int rc = driver_info_load(cfg, NULL, &info, e);
     if (rc != 0)
         return rc;
-    const struct plugin *p = plugin_find(&plugins, id);
+    const struct plugin *p = driver_info_plugin(&info, id);
     json_t *rows = json_array();
     if (!p)
         rc = err_set(e, ERR_NOT_FOUND, "there is no driver %s in the plugin directories", id);
     else if (rows)
-        rc = verify(cfg, &plugins, p, rows, ok, e);
-    plugin_list_done(&plugins);
+        rc = verify(cfg, &info.plugins, p, rows, ok, e);
+    driver_info_done(&info);
     if (rc == 0 && rows)
         *ret_rows = rows;
     else
