@@ -14,7 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 
-enum { RETIRE_MS = 2000, LOOK_MS = 5000, RETIRING_MAX = 256 };
+enum { RETIRE_MS = 2000, LOOK_MS = 2500, RETIRING_MAX = 256 };
 
 void keeper_wake(struct driver_pool *p)
 {
@@ -55,10 +55,14 @@ static void answer(struct driver_pool *p, struct start_request *r)
     struct err e = ERR_INIT;
     int rc = check_library(r->driver, &e);
     if (rc == 0) {
-        const struct transport_start s = {
-            .plugin = r->driver->plugin, .lib_fd = r->driver->lib_fd, .program = p->program};
+        const struct transport_start s = {.plugin = r->driver->plugin,
+                                          .lib_fd = r->driver->lib_fd,
+                                          .program = p->program,
+                                          .confine = &r->driver->confine,
+                                          .cgroups = &p->cgroups};
         rc = p->transport->start(&s, &conn, &e);
     }
+    const struct confine confine = r->driver->confine; /* r is gone once it is answered */
     pthread_mutex_lock(&p->lock);
     r->conn = conn;
     r->rc = rc;
@@ -66,6 +70,8 @@ static void answer(struct driver_pool *p, struct start_request *r)
     r->done = true;
     pthread_cond_broadcast(&p->started);
     pthread_mutex_unlock(&p->lock);
+    if (rc == 0 && p->transport->settle)
+        p->transport->settle(&conn, &confine);
 }
 
 int keeper_start_child(struct driver_pool *p, struct driver *d, struct child **ret, struct err *e)
@@ -107,10 +113,10 @@ void keeper_retire(struct driver_pool *p, struct child *c)
     keeper_wake(p);
 }
 
-/* Idle hosts that died by themselves or are too old leave the list. */
+/* Idle hosts that died by themselves, are too old or of a version that drains leave the list. */
 static struct child *take_stale(struct driver_pool *p)
 {
-    int64_t too_old = clock_mono_ms() - p->cfg->drivers_recycle_minutes * 60000;
+    int64_t now = clock_mono_ms(), too_old = now - p->cfg->drivers_recycle_minutes * 60000;
     struct child *out = NULL;
     pthread_mutex_lock(&p->lock);
     for (size_t i = 0; i < p->n; i++) {
@@ -119,7 +125,8 @@ static struct child *take_stale(struct driver_pool *p)
             struct child *c = *at;
             if (c->conn.log_fd >= 0)
                 (void)child_log_pump(&c->log, c->conn.log_fd);
-            if (!child_ended(c) && c->born_ms > too_old) {
+            bool leaves = d->draining && now - c->idle_since_ms >= LOOK_MS;
+            if (!child_ended(c) && c->born_ms > too_old && !leaves) {
                 at = &c->next;
                 continue;
             }
@@ -231,6 +238,7 @@ static void *keeper_main(void *arg)
         handle_retired(p);
         if (clock_mono_ms() >= look_at) {
             look_at_idle(p);
+            cgroup_place_sweep(&p->cgroups);
             look_at = clock_mono_ms() + LOOK_MS;
         }
     }

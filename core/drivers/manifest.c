@@ -18,13 +18,17 @@ void plugin_done(struct plugin *p)
     free(p->kind);
     free(p->name);
     free(p->version);
+    free(p->ref);
     free(p->vendor);
     free(p->maturity);
     free(p->manifest_path);
     free(p->library_path);
     json_decref(p->manifest);
     json_decref(p->label_schema);
+    json_decref(p->config_schema);
+    json_decref(p->settings);
     free(p->problem);
+    free(p->unwanted);
     *p = (struct plugin){0};
 }
 
@@ -181,9 +185,32 @@ static int check_identity(const json_t *m, struct plugin *p, struct err *e)
         return rc;
     if (!strchr(p->id, '.') || !only_chars(p->id, ".-_") || p->id[0] == '.')
         return err_set(e, ERR_INVALID, "id must be a reverse domain name such as com.example.name");
+    if (!only_chars(p->version, ".-_+~") || p->version[0] == '.')
+        return err_set(e, ERR_INVALID, "version may hold letters, digits and . - _ + ~ only");
     if (!only_chars(p->name, ".-_"))
         return err_set(e, ERR_INVALID,
                        "name may hold letters, digits, dots, dashes and underscores only");
+    return 0;
+}
+
+/* Directories it keeps things in: the option that names each, and where it is without the option.
+ * A manifest opens only what lies in Magnum's own place; operators open what they like. */
+static int check_directories(const json_t *m, struct plugin *p, struct err *e)
+{
+    static const char place[] = "/var/lib/magnum/";
+    json_t *dirs = json_object_get(m, "directories");
+    const char *option;
+    json_t *v;
+    if (dirs && (!json_is_object(dirs) || json_object_size(dirs) > LIST_MAX))
+        return err_set(e, ERR_INVALID, "directories must be {option: default, ...}");
+    json_object_foreach(dirs, option, v)
+    {
+        const char *path = json_string_value(v);
+        if (!path || (*path && !str_starts(path, place)) || strstr(path, ".."))
+            return err_set(e, ERR_INVALID, "directories: the default of %s must be '' or below %s",
+                           option, place);
+    }
+    p->dirs = dirs;
     return 0;
 }
 
@@ -194,13 +221,19 @@ static int check_rights(const json_t *m, struct plugin *p, struct err *e)
     const json_t *limits = json_object_get(m, "limits");
     int rc;
     if (limits && !json_is_object(limits))
-        return err_set(e, ERR_INVALID, "limits must be {memory_mb: n, open_files: n}");
+        return err_set(e, ERR_INVALID,
+                       "limits must be {memory_mb: n, open_files: n, processes: n, "
+                       "file_mb: n}");
     if ((rc = get_choice(m, "network", networks, "brokered", &network, e)) != 0 ||
         (rc = get_bool(m, "exec", &p->exec, e)) != 0 ||
         (rc = get_bool(m, "unix_sockets", &p->unix_sockets, e)) != 0 ||
         (rc = get_bool(m, "service_token", &p->service_token, e)) != 0 ||
         (rc = get_int(limits, "memory_mb", 16, 1048576, &p->memory_mb, e)) != 0 ||
-        (rc = get_int(limits, "open_files", 16, 1048576, &p->open_files, e)) != 0)
+        (rc = get_int(limits, "open_files", 16, 1048576, &p->open_files, e)) != 0 ||
+        (rc = get_int(limits, "processes", 1, 1048576, &p->processes, e)) != 0 ||
+        (rc = get_int(limits, "file_mb", 1, 1048576, &p->file_mb, e)) != 0 ||
+        (rc = get_bool(m, "privileged", &p->privileged, e)) != 0 ||
+        (rc = check_directories(m, p, e)) != 0)
         return rc;
     p->network_direct = str_eq(network, "direct");
     return 0;
@@ -208,7 +241,7 @@ static int check_rights(const json_t *m, struct plugin *p, struct err *e)
 
 static int check_files(const json_t *m, struct plugin *p, struct err *e)
 {
-    _cleanup_free_ char *labels = NULL;
+    _cleanup_free_ char *labels = NULL, *config = NULL;
     int rc = get_text(m, "library", NULL, &p->library_path, e);
     if (rc == 0)
         rc = check_file_name("library", p->library_path, e);
@@ -216,6 +249,10 @@ static int check_files(const json_t *m, struct plugin *p, struct err *e)
         rc = get_text(m, "labels", "", &labels, e);
     if (rc == 0 && *labels)
         rc = check_file_name("labels", labels, e);
+    if (rc == 0)
+        rc = get_text(m, "config", "", &config, e);
+    if (rc == 0 && *config)
+        rc = check_file_name("config", config, e);
     return rc;
 }
 
@@ -260,9 +297,10 @@ int manifest_parse(const char *text, size_t len, struct plugin *ret, struct err 
 int manifest_unknown(const json_t *manifest, struct strv *ret, struct err *e)
 {
     static const char *const known[] = {
-        "manifest", "id",   "kind",         "name",          "version",    "vendor",
-        "library",  "abi",  "provides",     "interfaces",    "operations", "maturity",
-        "network",  "exec", "unix_sockets", "service_token", "limits",     "labels"};
+        "manifest",   "id",          "kind",         "name",          "version",    "vendor",
+        "library",    "abi",         "provides",     "interfaces",    "operations", "maturity",
+        "network",    "exec",        "unix_sockets", "service_token", "limits",     "labels",
+        "privileged", "directories", "config"};
     const char *key;
     json_t *v;
     json_object_foreach((json_t *)manifest, key, v)

@@ -2,6 +2,7 @@
 #include "drivers/supervisor.h"
 
 #include "base/clock.h"
+#include "drivers/isolation.h"
 
 #include <errno.h>
 #include <string.h>
@@ -39,13 +40,11 @@ static int find_program(const struct config *cfg, char **ret, struct err *e)
                    "drivers.host_program");
 }
 
-/* The plugin's section of driver_config, every value as text. */
-static json_t *plugin_config(const struct config *cfg, const char *id)
+static void add_config(json_t *out, const json_t *section)
 {
-    json_t *out = json_object();
     const char *key;
     json_t *v;
-    json_object_foreach(json_object_get(cfg->driver_config, id), key, v)
+    json_object_foreach((json_t *)(uintptr_t)section, key, v)
     {
         char *text = json_is_string(v) ? NULL : json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
         if (!json_is_null(v))
@@ -53,6 +52,25 @@ static json_t *plugin_config(const struct config *cfg, const char *id)
                                 json_string(json_is_string(v) ? json_string_value(v) : text));
         free(text);
     }
+}
+
+/* Where nodes find Keystone and this Magnum: what every driver of a cloud has to tell them. */
+static void add_site(json_t *out, const struct config *cfg)
+{
+    const char *auth = cfg->keystone_www_authenticate_uri;
+    const char *api = cfg->api_public_url;
+    json_object_set_new(out, "auth_url", json_string(*auth ? auth : cfg->keystone_auth_url));
+    json_object_set_new(out, "region", json_string(cfg->keystone_region));
+    json_object_set_new(out, "magnum_url", *api ? json_sprintf("%s/v1", api) : json_string(""));
+}
+
+/* The plugin's section of driver_config and over it what operators set, every value as text. */
+static json_t *plugin_config(const struct config *cfg, const struct plugin *p)
+{
+    json_t *out = json_object();
+    add_site(out, cfg);
+    add_config(out, json_object_get(cfg->driver_config, p->id));
+    add_config(out, p->settings);
     return out;
 }
 
@@ -63,10 +81,9 @@ static json_t *make_hello(const struct config *cfg, const struct plugin *p)
     return json_pack("{s:i,s:I,s:s,s:O*,s:O*,s:o,s:I,s:I,s:b,s:b}", "protocol", FRAME_PROTOCOL,
                      "max_frame_bytes", (json_int_t)cfg->drivers_max_frame_bytes, "id", p->id,
                      "interfaces", json_object_get(p->manifest, "interfaces"), "operations",
-                     json_object_get(p->manifest, "operations"), "config",
-                     plugin_config(cfg, p->id), "memory_mb", (json_int_t)memory, "open_files",
-                     (json_int_t)files, "exec", (int)p->exec, "network_direct",
-                     (int)p->network_direct);
+                     json_object_get(p->manifest, "operations"), "config", plugin_config(cfg, p),
+                     "memory_mb", (json_int_t)memory, "open_files", (json_int_t)files, "exec",
+                     (int)p->exec, "network_direct", (int)p->network_direct);
 }
 
 static int add_drivers(struct driver_pool *p, const struct plugin_list *plugins, struct err *e)
@@ -80,9 +97,13 @@ static int add_drivers(struct driver_pool *p, const struct plugin_list *plugins,
             continue;
         *d = (struct driver){.plugin = &plugins->v[i], .lib_fd = -1};
         d->hello = make_hello(p->cfg, d->plugin);
+        d->confine = confine_decide(p->cfg, plugins, d->plugin);
         p->n++;
         if (!d->hello || death_log_init(&d->deaths, (size_t)p->cfg->drivers_quarantine_deaths) != 0)
             return err_nomem(e);
+        int rc = confine_tell(p->cfg, d->plugin, &d->confine, d->hello, e);
+        if (rc != 0)
+            return rc;
     }
     return 0;
 }
@@ -108,6 +129,7 @@ int driver_pool_new_with(const struct config *cfg, const struct plugin_list *plu
     p->wake_fd = p->stop_fd = -1;
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->started, NULL);
+    cgroup_place_find(cfg->drivers_cgroup, &p->cgroups);
     int rc = init_sync(p, e);
     if (rc == 0)
         rc = find_program(cfg, &p->program, e);
@@ -162,10 +184,12 @@ void driver_pool_free(struct driver_pool **pp)
     }
     for (size_t i = 0; i < p->n; i++) {
         json_decref(p->drivers[i].hello);
+        json_decref(p->drivers[i].isolation);
         death_log_done(&p->drivers[i].deaths);
         cleanup_closep(&p->drivers[i].lib_fd);
     }
     free(p->drivers);
+    cgroup_place_done(&p->cgroups);
     free(p->program);
     cleanup_closep(&p->wake_fd);
     cleanup_closep(&p->stop_fd);
@@ -188,18 +212,35 @@ void driver_pool_stop(struct driver_pool *p, int64_t grace_ms)
 
 /* ---- quarantine ---- */
 
+struct driver *pool_driver_version(struct driver_pool *p, const char *id, const char *version)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        const struct plugin *x = p->drivers[i].plugin;
+        bool it = str_eq(x->id, id) || str_eq(x->name, id);
+        if (str_eq(x->ref, id) || (it && (!version || str_eq(x->version, version))))
+            return &p->drivers[i];
+    }
+    return NULL;
+}
+
 struct driver *pool_driver(struct driver_pool *p, const char *id)
 {
-    for (size_t i = 0; i < p->n; i++)
-        if (str_eq(p->drivers[i].plugin->id, id) || str_eq(p->drivers[i].plugin->name, id))
-            return &p->drivers[i];
-    return NULL;
+    return pool_driver_version(p, id, NULL);
 }
 
 void driver_pool_on_quarantine(struct driver_pool *p, driver_quarantine_fn fn, void *ctx)
 {
     p->on_quarantine = fn;
     p->on_quarantine_ctx = ctx;
+}
+
+void driver_pool_drain(struct driver_pool *p, const char *driver_id, bool on)
+{
+    struct driver *d = pool_driver(p, driver_id);
+    pthread_mutex_lock(&p->lock);
+    if (d)
+        d->draining = on;
+    pthread_mutex_unlock(&p->lock);
 }
 
 void driver_pool_quarantine(struct driver_pool *p, const char *driver_id, bool on)
@@ -336,6 +377,7 @@ int pool_start(struct driver_pool *p, struct driver *d, struct child **ret, bool
     rc = child_greet(c, d->hello, (size_t)p->cfg->drivers_max_frame_bytes,
                      p->cfg->drivers_start_timeout_ms, died, &why);
     if (rc == 0) {
+        isolation_note(p, d, c);
         *ret = c;
         return 0;
     }
@@ -397,6 +439,7 @@ void pool_release(struct driver_pool *p, struct child *c, bool reusable)
 {
     struct driver *d = c->driver;
     bool keep = reusable && !worn_out(p, c) && !atomic_load(&p->stopping);
+    c->idle_since_ms = clock_mono_ms();
     pthread_mutex_lock(&p->lock);
     if (keep) {
         c->next = d->idle;

@@ -24,13 +24,16 @@ struct waiter { /* a call that waits for a free process; on its own stack */
 struct driver { /* one per plugin of the list */
     const struct plugin *plugin;
     json_t *hello; /* what each new host is told */
+    struct confine confine;
     /* below: under the pool's lock */
-    bool closed; /* quarantined */
+    bool closed;   /* quarantined */
+    bool draining; /* keeps no idle hosts */
     struct child *idle;
     int64_t alive; /* idle, lent or starting */
     struct waiter *first, *last;
     struct death_log deaths;
-    int lib_fd; /* keeper only: the library as checked; -1 = not opened yet */
+    json_t *isolation; /* what its last host said about itself; NULL = nothing yet */
+    int lib_fd;        /* keeper only: the library as checked; -1 = not opened yet */
     int64_t lib_changed_ns;
 };
 
@@ -47,6 +50,7 @@ struct driver_pool {
     const struct config *cfg;
     const struct driver_transport *transport;
     char *program;
+    struct cgroup_place cgroups;
     struct driver *drivers;
     size_t n;
     driver_quarantine_fn on_quarantine;
@@ -75,7 +79,9 @@ int keeper_start_child(struct driver_pool *p, struct driver *d, struct child **r
 void keeper_retire(struct driver_pool *p, struct child *c);
 
 /* supervisor.c */
+/* By id or name (version NULL: the first one), or by "id@version". */
 struct driver *pool_driver(struct driver_pool *p, const char *id);
+struct driver *pool_driver_version(struct driver_pool *p, const char *id, const char *version);
 /* Lends a greeted host, waiting until deadline_ms for one. *died: a host was started for this call
  * and ended or kept silent. ERR_UNAVAILABLE, ERR_CANCELLED. */
 int pool_acquire(struct driver_pool *p, struct driver *d, int64_t deadline_ms, struct child **ret,
