@@ -4,11 +4,20 @@
 #include <locale.h>
 #include <string.h>
 
+/* Keystone is away, or does not let us in; else what was given is wrong. */
+static enum cli_exit no_session(int rc)
+{
+    return rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT ? CLI_UNREACHABLE
+           : rc == ERR_UNAUTHORIZED                   ? CLI_FAILED
+                                                      : CLI_USAGE;
+}
+
 static enum cli_exit run(const struct cli_command *cmd, const struct cli_args *a)
 {
     struct err e = ERR_INIT;
     struct cli c = {0};
-    enum cli_exit code = cli_session(&c, a, &e) == 0 ? cmd->run(&c, a) : cli_fail(CLI_USAGE, &e);
+    int rc = cmd->run == cmd_complete ? 0 : cli_session(&c, a, &e);
+    enum cli_exit code = rc == 0 ? cmd->run(&c, a) : cli_fail(no_session(rc), &e);
     cli_done(&c);
     return code;
 }

@@ -9,10 +9,7 @@
 const struct cli_option cli_global_options[] = {
     {"endpoint", CLI_TEXT, "URL",
      "the service: http://, https:// or unix:/path (MAGNUM_ENDPOINT, OS_ENDPOINT)", NULL},
-    {"os-endpoint", CLI_TEXT, "URL", "the same, as python-openstackclient names it", NULL},
     {"os-cloud", CLI_TEXT, "NAME", "entry of clouds.yaml (OS_CLOUD)", NULL},
-    {"os-auth-type", CLI_TEXT, "TYPE", "none or http_basic (OS_AUTH_TYPE)", NULL},
-    {"os-username", CLI_TEXT, "NAME", "user for http_basic (OS_USERNAME; OS_PASSWORD)", NULL},
     {"os-cacert", CLI_TEXT, "FILE", "CA certificates for https (OS_CACERT)", NULL},
     {"insecure", CLI_FLAG, NULL, "do not verify the service's certificate", NULL},
     {"format", CLI_TEXT, "FORMAT", "table, json, yaml or value (-f)", NULL},
@@ -22,12 +19,71 @@ const struct cli_option cli_global_options[] = {
     {NULL, CLI_FLAG, NULL, NULL, NULL},
 };
 
+const struct cli_option cli_login_options[] = {
+    {"os-auth-type", CLI_TEXT, "TYPE",
+     "none, http_basic, password, v3applicationcredential or token (OS_AUTH_TYPE)", NULL},
+    {"os-auth-url", CLI_TEXT, "URL", "Keystone (OS_AUTH_URL)", NULL},
+    {"os-username", CLI_TEXT, "NAME", "the user (OS_USERNAME)", NULL},
+    {"os-user-id", CLI_TEXT, "ID", "the user by id (OS_USER_ID)", NULL},
+    {"os-password", CLI_TEXT, "PASSWORD", "better given as OS_PASSWORD", NULL},
+    {"os-user-domain-name", CLI_TEXT, "NAME", "the user's domain (OS_USER_DOMAIN_NAME)", NULL},
+    {"os-user-domain-id", CLI_TEXT, "ID", "the same by id (OS_USER_DOMAIN_ID)", NULL},
+    {"os-project-name", CLI_TEXT, "NAME", "the project (OS_PROJECT_NAME)", NULL},
+    {"os-project-id", CLI_TEXT, "ID", "the same by id (OS_PROJECT_ID)", NULL},
+    {"os-project-domain-name", CLI_TEXT, "NAME", "its domain (OS_PROJECT_DOMAIN_NAME)", NULL},
+    {"os-project-domain-id", CLI_TEXT, "ID", "the same by id (OS_PROJECT_DOMAIN_ID)", NULL},
+    {"os-application-credential-id", CLI_TEXT, "ID", "(OS_APPLICATION_CREDENTIAL_ID)", NULL},
+    {"os-application-credential-name", CLI_TEXT, "NAME",
+     "with a user (OS_APPLICATION_CREDENTIAL_NAME)", NULL},
+    {"os-application-credential-secret", CLI_TEXT, "SECRET",
+     "better given as OS_APPLICATION_CREDENTIAL_SECRET", NULL},
+    {"os-token", CLI_TEXT, "TOKEN", "better given as OS_TOKEN", NULL},
+    {"os-region-name", CLI_TEXT, "REGION", "of the service in the catalogue (OS_REGION_NAME)",
+     NULL},
+    {"os-interface", CLI_TEXT, "INTERFACE", "public, internal or admin (OS_INTERFACE)", NULL},
+    {NULL, CLI_FLAG, NULL, NULL, NULL},
+};
+
+/* How earlier clients called an option. */
+static const char *const renamed[][2] = {
+    {"os-endpoint", "endpoint"},
+    {"os-endpoint-override", "endpoint"},
+    {"bypass-url", "endpoint"},
+    {"magnum-url", "endpoint"},
+    {"os-endpoint-type", "os-interface"},
+    {"os-tenant-id", "os-project-id"},
+    {"os-tenant-name", "os-project-name"},
+    {"fields", "column"},
+    {"bay", "cluster"},
+    {"baymodel", "cluster-template"},
+    {"external-network-id", "external-network"},
+    {"flavor-id", "flavor"},
+    {"image-id", "image"},
+    {"keypair-id", "keypair"},
+    {"master-flavor-id", "master-flavor"},
+};
+
 static const struct cli_option *find_in(const struct cli_option *table, const char *name, size_t n)
 {
     for (; table && table->name; table++)
         if (strlen(table->name) == n && memcmp(table->name, name, n) == 0)
             return table;
     return NULL;
+}
+
+/* Of the command, or of all. */
+static const struct cli_option *find_option(const struct cli_command *cmd, const char *name,
+                                            size_t n)
+{
+    const struct cli_option *o = cmd ? find_in(cmd->options, name, n) : NULL;
+    if (!o)
+        o = find_in(cli_global_options, name, n);
+    if (!o)
+        o = find_in(cli_login_options, name, n);
+    for (size_t i = 0; !o && i < ARRAY_LEN(renamed); i++)
+        if (strlen(renamed[i][0]) == n && memcmp(renamed[i][0], name, n) == 0)
+            return find_option(cmd, renamed[i][1], strlen(renamed[i][1]));
+    return o;
 }
 
 /* One option as written: "--name", "--name=value", "-f", "-fvalue". */
@@ -88,12 +144,25 @@ static int leading_options(int argc, char **argv)
         bool ok;
         if (!read_written(argv[i], &w, &ok) || !ok)
             break;
-        const struct cli_option *o = find_in(cli_global_options, w.name, w.len);
+        const struct cli_option *o = find_option(NULL, w.name, w.len);
         if (!o)
             break;
         i += o->kind != CLI_FLAG && !w.value ? 2 : 1;
     }
     return i < argc ? i : argc;
+}
+
+/* The old shell's commands are one word. */
+static const struct cli_command *find_old(int argc, char **argv, int *ret_words)
+{
+    for (const struct cli_old_words *o = cli_old_words; argc && o->old; o++)
+        for (const struct cli_command *c = cli_commands; strcmp(argv[0], o->old) == 0 && c->words;
+             c++)
+            if (strcmp(c->words, o->words) == 0) {
+                *ret_words = 1;
+                return c;
+            }
+    return NULL;
 }
 
 const struct cli_command *cli_find(int argc, char **argv, int *ret_skip, int *ret_words)
@@ -108,7 +177,7 @@ const struct cli_command *cli_find(int argc, char **argv, int *ret_skip, int *re
             best = c;
         }
     }
-    return best;
+    return best ? best : find_old(argc - *ret_skip, argv + *ret_skip, ret_words);
 }
 
 static int add_value(struct cli_args *a, const struct cli_option *o, const char *text)
@@ -171,7 +240,7 @@ static int take_option(const struct cli_command *cmd, const struct written *w, i
     if (!o && means_follow(cmd, w, left, argv))
         o = find_in(cmd->options, "follow", strlen("follow"));
     if (!o)
-        o = find_in(cli_global_options, w->name, w->len);
+        o = find_option(cmd, w->name, w->len);
     if (!o)
         return err_set(e, ERR_INVALID, "magnum %s has no option --%.*s; see magnum %s --help",
                        cmd->words, (int)w->len, w->name, cmd->words);
@@ -237,6 +306,11 @@ const char *cli_text(const struct cli_args *a, const char *option)
 bool cli_has(const struct cli_args *a, const char *option)
 {
     return cli_text(a, option) != NULL;
+}
+
+const char *cli_word(const struct cli_args *a, size_t at, const char *option)
+{
+    return at < a->n_words ? a->words[at] : cli_text(a, option);
 }
 
 int64_t cli_int(const struct cli_args *a, const char *option, int64_t missing)

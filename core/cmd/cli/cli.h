@@ -1,10 +1,11 @@
 /* The client `magnum`: one process, one request or a few, an exit code that scripts can use.
  *
- * magnum.c picks the command from cli_commands[] (commands.c); args.c parses by the command's own
- * table, from which help.c prints --help too; labels.c reads the small languages of option values;
- * env.c finds the service and the credentials; request.c talks; output.c prints; wait.c follows an
- * operation. Commands live in cmd_*.c. Nothing here runs in a server.
- * Neighbours: base, config (YAML), http (client). */
+ * magnum.c picks the command from cli_commands[] (commands.c, commands_objects.c), also by the
+ * words of the old shell (commands_old.c); args.c parses by the command's own table, from which
+ * help.c prints --help too; labels.c reads the small languages of option values; env.c finds the
+ * service and the credentials; request.c talks; output.c prints; wait.c follows an operation.
+ * Commands live in cmd_*.c. Nothing here runs in a server. Neighbours: base, config (YAML), http
+ * (client). */
 #ifndef MAGNUM_CMD_CLI_CLI_H
 #define MAGNUM_CMD_CLI_CLI_H
 
@@ -59,8 +60,15 @@ struct cli_command {
     const char *example;
     enum cli_exit (*run)(struct cli *c, const struct cli_args *a);
 };
-extern const struct cli_command cli_commands[]; /* ends with words NULL */
-extern const struct cli_option cli_global_options[];
+extern const struct cli_command cli_commands[];      /* ends with words NULL */
+extern const struct cli_option cli_global_options[]; /* of every command */
+extern const struct cli_option cli_login_options[];  /* the same; shown by magnum --help alone */
+/* Words of the old shell, such as "bay-create", and those of the command that does the same today;
+ * ends with NULL. Options that were renamed are known by both names (args.c). */
+struct cli_old_words {
+    const char *old, *words;
+};
+extern const struct cli_old_words cli_old_words[];
 
 /* The command that argv names, with *ret_skip arguments before its words (global options) and
  * *ret_words words; NULL when there is none. */
@@ -71,6 +79,8 @@ bool cli_args_parse(const struct cli_command *cmd, int argc, char **argv, struct
                     struct err *e);
 void cli_args_done(struct cli_args *a);
 bool cli_has(const struct cli_args *a, const char *option);
+/* The word at this place, or the option that stands for it; NULL when there is neither. */
+const char *cli_word(const struct cli_args *a, size_t at, const char *option);
 const char *cli_text(const struct cli_args *a, const char *option); /* NULL when absent */
 int64_t cli_int(const struct cli_args *a, const char *option, int64_t missing);
 /* Puts every option that has a `field` into `body`: flags as booleans (--x-disabled and
@@ -84,6 +94,11 @@ int cli_taints(const struct cli_args *a, const char *option, json_t **ret, struc
 /* cli_fill, and labels, node labels and taints where the command has them. */
 int cli_body(const struct cli_args *a, json_t *body, struct err *e);
 
+/* OP PATH=VALUE...: a JSON patch, caller owns. The value of file_path ("manifest", may be NULL)
+ * names a file with the text meant. */
+int cli_patch(const char *op, const char *const *words, size_t n, const char *file_path,
+              json_t **ret, struct err *e);
+
 void cli_help_command(FILE *out, const struct cli_command *cmd);
 /* The commands that begin with `words` (all when NULL); false when there are none. */
 bool cli_help_group(FILE *out, const char *words);
@@ -95,7 +110,8 @@ struct cli {
     char *endpoint;    /* without /v1 and trailing slash; owned */
     char *unix_socket; /* owned, NULL = TCP; endpoint is then for the Host header only */
     struct strv headers;
-    char *ca_pem; /* owned, may be NULL */
+    char *ca_pem;            /* owned, may be NULL */
+    struct cli_login *login; /* owned; NULL = Keystone is not asked */
     bool insecure, debug;
     enum cli_format format;
     struct strv columns;
@@ -104,6 +120,19 @@ struct cli {
 /* Endpoint and credentials from options, OS_* variables, clouds.yaml. */
 int cli_session(struct cli *c, const struct cli_args *a, struct err *e);
 void cli_done(struct cli *c);
+
+/* ---- Keystone (keystone.c) ---- */
+/* A setting from options, then the environment, then clouds.yaml; NULL when it is nowhere. option:
+ * "os-username"; key: its name in the section `auth` of a cloud. */
+const char *cli_setting(const struct cli_args *a, const json_t *cloud, const char *option,
+                        const char *env, const char *key);
+/* Reads how to log in; *ret NULL when nothing says so. type: of OS_AUTH_TYPE, or NULL. */
+int cli_login_read(const struct cli_args *a, const json_t *cloud, const char *type,
+                   struct cli_login **ret, struct err *e);
+/* Gets a token, and puts it into the headers in the place of the one before. endpoint: wanted from
+ * the catalogue too, caller frees; NULL = not wanted. */
+int cli_login_open(struct cli *c, char **ret_endpoint, struct err *e);
+void cli_login_free(struct cli_login **l); /* wipes */
 
 /* One request; path starts with "/v1". body NULL = none. On success *ret is the parsed answer
  * (NULL when it has none; caller owns; ret NULL = not wanted). Otherwise the exit code, with one
@@ -192,6 +221,20 @@ CLI_COMMAND(cmd_credential_rotate);
 CLI_COMMAND(cmd_service_list);
 CLI_COMMAND(cmd_stats);
 CLI_COMMAND(cmd_quota_list);
+CLI_COMMAND(cmd_quota_show);
+CLI_COMMAND(cmd_quota_create);
+CLI_COMMAND(cmd_quota_update);
+CLI_COMMAND(cmd_quota_delete);
+CLI_COMMAND(cmd_template_update);
+CLI_COMMAND(cmd_cluster_upgrade);
+CLI_COMMAND(cmd_nodegroup_update);
+CLI_COMMAND(cmd_federation_list);
+CLI_COMMAND(cmd_federation_show);
+CLI_COMMAND(cmd_federation_create);
+CLI_COMMAND(cmd_federation_join);
+CLI_COMMAND(cmd_federation_unjoin);
+CLI_COMMAND(cmd_federation_delete);
+CLI_COMMAND(cmd_complete); /* the only one without a session */
 
 /* A key (P-256) and a CSR. Caller frees both; the key is a secret. */
 int cli_make_csr(const char *cn, const char *o, char **ret_key, char **ret_csr, struct err *e);

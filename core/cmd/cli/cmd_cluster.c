@@ -79,36 +79,12 @@ enum cli_exit cmd_cluster_show(struct cli *c, const struct cli_args *a)
     return cli_show(c, "GET", cli_path(collection, a->words[0], ""), NULL);
 }
 
-/* "path=value", or "path" alone for remove; a whole number stays a number. NULL = not UTF-8. */
-static json_t *patch_of(const char *op, const char *word)
-{
-    const char *eq = strchr(word, '=');
-    size_t n = eq ? (size_t)(eq - word) : strlen(word);
-    _cleanup_free_ char *path = str_fmt("%s%.*s", *word == '/' ? "" : "/", (int)n, word);
-    int64_t number = 0;
-    if (!path)
-        return NULL;
-    if (!eq)
-        return json_pack("{s:s, s:s}", "op", op, "path", path);
-    if (parse_i64(eq + 1, INT32_MIN, INT32_MAX, &number))
-        return json_pack("{s:s, s:s, s:I}", "op", op, "path", path, "value", (json_int_t)number);
-    return json_pack("{s:s, s:s, s:s}", "op", op, "path", path, "value", eq + 1);
-}
-
 enum cli_exit cmd_cluster_update(struct cli *c, const struct cli_args *a)
 {
     struct err e = ERR_INIT;
-    const char *op = a->words[1];
-    _cleanup_json_ json_t *patch = json_array();
-    if (!str_eq(op, "add") && !str_eq(op, "replace") && !str_eq(op, "remove")) {
-        err_set(&e, ERR_INVALID, "OP is add, replace or remove, not '%s'", op);
+    _cleanup_json_ json_t *patch = NULL;
+    if (cli_patch(a->words[1], a->words + 2, a->n_words - 2, NULL, &patch, &e) != 0)
         return cli_fail(CLI_USAGE, &e);
-    }
-    for (size_t i = 2; i < a->n_words; i++)
-        if (json_array_append_new(patch, patch_of(op, a->words[i])) < 0) {
-            err_set(&e, ERR_INVALID, "'%s' is not valid UTF-8", a->words[i]);
-            return cli_fail(CLI_USAGE, &e);
-        }
     _cleanup_free_ char *path =
         cli_path(collection, a->words[0], cli_has(a, "rollback") ? "?rollback=True" : "");
     return change(c, a, "PATCH", path, patch, "update");

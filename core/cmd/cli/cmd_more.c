@@ -101,13 +101,23 @@ static enum cli_exit print_pem(struct cli *c, const json_t *doc)
     return CLI_OK;
 }
 
+static enum cli_exit no_cluster(const char *command)
+{
+    struct err e = ERR_INIT;
+    err_set(&e, ERR_INVALID, "not all that is needed was given; see magnum %s --help", command);
+    return cli_fail(CLI_USAGE, &e);
+}
+
 enum cli_exit cmd_ca_show(struct cli *c, const struct cli_args *a)
 {
     _cleanup_json_ json_t *doc = NULL;
+    const char *cluster = cli_word(a, 0, "cluster");
+    if (!cluster)
+        return no_cluster("ca show");
     const char *type = cli_text(a, "type");
     _cleanup_free_ char *t = type ? cli_escape(type) : NULL;
     _cleanup_free_ char *query = t ? str_fmt("?ca_cert_type=%s", t) : strdup("");
-    _cleanup_free_ char *path = query ? cli_path("/v1/certificates", a->words[0], query) : NULL;
+    _cleanup_free_ char *path = query ? cli_path("/v1/certificates", cluster, query) : NULL;
     enum cli_exit code = cli_request(c, "GET", path, NULL, &doc);
     return code == CLI_OK ? print_pem(c, doc) : code;
 }
@@ -127,16 +137,20 @@ enum cli_exit cmd_ca_sign(struct cli *c, const struct cli_args *a)
     struct err e = ERR_INIT;
     _cleanup_free_ char *csr = NULL;
     _cleanup_json_ json_t *doc = NULL;
-    if (io_read_file(a->words[1], CSR_MAX, &csr, NULL, &e) != 0)
+    const char *name = cli_word(a, 0, "cluster"),
+               *file = cli_word(a, cli_has(a, "cluster") ? 0 : 1, "csr");
+    if (!name || !file)
+        return no_cluster("ca sign");
+    if (io_read_file(file, CSR_MAX, &csr, NULL, &e) != 0)
         return cli_fail(CLI_USAGE, &e);
     _cleanup_json_ json_t *cluster = NULL; /* a request is signed by uuid, not by name */
-    enum cli_exit code = cli_get(c, "/v1/clusters", a->words[0], &cluster);
+    enum cli_exit code = cli_get(c, "/v1/clusters", name, &cluster);
     if (code != CLI_OK)
         return code;
     _cleanup_json_ json_t *body =
         json_pack("{s:s, s:s}", "cluster_uuid", jsonx_str(cluster, "uuid"), "csr", csr);
     if (!body) {
-        err_set(&e, ERR_INVALID, "%s is not text", a->words[1]);
+        err_set(&e, ERR_INVALID, "%s is not text", file);
         return cli_fail(CLI_USAGE, &e);
     }
     code = cli_request(c, "POST", "/v1/certificates", body, &doc);

@@ -7,14 +7,20 @@ static enum cli_exit rotate(struct cli *c, const struct cli_args *a, const char 
                             const char *what)
 {
     _cleanup_json_ json_t *cluster = NULL;
-    enum cli_exit code = cli_get(c, "/v1/clusters", a->words[0], &cluster);
+    const char *ident = cli_word(a, 0, "cluster");
+    if (!ident) {
+        struct err e = ERR_INIT;
+        err_set(&e, ERR_INVALID, "a cluster is needed; see magnum --help");
+        return cli_fail(CLI_USAGE, &e);
+    }
+    enum cli_exit code = cli_get(c, "/v1/clusters", ident, &cluster);
     const char *uuid = jsonx_str(cluster, "uuid");
     _cleanup_free_ char *path = uuid ? cli_path(collection, uuid, "") : NULL;
     if (code == CLI_OK)
         code = cli_request(c, "PATCH", path, NULL, NULL);
     if (code != CLI_OK)
         return code;
-    cli_say(c, "Request to rotate the %s of cluster %s has been accepted.", what, a->words[0]);
+    cli_say(c, "Request to rotate the %s of cluster %s has been accepted.", what, ident);
     return cli_has(a, "wait") ? cli_wait_cluster(c, a, uuid) : CLI_OK;
 }
 

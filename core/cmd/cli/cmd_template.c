@@ -8,7 +8,12 @@ static const char collection[] = "/v1/clustertemplates";
 enum cli_exit cmd_template_create(struct cli *c, const struct cli_args *a)
 {
     struct err e = ERR_INIT;
-    _cleanup_json_ json_t *body = json_pack("{s:s}", "name", a->words[0]);
+    const char *name = cli_word(a, 0, "name");
+    _cleanup_json_ json_t *body = json_pack("{s:s}", "name", name ? name : "");
+    if (!name) {
+        err_set(&e, ERR_INVALID, "a name is needed; see magnum cluster template create --help");
+        return cli_fail(CLI_USAGE, &e);
+    }
     if (!cli_has(a, "coe") || !cli_has(a, "image")) {
         err_set(&e, ERR_INVALID,
                 "--coe and --image are needed; see magnum cluster template create --help");

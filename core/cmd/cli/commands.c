@@ -1,5 +1,6 @@
 /* The command table: names, options, help. Options are named as `openstack coe` names them. */
 #include "cmd/cli/cli.h"
+#include "cmd/cli/commands_objects.h"
 
 #define END                                                                                        \
     {                                                                                              \
@@ -12,6 +13,7 @@
     }
 #define PAGING                                                                                     \
     {"limit", CLI_INT, "N", "at most this many (all)", NULL},                                      \
+        {"marker", CLI_TEXT, "UUID", "begin behind this one", NULL},                               \
         {"sort-key", CLI_TEXT, "KEY", "attribute to sort by", NULL},                               \
     {                                                                                              \
         "sort-dir", CLI_TEXT, "DIR", "asc or desc", NULL                                           \
@@ -22,6 +24,7 @@
     }
 
 static const struct cli_option template_create[] = {
+    {"name", CLI_TEXT, "NAME", "its name, when it is not the argument", "name"},
     {"coe", CLI_TEXT, "COE", "kubernetes, swarm, swarm-mode or mesos (needed)", "coe"},
     {"image", CLI_TEXT, "IMAGE", "image of the nodes, name or id (needed)", "image_id"},
     {"external-network", CLI_TEXT, "NETWORK", "network with the floating IPs",
@@ -55,6 +58,7 @@ static const struct cli_option template_create[] = {
     END,
 };
 static const struct cli_option cluster_create[] = {
+    {"name", CLI_TEXT, "NAME", "its name, when it is not the argument", "name"},
     {"cluster-template", CLI_TEXT, "TEMPLATE", "name or uuid (needed)", "cluster_template_id"},
     {"node-count", CLI_INT, "N", "workers (1)", "node_count"},
     {"master-count", CLI_INT, "N", "masters: 1, 3, 5 (1)", "master_count"},
@@ -106,6 +110,13 @@ static const struct cli_option cluster_update[] = {
     WAIT_OPTIONS,
     END,
 };
+static const struct cli_option cluster_upgrade[] = {
+    {"max-batch-size", CLI_INT, "N", "nodes replaced at the same time (1)", "max_batch_size"},
+    {"nodegroup", CLI_TEXT, "NODEGROUP", "only this group", "nodegroup"},
+    {"plan", CLI_FLAG, NULL, "only show what would be done", NULL},
+    WAIT_OPTIONS,
+    END,
+};
 static const struct cli_option cluster_resize[] = {
     {"nodegroup", CLI_TEXT, "NODEGROUP", "which group (default-worker)", "nodegroup"},
     {"nodes-to-remove", CLI_MULTI, "NODE", "name or id of a node to remove, may be repeated", NULL},
@@ -143,7 +154,22 @@ static const struct cli_option nodegroup_create[] = {
     WAIT_OPTIONS,
     END,
 };
+#define OF_CLUSTER                                                                                 \
+    {                                                                                              \
+        "cluster", CLI_TEXT, "CLUSTER", "name or uuid, when it is not the argument", NULL          \
+    }
+static const struct cli_option ca_sign[] = {
+    OF_CLUSTER,
+    {"csr", CLI_TEXT, "FILE", "the CSR, when it is not the argument", NULL},
+    END,
+};
+static const struct cli_option ca_rotate[] = {
+    OF_CLUSTER,
+    WAIT_OPTIONS,
+    END,
+};
 static const struct cli_option ca_show[] = {
+    OF_CLUSTER,
     {"type", CLI_TEXT, "TYPE", "kubernetes (default), etcd or front-proxy", NULL},
     END,
 };
@@ -157,14 +183,34 @@ static const struct cli_option quota_list[] = {
     END,
 };
 
+static const struct cli_option quota_of[] = {
+    {"project-id", CLI_TEXT, "PROJECT", "id, when it is not the argument", NULL},
+    {"resource", CLI_TEXT, "RESOURCE", "of what (Cluster)", NULL},
+    END,
+};
+static const struct cli_option quota_set[] = {
+    {"project-id", CLI_TEXT, "PROJECT", "id, when it is not the argument", NULL},
+    {"resource", CLI_TEXT, "RESOURCE", "of what (Cluster)", NULL},
+    {"hard-limit", CLI_INT, "N", "how many it may have (1)", NULL},
+    END,
+};
+static const struct cli_option federation_create[] = {
+    {"hostcluster", CLI_TEXT, "CLUSTER", "name or uuid (needed)", "hostcluster_id"},
+    {"properties", CLI_MULTI, "K=V[,K=V]", "dns-zone is needed", NULL},
+    END,
+};
+
 const struct cli_command cli_commands[] = {
-    {"cluster template create", "Create a cluster template", "NAME", 1, 1, template_create,
+    {"cluster template create", "Create a cluster template", "NAME", 0, 1, template_create,
      "magnum cluster template create swarm --coe swarm --image linux --server-type local",
      cmd_template_create},
     {"cluster template list", "List cluster templates", "", 0, 0, paging,
      "magnum cluster template list -f value -c name", cmd_template_list},
     {"cluster template show", "Show a cluster template", "TEMPLATE", 1, 1, NULL,
      "magnum cluster template show swarm", cmd_template_show},
+    {"cluster template update", "Change attributes of a cluster template",
+     "TEMPLATE OP PATH=VALUE...", 3, 100, NULL,
+     "magnum cluster template update swarm replace public=True", cmd_template_update},
     {"cluster template delete", "Delete cluster templates", "TEMPLATE...", 1, 100, NULL,
      "magnum cluster template delete swarm", cmd_template_delete},
     {"cluster create", "Create a cluster", "[NAME]", 0, 1, cluster_create,
@@ -178,6 +224,8 @@ const struct cli_command cli_commands[] = {
      cluster_update, "magnum cluster update demo replace node_count=3 --wait", cmd_cluster_update},
     {"cluster resize", "Change the number of nodes", "CLUSTER NODE_COUNT", 2, 2, cluster_resize,
      "magnum cluster resize demo 3 --wait", cmd_cluster_resize},
+    {"cluster upgrade", "Give a cluster the versions of another template", "CLUSTER TEMPLATE", 2, 2,
+     cluster_upgrade, "magnum cluster upgrade demo newer --wait", cmd_cluster_upgrade},
     {"cluster delete", "Delete clusters", "CLUSTER...", 1, 100, cluster_delete,
      "magnum cluster delete demo --wait", cmd_cluster_delete},
     {"cluster events", "Show what happened to a cluster", "CLUSTER", 1, 1, events,
@@ -190,6 +238,9 @@ const struct cli_command cli_commands[] = {
      "magnum nodegroup show demo default-worker", cmd_nodegroup_show},
     {"nodegroup create", "Add a nodegroup", "CLUSTER NAME", 2, 2, nodegroup_create,
      "magnum nodegroup create demo extra --node-count 2 --wait", cmd_nodegroup_create},
+    {"nodegroup update", "Change attributes of a nodegroup", "CLUSTER NODEGROUP OP PATH=VALUE...",
+     4, 100, waiting, "magnum nodegroup update demo extra replace max_node_count=5",
+     cmd_nodegroup_update},
     {"nodegroup delete", "Remove a nodegroup", "CLUSTER NODEGROUP", 2, 2, waiting,
      "magnum nodegroup delete demo extra --wait", cmd_nodegroup_delete},
     {"operation list", "List operations, newest first", "[CLUSTER]", 0, 1, limited,
@@ -206,12 +257,12 @@ const struct cli_command cli_commands[] = {
      cmd_driver_list},
     {"driver show", "Show a driver with its labels", "DRIVER", 1, 1, NULL,
      "magnum driver show org.magnum.swarm -f yaml", cmd_driver_show},
-    {"ca show", "Print a cluster's CA certificate", "CLUSTER", 1, 1, ca_show, "magnum ca show demo",
+    {"ca show", "Print a cluster's CA certificate", "CLUSTER", 0, 1, ca_show, "magnum ca show demo",
      cmd_ca_show},
-    {"ca sign", "Have a CSR signed by a cluster's CA", "CLUSTER CSR_FILE", 2, 2, NULL,
+    {"ca sign", "Have a CSR signed by a cluster's CA", "CLUSTER CSR_FILE", 0, 2, ca_sign,
      "magnum ca sign demo client.csr", cmd_ca_sign},
-    {"ca rotate", "Give a cluster a new CA; the old one is trusted for a while", "CLUSTER", 1, 1,
-     waiting, "magnum ca rotate demo --wait", cmd_ca_rotate},
+    {"ca rotate", "Give a cluster a new CA; the old one is trusted for a while", "CLUSTER", 0, 1,
+     ca_rotate, "magnum ca rotate demo --wait", cmd_ca_rotate},
     {"cert list", "List the certificates kept for clusters, soonest end first", "", 0, 0, cert_list,
      "magnum cert list --expiring 30d", cmd_cert_list},
     {"credential rotate", "Give a cluster's nodes new credentials", "CLUSTER", 1, 1, waiting,
@@ -220,5 +271,29 @@ const struct cli_command cli_commands[] = {
     {"stats", "Count clusters and nodes", "", 0, 0, stats, "magnum stats", cmd_stats},
     {"quota list", "List quotas", "", 0, 0, quota_list, "magnum quota list --all-tenants",
      cmd_quota_list},
+    {"quota show", "Show a project's quota", "PROJECT [RESOURCE]", 0, 2, quota_of,
+     "magnum quota show 3f1b...", cmd_quota_show},
+    {"quota create", "Set a project's quota", "PROJECT [RESOURCE]", 0, 2, quota_set,
+     "magnum quota create 3f1b... --hard-limit 10", cmd_quota_create},
+    {"quota update", "Change a project's quota", "PROJECT [RESOURCE]", 0, 2, quota_set,
+     "magnum quota update 3f1b... --hard-limit 20", cmd_quota_update},
+    {"quota delete", "Give a project the default quota again", "PROJECT [RESOURCE]", 0, 2, quota_of,
+     "magnum quota delete 3f1b...", cmd_quota_delete},
+    {"federation list", "List federations", "", 0, 0, paging, "magnum federation list",
+     cmd_federation_list},
+    {"federation show", "Show a federation", "FEDERATION", 1, 1, NULL,
+     "magnum federation show world", cmd_federation_show},
+    {"federation create", "Record a federation of clusters", "NAME", 1, 1, federation_create,
+     "magnum federation create world --hostcluster demo --properties dns-zone=example.org",
+     cmd_federation_create},
+    {"federation join", "Add a cluster to a federation", "FEDERATION CLUSTER", 2, 2, NULL,
+     "magnum federation join world demo", cmd_federation_join},
+    {"federation unjoin", "Take a cluster out of a federation", "FEDERATION CLUSTER", 2, 2, NULL,
+     "magnum federation unjoin world demo", cmd_federation_unjoin},
+    {"federation delete", "Delete federations", "FEDERATION...", 1, 100, NULL,
+     "magnum federation delete world", cmd_federation_delete},
+    {"complete", "Print the completion script of a shell", "bash|zsh", 1, 1, NULL,
+     "magnum complete bash > ~/.local/share/bash-completion/completions/magnum", cmd_complete},
+    CLI_OBJECT_COMMANDS,
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

@@ -1,5 +1,6 @@
 /* Where the service is and who we are: options first, then OS_* variables, then clouds.yaml.
- * See cli.h. Strategies: none, http_basic, and a token given as it is (OS_TOKEN). */
+ * See cli.h. Strategies: none, http_basic, a token given as it is (OS_TOKEN), and Keystone
+ * (keystone.c), whose catalogue also says where the service is. */
 #include "cmd/cli/cli.h"
 
 #include "base/io.h"
@@ -87,28 +88,29 @@ static int add_basic(struct cli *c, const char *user, const char *password, stru
     return add_header(c, "Authorization", str_text(&value), e);
 }
 
+/* Headers, or how to log in at Keystone. */
 static int set_credentials(struct cli *c, const struct cli_args *a, const json_t *cloud,
-                           struct err *e)
+                           bool endpoint_known, struct err *e)
 {
     const json_t *auth = json_object_get(cloud, "auth");
-    const char *token = first(env("OS_TOKEN"), jsonx_str(auth, "token"));
+    const char *token = cli_setting(a, cloud, "os-token", "OS_TOKEN", "token");
     const char *type = first(cli_text(a, "os-auth-type"), env("OS_AUTH_TYPE"));
     type = first(type, jsonx_str(cloud, "auth_type"));
-    if (str_blank(type))
-        type = token ? "token" : "none";
-    if (strcmp(type, "none") == 0)
+    bool token_type = str_blank(type) || str_ends(type, "token");
+    if (!str_blank(type) && strcmp(type, "none") == 0)
         return 0;
-    if (strcmp(type, "http_basic") == 0) {
+    if (!str_blank(type) && strcmp(type, "http_basic") == 0) {
         const char *user = first(cli_text(a, "os-username"), env("OS_USERNAME"));
+        const char *password = cli_setting(a, NULL, "os-password", "OS_PASSWORD", NULL);
         return add_basic(c, first(user, jsonx_str(auth, "username")),
-                         first(env("OS_PASSWORD"), jsonx_str(auth, "password")), e);
+                         first(password, jsonx_str(auth, "password")), e);
     }
-    if (token)
+    if (token && token_type && endpoint_known)
         return add_header(c, "X-Auth-Token", token, e);
-    return err_set(e, ERR_UNSUPPORTED,
-                   "auth type '%s' is not known here: use none, http_basic, or give a token in "
-                   "OS_TOKEN (`openstack token issue` prints one)",
-                   type);
+    int rc = cli_login_read(a, cloud, str_blank(type) ? NULL : type, &c->login, e);
+    if (rc || c->login || str_blank(type))
+        return rc == 0 && !c->login && token ? add_header(c, "X-Auth-Token", token, e) : rc;
+    return err_set(e, ERR_INVALID, "auth type '%s' needs OS_AUTH_URL", type);
 }
 
 /* Cuts "/v1" and slashes off: paths bring their own. */
@@ -146,24 +148,39 @@ static const char *cloud_endpoint(const json_t *cloud)
                  jsonx_str(json_object_get(cloud, "auth"), "endpoint"));
 }
 
-/* Options, then the cloud when it was named by an option, then the environment, then OS_CLOUD. */
-static int set_endpoint(struct cli *c, const struct cli_args *a, const json_t *cloud, struct err *e)
+/* Options, then the cloud when it was named by an option, then the environment, then OS_CLOUD;
+ * NULL: not said. */
+static const char *said_endpoint(const struct cli_args *a, const json_t *cloud)
 {
-    const char *url = first(cli_text(a, "endpoint"), cli_text(a, "os-endpoint"));
+    const char *url = cli_text(a, "endpoint");
     if (cli_has(a, "os-cloud"))
         url = first(url, cloud_endpoint(cloud));
     url = first(url, env("MAGNUM_ENDPOINT"));
     url = first(url, env("OS_ENDPOINT_OVERRIDE"));
     url = first(url, env("OS_ENDPOINT"));
     url = first(url, cloud_endpoint(cloud));
-    const char *keystone =
-        first(env("OS_AUTH_URL"), jsonx_str(json_object_get(cloud, "auth"), "auth_url"));
-    if (!url && keystone)
-        return err_set(e, ERR_UNSUPPORTED,
-                       "no endpoint is named, and asking Keystone at %s for it is not known here: "
-                       "set MAGNUM_ENDPOINT (`openstack endpoint list` shows it) and OS_TOKEN",
-                       keystone);
-    return use_endpoint(c, first(url, default_endpoint), e);
+    return str_blank(url) ? NULL : url;
+}
+
+/* The catalogue's, unless one was named; without Keystone the one of this machine. */
+static int find_service(struct cli *c, const struct cli_args *a, const json_t *cloud,
+                        const char *url, struct err *e)
+{
+    _cleanup_free_ char *found = NULL;
+    int rc = c->login ? cli_login_open(c, url ? NULL : &found, e) : 0;
+    if (rc == 0 && !url && !c->login &&
+        cli_setting(a, cloud, "os-auth-url", "OS_AUTH_URL", "auth_url"))
+        return err_set(
+            e, ERR_INVALID,
+            "Keystone is named, but not who you are: set OS_USERNAME and OS_PASSWORD, an "
+            "application credential or OS_TOKEN");
+    return rc ? rc : use_endpoint(c, url ? url : found ? found : default_endpoint, e);
+}
+
+/* "a,b" are two columns, as --fields of the old shell had them. */
+static int add_columns(struct cli *c, const char *text, struct err *e)
+{
+    return strv_split(&c->columns, text, ',') ? err_nomem(e) : 0;
 }
 
 static int set_format(struct cli *c, const struct cli_args *a, struct err *e)
@@ -172,8 +189,8 @@ static int set_format(struct cli *c, const struct cli_args *a, struct err *e)
     const char *f = cli_text(a, "format");
     for (size_t i = 0; i < a->n_values; i++)
         if (strcmp(a->values[i].option->name, "column") == 0 &&
-            strv_add(&c->columns, a->values[i].text) != 0)
-            return err_nomem(e);
+            add_columns(c, a->values[i].text, e) != 0)
+            return e->code;
     for (int i = 0; f && i < 4; i++)
         if (strcmp(f, names[i]) == 0) {
             c->format = (enum cli_format)i;
@@ -189,10 +206,9 @@ int cli_session(struct cli *c, const struct cli_args *a, struct err *e)
     int rc = set_format(c, a, e);
     if (rc == 0 && name)
         rc = load_cloud(name, &cloud, e);
+    const char *url = said_endpoint(a, cloud);
     if (rc == 0)
-        rc = set_endpoint(c, a, cloud, e);
-    if (rc == 0)
-        rc = set_credentials(c, a, cloud, e);
+        rc = set_credentials(c, a, cloud, url != NULL, e);
     if (rc != 0)
         return rc;
     const char *ca = first(cli_text(a, "os-cacert"), env("OS_CACERT"));
@@ -201,7 +217,8 @@ int cli_session(struct cli *c, const struct cli_args *a, struct err *e)
         return rc;
     c->insecure = cli_has(a, "insecure") || !jsonx_bool(cloud, "verify", true);
     c->debug = cli_has(a, "debug");
-    return http_client_new(&c->http, e);
+    rc = http_client_new(&c->http, e);
+    return rc ? rc : find_service(c, a, cloud, url, e);
 }
 
 void cli_done(struct cli *c)
@@ -213,5 +230,6 @@ void cli_done(struct cli *c)
         secret_wipe(c->headers.v[i], strlen(c->headers.v[i]));
     strv_free(&c->headers);
     strv_free(&c->columns);
+    cli_login_free(&c->login);
     http_client_free(&c->http);
 }

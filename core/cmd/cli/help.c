@@ -57,9 +57,12 @@ void cli_help_all(FILE *out)
                  "Clusters of container orchestration engines, from the command line.\n\n");
     (void)cli_help_group(out, NULL);
     help_options(out, "Common options:", cli_global_options);
+    help_options(out, "Who you are:", cli_login_options);
     fprintf(
         out,
-        "\nThe service is http://127.0.0.1:9511 unless an option, the environment or clouds.yaml\n"
-        "says otherwise. `magnum COMMAND --help` tells the rest.\n%s",
+        "\nThe service is http://127.0.0.1:9511 unless an option, the environment, clouds.yaml\n"
+        "or Keystone's catalogue says otherwise. Commands of the old shell (bay-create, pod-list, "
+        "...)\n"
+        "are known, too. `magnum COMMAND --help` tells the rest.\n%s",
         exit_codes);
 }

@@ -176,20 +176,18 @@ enum cli_exit cli_print_item(struct cli *c, const json_t *item)
     return c->format == CLI_VALUE ? print_values(rows, &headings) : print_table(rows, &headings);
 }
 
-/* "?sort_key=..&limit=.." of the options given. Caller frees; NULL = no memory. */
-static char *list_query(const struct cli_args *a)
+/* "?sort_key=..&limit=.." of the options given, to follow path. Caller frees; NULL = no memory. */
+static char *list_query(const struct cli_args *a, const char *path)
 {
-    static const char *const options[][2] = {{"sort-key", "sort_key"},
-                                             {"sort-dir", "sort_dir"},
-                                             {"limit", "limit"},
-                                             {"role", "role"},
-                                             {"all-tenants", "all_tenants"}};
+    static const char *const options[][2] = {
+        {"sort-key", "sort_key"}, {"sort-dir", "sort_dir"}, {"limit", "limit"},
+        {"marker", "marker"},     {"role", "role"},         {"all-tenants", "all_tenants"}};
     struct str q = STR_INIT;
     for (size_t i = 0; i < ARRAY_LEN(options); i++) {
         const char *text = cli_text(a, options[i][0]);
         _cleanup_free_ char *value = text ? cli_escape(*text ? text : "True") : NULL;
         if (value)
-            str_printf(&q, "%c%s=%s", q.len ? '&' : '?', options[i][1], value);
+            str_printf(&q, "%c%s=%s", q.len || strchr(path, '?') ? '&' : '?', options[i][1], value);
     }
     return str_take(&q);
 }
@@ -198,7 +196,7 @@ enum cli_exit cli_list(struct cli *c, const struct cli_args *a, char *path, cons
                        const char *const *columns)
 {
     struct err e = ERR_INIT;
-    _cleanup_free_ char *owned = path, *query = list_query(a);
+    _cleanup_free_ char *owned = path, *query = path ? list_query(a, path) : NULL;
     _cleanup_free_ char *full = owned && query ? str_fmt("%s%s", owned, query) : NULL;
     _cleanup_json_ json_t *items = NULL;
     if (!full)

@@ -96,8 +96,8 @@ static enum cli_exit read_answer(const struct http_answer *answer, const char *p
     return CLI_OK;
 }
 
-enum cli_exit cli_try(struct cli *c, const char *method, const char *path, const json_t *body,
-                      json_t **ret, struct err *e)
+static enum cli_exit exchange(struct cli *c, const char *method, const char *path,
+                              const json_t *body, bool again, json_t **ret, struct err *e)
 {
     _cleanup_free_ char *url = str_fmt("%s%s", c->endpoint, path);
     _cleanup_free_ char *text = body ? jsonx_text(body) : NULL;
@@ -126,6 +126,12 @@ enum cli_exit cli_try(struct cli *c, const char *method, const char *path, const
     if (c->debug)
         fprintf(stderr, "> %s %s %s\n", method, url, text ? text : "");
     int rc = http_client_do(c->http, &call, &answer, e);
+    if (rc == 0 && answer.status == 401 && !again && c->login) { /* the token is over */
+        http_answer_done(&answer);
+        if (cli_login_open(c, NULL, e) != 0)
+            return CLI_FAILED;
+        return exchange(c, method, path, body, true, ret, e);
+    }
     if (rc != 0)
         return not_reached(c, rc, e);
     if (c->debug)
@@ -133,6 +139,12 @@ enum cli_exit cli_try(struct cli *c, const char *method, const char *path, const
     enum cli_exit code = read_answer(&answer, path, ret, e);
     http_answer_done(&answer);
     return code;
+}
+
+enum cli_exit cli_try(struct cli *c, const char *method, const char *path, const json_t *body,
+                      json_t **ret, struct err *e)
+{
+    return exchange(c, method, path, body, false, ret, e);
 }
 
 enum cli_exit cli_request(struct cli *c, const char *method, const char *path, const json_t *body,
