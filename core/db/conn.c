@@ -45,6 +45,8 @@ static const struct {
     {"22P05", ERR_INVALID, "the text can't be stored"},
     {"42P01", ERR_CONFIG, "the database schema is not in place: run magnum-db-manage upgrade"},
     {"42703", ERR_CONFIG, "the database schema is another one: run magnum-db-manage check"},
+    {"26000", ERR_CONFIG, "a pooler keeps no session: set database.transaction_pooling"},
+    {"42P05", ERR_CONFIG, "a pooler keeps no session: set database.transaction_pooling"},
     {"42501", ERR_CONFIG, "the database user may not do this"},
     {"28", ERR_CONFIG, "the database server refuses this user"},
 };
@@ -164,7 +166,7 @@ int conn_run(struct conn *c, const struct sql_stmt *s, const struct sql_params *
     if (p && p->bad)
         return err_nomem(e);
     bool named = false;
-    int rc = s->name ? prepare(c, s, &named, e) : 0;
+    int rc = s->name && !c->no_session ? prepare(c, s, &named, e) : 0;
     if (rc)
         return rc;
     int n = p ? p->n : 0, sent;
@@ -267,6 +269,11 @@ int conn_open(const struct conn_settings *s, struct conn **ret, struct err *e)
     if (rc)
         return rc;
     c->timeout_ms = s->statement_timeout_ms + GRACE_MS;
+    c->no_session = s->no_session;
+    if (c->no_session) { /* what is set below is the role's there, see docs/deployment.md */
+        *ret = TAKE_PTR(c);
+        return 0;
+    }
     /* Short statements by indexes are all there is: plans are made once per connection and must
      * stay good while tables grow from empty to large between two ANALYZEs, so sequential scans
      * are the last resort and jit is off. A session that dies in a transaction must let go. */

@@ -30,11 +30,13 @@ struct sql_params {
 struct conn_settings { /* borrowed by every connection */
     const char *conninfo;
     int64_t connect_timeout_ms, statement_timeout_ms;
+    bool no_session; /* a pooler gives another server connection to each transaction */
 };
 
 struct conn {
     PGconn *pg;
     bool broken;        /* must be replaced before the next use */
+    bool no_session;    /* nothing may outlast a transaction: no prepared statements */
     int64_t timeout_ms; /* to wait for an answer; 0 = for ever */
     char detail[200];   /* what the server said about the last failed statement */
     const struct sql_stmt *prepared[CONN_STMTS];

@@ -111,6 +111,7 @@ static int db_init(struct db *db, const struct config *cfg, struct err *e)
         .conninfo = db->conninfo,
         .connect_timeout_ms = cfg->database_connect_timeout_ms,
         .statement_timeout_ms = cfg->database_statement_timeout_ms,
+        .no_session = cfg->database_transaction_pooling,
     };
     return 0;
 }

@@ -3,65 +3,20 @@ conductor find it by themselves, nothing that was answered with 202 is lost, and
 ends. Two real PostgreSQL servers with streaming replication; both hosts in one connection string."""
 import contextlib
 import http.client
-import json
-import os
 import pathlib
-import pwd
-import signal
-import subprocess
 import tempfile
 import threading
 import time
 
 import magnumtest as mt
-from magnumtest import check, check_equal, wait_for
+import pgmagnum
+from magnumtest import check_equal, wait_for
 
-POSTGRES = pathlib.Path(mt.PSQL).parent
 S = {}
 
 
-class Server:
-    """One PostgreSQL on a Unix socket of its own. start: once there is a data directory."""
-
-    def __init__(self, top, name):
-        self.data, self.socket, self.log = top / name / "data", top / name / "socket", top / name / "log"
-        self.socket.mkdir(parents=True)
-        account = pwd.getpwnam("postgres")
-        for d in (top / name, self.socket):
-            os.chown(d, account.pw_uid, account.pw_gid)
-
-    def run(self, program, *args):
-        r = subprocess.run(["runuser", "-u", "postgres", "--", str(POSTGRES / program), *map(str, args)],
-                           capture_output=True, text=True, cwd="/", env=mt.clean_env())
-        check(r.returncode == 0, f"{program} {args}: {r.stdout}{r.stderr}")
-        return r.stdout
-
-    def start(self):
-        self.run("pg_ctl", "--wait", "-D", self.data, "-l", self.log, "-o",
-                 f"-c listen_addresses= -k {self.socket}", "start")
-
-    def pid(self):
-        return int((self.data / "postmaster.pid").read_text().split("\n")[0])
-
-    def kill(self):
-        """As a power cut: the postmaster and whoever serves a connection."""
-        pid = self.pid()
-        mine = mt.children(pid)
-        for p in (pid, *mine):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(p, signal.SIGKILL)
-        wait_for("the server to be gone", lambda: not any(mt.alive(p) for p in (pid, *mine)))
-
-    def sql(self, text, database="magnum"):
-        return self.run("psql", "-h", self.socket, "-d", database, "-XAtc", text).split()
-
-    def stop(self):
-        with contextlib.suppress(mt.Failed):
-            self.run("pg_ctl", "--wait", "-m", "immediate", "-D", self.data, "stop")
-
-
 def make_pair(top):
-    a, b = Server(top, "a"), Server(top, "b")
+    a, b = pgmagnum.Server(top, "a"), pgmagnum.Server(top, "b")
     a.run("initdb", "--auth=trust", "--no-sync", a.data)
     with open(a.data / "postgresql.conf", "a") as f:
         f.write("synchronous_standby_names = '*'\nsynchronous_commit = local\n")
@@ -77,43 +32,6 @@ def make_pair(top):
     a.sql("ALTER SYSTEM SET synchronous_commit = on", "postgres")
     a.sql("SELECT pg_reload_conf()", "postgres")
     return a, b
-
-
-@contextlib.contextmanager
-def process(top, program, **options):
-    config = top / f"{program}.yaml"
-    config.write_text(json.dumps({
-        "database": {"connection": S["connection"]}, "certificates": {"key_file": str(top / "seal.key")},
-        "drivers": {"plugin_dirs": [str(mt.BUILD / "plugins")], "require_enable": False},
-        "quotas": {"max_clusters_per_project": 100000},
-        "driver_config": {"org.magnum.simulator": {"state_dir": str(top / "simulator")}}, **options}))
-    with open(top / f"{program}.log", "wb") as log:
-        p = subprocess.Popen([str(mt.BIN / program), "--config", str(config)], stdout=log, stderr=log,
-                             env=mt.clean_env())
-    try:
-        yield p
-    finally:
-        p.terminate()
-        status = p.wait(60 * mt.SLOW)
-    check_equal(status, 0, f"exit status of {program}")
-
-
-@contextlib.contextmanager
-def magnum(top):
-    subprocess.run([str(mt.BIN / "magnum-keygen"), "--seal-key", str(top / "seal.key")], check=True,
-                   stdout=subprocess.DEVNULL)
-    subprocess.run([str(mt.BIN / "magnum-db-manage"), "--connection", S["connection"], "upgrade"],
-                   check=True, stdout=subprocess.DEVNULL, env=mt.clean_env())
-    port = top / "port"
-    with process(top, "magnum-conductor"), \
-            process(top, "magnum-api", api={"port": 0, "port_file": str(port)}) as api:
-        def ready():
-            if api.poll() is not None:
-                raise RuntimeError((top / "magnum-api.log").read_text())
-            return port.exists() and port.read_text().strip()
-        client = mt.Client(f"http://127.0.0.1:{wait_for('magnum-api', ready)}")
-        S["template"] = wait_for("the driver to be known", lambda: client.simulator("t", steps=3, step_ms=100))
-        yield client
 
 
 class Load(threading.Thread):
@@ -190,9 +108,9 @@ def main():
         stack.callback(S["a"].stop)
         stack.callback(S["b"].stop)
         S["b"].sql("SELECT 1")
-        S["connection"] = (f"host={S['a'].socket},{S['b'].socket} dbname=magnum user=magnum "
-                           "target_session_attrs=read-write")
-        S["client"] = stack.enter_context(magnum(top))
+        connection = (f"host={S['a'].socket},{S['b'].socket} dbname=magnum user=magnum "
+                      "target_session_attrs=read-write")
+        S["client"], S["template"] = stack.enter_context(pgmagnum.magnum(top, connection))
         mt.main("__main__", [the_primary_dies_under_load, no_server_is_left])
 
 

@@ -1,0 +1,96 @@
+"""PostgreSQL servers of a test's own, and Magnum's processes on them without magnum-allinone: what
+tests of failover and of poolers need."""
+import contextlib
+import json
+import os
+import pathlib
+import pwd
+import signal
+import subprocess
+
+import magnumtest as mt
+from magnumtest import check, check_equal, wait_for
+
+POSTGRES = pathlib.Path(mt.PSQL).parent
+
+
+class Server:
+    """One PostgreSQL on a Unix socket of its own. start: once there is a data directory."""
+
+    def __init__(self, top, name):
+        self.data, self.socket, self.log = top / name / "data", top / name / "socket", top / name / "log"
+        self.socket.mkdir(parents=True)
+        account = pwd.getpwnam("postgres")
+        for d in (top / name, self.socket):
+            os.chown(d, account.pw_uid, account.pw_gid)
+
+    def run(self, program, *args):
+        r = subprocess.run(["runuser", "-u", "postgres", "--", str(POSTGRES / program), *map(str, args)],
+                           capture_output=True, text=True, cwd="/", env=mt.clean_env())
+        check(r.returncode == 0, f"{program} {args}: {r.stdout}{r.stderr}")
+        return r.stdout
+
+    def start(self):
+        self.run("pg_ctl", "--wait", "-D", self.data, "-l", self.log, "-o",
+                 f"-c listen_addresses= -k {self.socket}", "start")
+
+    def pid(self):
+        return int((self.data / "postmaster.pid").read_text().split("\n")[0])
+
+    def kill(self):
+        """As a power cut: the postmaster and whoever serves a connection."""
+        pid = self.pid()
+        mine = mt.children(pid)
+        for p in (pid, *mine):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(p, signal.SIGKILL)
+        wait_for("the server to be gone", lambda: not any(mt.alive(p) for p in (pid, *mine)))
+
+    def sql(self, text, database="magnum"):
+        return self.run("psql", "-h", self.socket, "-d", database, "-XAtc", text).split()
+
+    def stop(self):
+        with contextlib.suppress(mt.Failed):
+            self.run("pg_ctl", "--wait", "-m", "immediate", "-D", self.data, "stop")
+
+
+@contextlib.contextmanager
+def process(top, program, connection, **options):
+    """program, configured for the simulator and this database. options: whole sections."""
+    config = top / f"{program}.yaml"
+    database = {"connection": connection, **options.pop("database", {})}
+    config.write_text(json.dumps({
+        "database": database, "certificates": {"key_file": str(top / "seal.key")},
+        "drivers": {"plugin_dirs": [str(mt.BUILD / "plugins")], "require_enable": False},
+        "quotas": {"max_clusters_per_project": 100000},
+        "driver_config": {"org.magnum.simulator": {"state_dir": str(top / "simulator")}}, **options}))
+    with open(top / f"{program}.log", "wb") as log:
+        p = subprocess.Popen([str(mt.BIN / program), "--config", str(config)], stdout=log, stderr=log,
+                             env=mt.clean_env())
+    try:
+        yield p
+    finally:
+        p.terminate()
+        status = p.wait(60 * mt.SLOW)
+    check_equal(status, 0, f"exit status of {program}")
+
+
+@contextlib.contextmanager
+def magnum(top, connection, manage=None, **options):
+    """A conductor and an API: the API's Client, and a template of the simulator. manage: where
+    magnum-db-manage connects to, when that is elsewhere."""
+    subprocess.run([str(mt.BIN / "magnum-keygen"), "--seal-key", str(top / "seal.key")], check=True,
+                   stdout=subprocess.DEVNULL)
+    subprocess.run([str(mt.BIN / "magnum-db-manage"), "--connection", manage or connection, "upgrade"],
+                   check=True, stdout=subprocess.DEVNULL, env=mt.clean_env())
+    port = top / "port"
+    options["api"] = {"port": 0, "port_file": str(port)}
+    with process(top, "magnum-conductor", connection, **options), \
+            process(top, "magnum-api", connection, **options) as api:
+        def ready():
+            if api.poll() is not None:
+                raise RuntimeError((top / "magnum-api.log").read_text())
+            return port.exists() and port.read_text().strip()
+        client = mt.Client(f"http://127.0.0.1:{wait_for('magnum-api', ready)}")
+        yield client, wait_for("the driver to be known",
+                               lambda: client.simulator("t", steps=3, step_ms=100))
