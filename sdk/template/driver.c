@@ -147,22 +147,39 @@ static int32_t converge(void *self, const mag_op *op, mag_step *out, mag_error *
     return mag_output_new(d->services.host, op, "api_address", json_string(address), err);
 }
 
+/* Those the ledger knows, and those the spec names: a backend may have lied about one. */
+static int32_t remove_groups(const struct driver *d, const mag_op *op, mag_error *err)
+{
+    _mag_json_ json_t *entries = NULL, *spec = NULL;
+    char name[MAG_NAME_MAX];
+    json_t *v;
+    size_t i;
+    int32_t rc = mag_ledger_list(&d->services, op, GROUPS, &entries, err);
+    if (rc == MAG_OK)
+        rc = mag_json_parse(op->spec, "the spec", &spec, err);
+    json_array_foreach(entries, i, v)
+    {
+        if (rc == MAG_OK)
+            rc = take_away(d, op, GROUPS, mag_json_text(v, "name", ""), err);
+    }
+    json_array_foreach(mag_json_at(spec, "nodegroups"), i, v)
+    {
+        if (rc != MAG_OK || !mag_is_uuid(mag_json_text(v, "uuid", "")))
+            continue;
+        mag_name(name, op->cluster_id, mag_json_text(v, "uuid", ""));
+        rc = take_away(d, op, GROUPS, name, err);
+    }
+    return rc;
+}
+
 /* Works from the ledger and from derived names: labels, template and nodegroups may be gone. */
 static int32_t driver_remove(void *self, const mag_op *op, mag_step *out, mag_error *err)
 {
     const struct driver *d = self;
-    _mag_json_ json_t *groups = NULL;
     char name[MAG_NAME_MAX];
-    json_t *entry;
-    size_t i;
     out->wait_ms = WAIT_MS;
-    int32_t rc = mag_ledger_list(&d->services, op, GROUPS, &groups, err);
-    json_array_foreach(groups, i, entry)
-    {
-        if (rc == MAG_OK)
-            rc = take_away(d, op, GROUPS, mag_json_text(entry, "name", ""), err);
-    }
     mag_name(name, op->cluster_id, NULL);
+    int32_t rc = remove_groups(d, op, err);
     return rc == MAG_OK ? take_away(d, op, CLUSTERS, name, err) : rc;
 }
 
