@@ -45,6 +45,7 @@ CHANGES = [
      "mag_step *out, mag_error *err, void *more)", False),
     ("number changed", "error.h", r"MAG_E_QUOTA = -7", "MAG_E_QUOTA = -70", False),
     ("flag changed", "host.h", r"MAG_OPF_CANCEL \(1u << 1\)", "MAG_OPF_CANCEL (1u << 9)", False),
+    ("interface renamed", "lifecycle.h", r"mag_lifecycle;", "mag_life;", False),
     ("magic changed", "plugin.h", r"0x4d41474eu", "0x4d41474fu", False),
     ("entry changed", "plugin.h", r"mag_plugin_entry\(uint32_t host_major, uint32_t host_minor\);",
      "mag_plugin_entry(uint32_t host_major);", False),
@@ -102,4 +103,5 @@ def main():
     return 1 if problems else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
