@@ -23,7 +23,8 @@
     " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"           \
     " WHERE n.nspname = " schema " AND c.relkind = 'r' "                                           \
     "UNION ALL "                                                                                   \
-    "SELECT 'constraint', c.relname, k.conname, pg_get_constraintdef(k.oid)"                       \
+    "SELECT 'constraint', c.relname, k.conname,"                                                   \
+    " replace(pg_get_constraintdef(k.oid), quote_ident(n.nspname) || '.', '')"                     \
     " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"                               \
     " JOIN pg_constraint k ON k.conrelid = c.oid WHERE n.nspname = " schema " "                    \
     "UNION ALL "                                                                                   \
