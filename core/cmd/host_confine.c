@@ -167,14 +167,18 @@ int host_confine(const json_t *hello, json_t **ret_rows, char *why, size_t why_s
                         .network_direct = flag(hello, "network_direct"),
                         .unix_sockets = flag(c, "unix_sockets"),
                         .uid = wanted,
+                        .map_fd = FD_MAPPING,
                         .rows = json_array()};
     *ret_rows = s.rows;
-    if (!flag(c, "on") || flag(c, "privileged"))
+    if (!flag(c, "on") || flag(c, "privileged")) {
+        (void)close(FD_MAPPING);
         return unconfined(hello, c, &s);
+    }
     set_limits(hello, c, true);
     note_limits(&s, hello, c);
     note_pids(&s);
     host_view(&s, c);
+    (void)close(FD_MAPPING);
     change_user(&s, wanted);
     drop_capabilities(&s);
     give_up_new_rights(&s);

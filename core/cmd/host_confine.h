@@ -26,6 +26,7 @@
 struct shut_in {
     bool strict, exec, network_direct, unix_sockets;
     uid_t uid;     /* 0 = stay who we are */
+    int map_fd;    /* a user namespace in which the owner of our files is `uid` */
     json_t *rows;  /* what was done; owned */
     bool own_view; /* host_view.c did its work */
     bool refused;  /* strict, and something is not in force */
@@ -39,6 +40,7 @@ __attribute__((format(printf, 4, 5))) void shut_note(struct shut_in *s, const ch
 void host_signals(void);
 /* Ties our life to the conductor's. Must be asked for again after a change of user. */
 void host_die_with_parent(void);
+enum { FD_MAPPING = 5 };
 /* serve_args.prepare: everything. Non-zero refuses the driver. */
 int host_confine(const json_t *hello, json_t **ret_rows, char *why, size_t why_size);
 

@@ -8,15 +8,11 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum { OWN_MAX = 32, MODE_SEEN = 0755 };
@@ -43,51 +39,6 @@ static int make_dirs(const char *path, mode_t mode, bool last)
             return 0;
         *p = '/';
     }
-}
-
-static int put_map(const char *file, unsigned outside)
-{
-    char text[40];
-    int fd = open(file, O_WRONLY | O_CLOEXEC);
-    int n = snprintf(text, sizeof text, "0 %u 1", outside);
-    int rc = fd >= 0 && write(fd, text, (size_t)n) == n ? 0 : -1;
-    if (fd >= 0)
-        (void)close(fd);
-    return rc;
-}
-
-/* In a short-lived process that shares our descriptors: it becomes the driver's user, and in a user
- * namespace of that user root is the driver. Returns the namespace's descriptor as the exit status
- * can't: its number is the lowest that was free. */
-static void make_mapping(uid_t uid)
-{
-    if (setresgid((gid_t)uid, (gid_t)uid, (gid_t)uid) < 0 || setresuid(uid, uid, uid) < 0 ||
-        prctl(PR_SET_DUMPABLE, 1) < 0 || unshare(CLONE_NEWUSER) < 0)
-        _exit(1);
-    int deny = open("/proc/self/setgroups", O_WRONLY | O_CLOEXEC);
-    bool denied = deny >= 0 && write(deny, "deny", 4) == 4;
-    if (deny >= 0)
-        (void)close(deny);
-    if (!denied || put_map("/proc/self/uid_map", uid) < 0 || put_map("/proc/self/gid_map", uid) < 0)
-        _exit(1);
-    int ns = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
-    _exit(ns < 0 ? 1 : 0);
-}
-
-/* A user namespace in which the owner of our files is `uid`, or -1. */
-static int mapping_for(uid_t uid)
-{
-    int lowest = fcntl(0, F_DUPFD_CLOEXEC, 3), status = 0;
-    if (lowest < 0)
-        return -1;
-    (void)close(lowest);
-    pid_t pid =
-        (pid_t)syscall(SYS_clone, (unsigned long)(CLONE_FILES | SIGCHLD), NULL, NULL, NULL, 0UL);
-    if (pid == 0)
-        make_mapping(uid);
-    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status))
-        return -1;
-    return lowest;
 }
 
 /* Takes hold of each before anything is hidden. Those that are not there are left out. */
@@ -117,18 +68,14 @@ static size_t take_own(const json_t *list, struct own v[OWN_MAX])
  * could not use its files otherwise. */
 static void adapt_own(struct shut_in *s, struct own *v, size_t n)
 {
-    int ns = n && s->uid ? mapping_for(s->uid) : -1;
     for (size_t i = 0; i < n && s->uid; i++) {
-        struct mount_attr map = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned long long)ns};
-        if (ns >= 0 &&
-            mount_setattr(v[i].tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &map, sizeof map) == 0)
+        struct mount_attr map = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned)s->map_fd};
+        if (mount_setattr(v[i].tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &map, sizeof map) == 0)
             continue;
         shut_note(s, "user", false, "%s can't be shown as another user's: %s", v[i].path,
-                  ns < 0 ? "no user namespaces here" : strerror(errno));
+                  strerror(errno));
         s->uid = 0;
     }
-    if (ns >= 0)
-        (void)close(ns);
     for (size_t i = 0; i < n; i++) {
         struct mount_attr a = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
         if (!v[i].dir)

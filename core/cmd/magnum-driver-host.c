@@ -1,5 +1,6 @@
 /* magnum-driver-host: the process one plugin runs in. Started by a conductor, never by hand:
- *   fd 0 /dev/null, fds 1 and 2 a pipe the conductor logs, fd 3 the connection, fd 4 the library.
+ *   fd 0 /dev/null, fds 1 and 2 a pipe the conductor logs, fd 3 the connection, fd 4 the library,
+ *   fd 5 the users its own files are shown as (/dev/null: none).
  * It ties its life to the conductor's, gives up what a driver does not need (host_confine.h), and
  * serves calls. The calls themselves are sdk/host; neighbours: core/drivers/transport_process.c. */
 #include "base/parse.h"
@@ -13,7 +14,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { FD_SOCKET = 3, FD_LIBRARY = 4, FD_FIRST_UNKNOWN = 5, EXIT_USAGE = 64, EXIT_ORPHAN = 65 };
+enum { FD_SOCKET = 3, FD_LIBRARY = 4, FD_FIRST_UNKNOWN = 6, EXIT_USAGE = 64, EXIT_ORPHAN = 65 };
 
 /* JSON texts here may hold secrets: wiped before the memory is used again. */
 static void wiping_free(void *p)
@@ -38,7 +39,7 @@ int main(int argc, char **argv)
         exit(EXIT_ORPHAN);
     (void)close_range(FD_FIRST_UNKNOWN, ~0U, 0);
     /* A program that an exec driver starts, and that may outlive us, shall not hold these. */
-    (void)close_range(FD_SOCKET, FD_LIBRARY, CLOSE_RANGE_CLOEXEC);
+    (void)close_range(FD_SOCKET, FD_MAPPING, CLOSE_RANGE_CLOEXEC);
     (void)prctl(PR_SET_DUMPABLE, SANITIZED);
     setvbuf(stdout, NULL, _IOLBF, 0);
     json_set_alloc_funcs(malloc, wiping_free);

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "drivers/sha256.h"
+#include "drivers/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,6 +50,14 @@ static int check_library(struct driver *d, struct err *e)
     return 0;
 }
 
+/* Made once: it takes another process. Without it the driver keeps our user, and says so. */
+static int user_mapping(struct driver *d)
+{
+    if (d->map_fd < 0 && d->confine.uid)
+        d->map_fd = spawn_user_mapping(d->confine.uid);
+    return d->map_fd;
+}
+
 static void answer(struct driver_pool *p, struct start_request *r)
 {
     struct transport_conn conn = {.sock = -1, .log_fd = -1, .end_fd = -1};
@@ -59,6 +68,7 @@ static void answer(struct driver_pool *p, struct start_request *r)
                                           .lib_fd = r->driver->lib_fd,
                                           .program = p->program,
                                           .confine = &r->driver->confine,
+                                          .map_fd = user_mapping(r->driver),
                                           .cgroups = &p->cgroups};
         rc = p->transport->start(&s, &conn, &e);
     }

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-enum { SPAWN_FDS = 5 };
+enum { SPAWN_FDS = 6 };
 
 struct spawn {
     const char *program;
@@ -21,5 +21,9 @@ struct spawn {
 };
 /* Signals must be blocked in the calling thread. 0, or an errno. */
 int spawn_program(struct spawn *s, pid_t *ret_pid, int *ret_pidfd);
+
+/* A user namespace in which root is `uid` of ours, so that mounts can show the files of root as
+ * those of `uid`. Only root can make one. A descriptor, or -1 with errno. */
+int spawn_user_mapping(uid_t uid);
 
 #endif

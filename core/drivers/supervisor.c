@@ -95,7 +95,7 @@ static int add_drivers(struct driver_pool *p, const struct plugin_list *plugins,
         struct driver *d = &p->drivers[p->n];
         if (plugins->v[i].problem)
             continue;
-        *d = (struct driver){.plugin = &plugins->v[i], .lib_fd = -1};
+        *d = (struct driver){.plugin = &plugins->v[i], .lib_fd = -1, .map_fd = -1};
         d->hello = make_hello(p->cfg, d->plugin);
         d->confine = confine_decide(p->cfg, plugins, d->plugin);
         p->n++;
@@ -187,6 +187,7 @@ void driver_pool_free(struct driver_pool **pp)
         json_decref(p->drivers[i].isolation);
         death_log_done(&p->drivers[i].deaths);
         cleanup_closep(&p->drivers[i].lib_fd);
+        cleanup_closep(&p->drivers[i].map_fd);
     }
     free(p->drivers);
     cgroup_place_done(&p->cgroups);

@@ -33,6 +33,7 @@ struct driver { /* one per plugin of the list */
     struct waiter *first, *last;
     struct death_log deaths;
     json_t *isolation; /* what its last host said about itself; NULL = nothing yet */
+    int map_fd;        /* keeper only: see spawn_user_mapping; -1 = not made yet */
     int lib_fd;        /* keeper only: the library as checked; -1 = not opened yet */
     int64_t lib_changed_ns;
 };

@@ -26,6 +26,7 @@ struct transport_start {
     int lib_fd;          /* borrowed: the checked library */
     const char *program; /* magnum-driver-host */
     const struct confine *confine;
+    int map_fd;                   /* of spawn_user_mapping, borrowed; -1 = none */
     struct cgroup_place *cgroups; /* they outlive the host */
 };
 struct driver_transport {

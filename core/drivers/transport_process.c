@@ -1,6 +1,7 @@
 /* The driver host as a child process: a socketpair on fd 3, the library on fd 4, one pipe for what
- * it prints, a clean environment, its own session, process ids and cgroup where these can be had.
- * See transport_internal.h. The other end: core/cmd/magnum-driver-host.c. */
+ * it prints, on fd 5 the users its own files are shown as, a clean environment, its own session,
+ * process ids and cgroup where these can be had. See transport_internal.h. The other end:
+ * core/cmd/magnum-driver-host.c. */
 #include "drivers/transport_internal.h"
 
 #include "base/cleanup.h"
@@ -30,7 +31,7 @@ static int raise_fd(int fd)
     return fcntl(fd, F_DUPFD_CLOEXEC, SPAWN_FDS);
 }
 
-static int spawn(const struct transport_start *s, int sock, int lib, int out,
+static int spawn(const struct transport_start *s, const int fds[SPAWN_FDS],
                  struct transport_conn *ret, struct err *e)
 {
     char parent[24];
@@ -39,11 +40,9 @@ static int spawn(const struct transport_start *s, int sock, int lib, int out,
     char *const env[] = {
         (char *)"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         (char *)"LANG=C", NULL};
-    struct spawn sp = {.program = s->program,
-                       .argv = argv,
-                       .env = env,
-                       .fds = {-1, out, out, sock, lib},
-                       .own_pids = confine_own_pids(s->confine)};
+    struct spawn sp = {
+        .program = s->program, .argv = argv, .env = env, .own_pids = confine_own_pids(s->confine)};
+    memcpy(sp.fds, fds, sizeof sp.fds);
     int bad = spawn_program(&sp, &ret->pid, &ret->end_fd);
     ret->own_pids = sp.own_pids;
     /* Our memory is not for a driver that has our user and sees us. Of a user namespace our own
@@ -77,12 +76,13 @@ static int process_start(const struct transport_start *s, struct transport_conn 
         return err_errno(e, errno, "cannot make a pipe");
     _cleanup_close_ int out_read = out[0], out_write = out[1];
     _cleanup_close_ int sock = raise_fd(theirs), lib = raise_fd(s->lib_fd),
-                        log = raise_fd(out_write);
+                        map = s->map_fd < 0 ? -1 : raise_fd(s->map_fd), log = raise_fd(out_write);
     if (sock < 0 || lib < 0 || log < 0 || fcntl(out_read, F_SETFL, O_NONBLOCK) < 0)
         return err_errno(e, errno, "cannot prepare descriptors for a driver host");
     struct transport_conn c = {.sock = -1, .log_fd = -1, .end_fd = -1};
     struct err why = ERR_INIT;
-    int rc = spawn(s, sock, lib, log, &c, e);
+    const int fds[SPAWN_FDS] = {-1, log, log, sock, lib, map};
+    int rc = spawn(s, fds, &c, e);
     if (rc != 0)
         return rc;
     rc = give_cgroup(s, &c, &why);

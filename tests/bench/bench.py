@@ -26,9 +26,11 @@ parser.add_argument("parts", nargs="*")
 args = parser.parse_args()
 os.environ["MAGNUM_BUILD_DIR"] = str(pathlib.Path(args.build).resolve())
 import magnumtest as mt  # noqa: E402 (reads the variable above)
+import bare_kubernetes  # noqa: E402
 import bare_swarm  # noqa: E402
 import certs_bench  # noqa: E402
 import engine  # noqa: E402
+import kubetest  # noqa: E402
 
 figures = []
 
@@ -277,6 +279,32 @@ def swarm(stack):
            "limit: the daemons alone, started by hand")
 
 
+def kubernetes(stack):
+    binaries = kubetest.binaries()
+    template = stack.client("POST", "/v1/clustertemplates", dict(
+        name="k8s", coe="kubernetes", server_type="local", image_id="linux"),
+        want=201).json()["uuid"]
+    times, bare = [], None
+    try:
+        for i in range(3):
+            begin = time.monotonic()
+            uuid = stack.client.create(f"k{i}", template, node_count=2, master_count=1)
+            stack.client.wait_status(uuid, "CREATE_COMPLETE", 300)
+            times.append(time.monotonic() - begin)
+            if not bare:
+                bare = bare_kubernetes.Bare(mt.node_dirs(stack, uuid)[0].parent, uuid,
+                                            f"{binaries}/kubectl")
+            stack.client.delete(uuid)
+            stack.client.wait_gone(uuid, 120)
+        limit = min(bare.measure() for _ in range(3))
+    finally:
+        if bare:
+            bare.close()
+    report("1 + 2 nodes of Kubernetes, POST to COMPLETE", statistics.median(times), "s",
+           "<= 1.3 of the limit", limit, False,
+           "limit: the same daemons, files and flags, started by hand")
+
+
 def starts():
     """Start to ready: API and conductor alone on a migrated database, and magnum-allinone."""
     with mt.Allinone(options=["--set", "quotas.max_clusters_per_project=1000000"]) as stack:
@@ -305,14 +333,27 @@ def starts():
         stack.stop()
 
 
+def hosts():
+    """A driver's process: its start, shut in or not, and a call with a 2 KiB spec."""
+    with tempfile.TemporaryDirectory() as state:
+        out = subprocess.run([str(mt.BIN / "bench_driver_host"), str(args.build), state], check=True,
+                             capture_output=True, text=True).stdout
+    f = json.loads(out)
+    report("driver process, start to ready", f["start_us"] / 1000, "ms", "<= 2", f["spawn_us"] / 1000,
+           False, f"limit: spawn of /bin/true; with isolation off {f['start_open_us'] / 1000:.2f} ms")
+    report("driver call, 2 KiB", f["call_us"], "us", "<= 50", f["echo_us"], False,
+           f"limit: echo over a socket pair; with isolation off {f['call_open_us']:.0f} us")
+
+
 def main():
     parts = dict(reads=reads, pages=pages, accepts=accepts, thousand=thousand,
-                 engine=engine_part, certs=certs, swarm=swarm)
-    wanted = args.parts or ["starts", *parts]
+                 engine=engine_part, certs=certs, swarm=swarm, kubernetes=kubernetes)
+    alone = dict(starts=starts, hosts=hosts)
+    wanted = args.parts or [*alone, *parts]
     print(f"{os.cpu_count()} cores, {time.strftime('%Y-%m-%d %H:%M')}, {args.build}")
     for name in wanted:
-        if name == "starts":
-            starts()
+        if name in alone:
+            alone[name]()
             continue
         with mt.Allinone(options=["--set", "quotas.max_clusters_per_project=1000000"]) as stack:
             stack.start()
