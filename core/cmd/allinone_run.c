@@ -416,6 +416,15 @@ static int make_key(struct allinone *a, struct err *e)
     return rc == 0 ? set_option(a, "certificates.key_file", key, e) : rc;
 }
 
+/* Versions of drivers that are installed for this one are nobody else's. */
+static int keep_drivers_here(struct allinone *a, struct err *e)
+{
+    if (!str_eq(a->cfg->drivers_install_dir, "/var/lib/magnum/drivers"))
+        return 0; /* told otherwise */
+    _cleanup_free_ char *dir = str_fmt("%s/drivers", a->state_dir);
+    return dir ? set_option(a, "drivers.install_dir", dir, e) : err_nomem(e);
+}
+
 static int start_services(struct allinone *a, struct err *e)
 {
     int rc = make_key(a, e);
@@ -436,7 +445,9 @@ static int start_services(struct allinone *a, struct err *e)
 
 static int start_all(struct allinone *a, struct err *e)
 {
-    int rc = start_database(a, e);
+    int rc = keep_drivers_here(a, e);
+    if (rc == 0)
+        rc = start_database(a, e);
     if (rc != 0)
         return rc;
     struct db *db = NULL;

@@ -65,6 +65,8 @@ static int put_in_place(const struct request *r, const struct bundle *b, const c
         printf("Version %s of %s is installed already\n", i.plugin.version, i.plugin.id);
     else
         rc = check_loads(r, &i, e);
+    if (rc == 0 && !same && r->db)
+        rc = db_driver_hold(r->db, i.plugin.id, e);
     if (rc == 0 && !same)
         rc = install_commit(r->cfg, &i, e);
     if (rc == 0 && !same)

@@ -303,6 +303,7 @@ struct driver_want {
     const char *version; /* NULL = the one for new clusters */
     const char *project; /* whose cluster is made */
     enum op_kind kind;
+    bool begun; /* it goes on with what was begun */
 };
 /* The ids of ready drivers with this interface. */
 int drivers_offering(struct conductor *c, const char *interface, struct strv *ret,
@@ -353,8 +354,8 @@ void *health_thread(void *conductor);
 void health_look(struct conductor *c, struct observation *o);
 
 /* ---- heal.c ---- */
-/* After a look that could tell: `sick`, the driver's list of {node, nodegroup, reason}, NULL when it
- * gives none. Adds to the reasons what healing does or waits for. Failures are logged. */
+/* After a look that could tell: `sick`, the driver's list of {node, nodegroup, reason}, NULL when
+ * it gives none. Adds to the reasons what healing does or waits for. Failures are logged. */
 void heal_after_look(struct conductor *c, const struct cluster *cl, const json_t *sick,
                      json_t *reason);
 

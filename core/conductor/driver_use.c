@@ -87,7 +87,7 @@ static const char *obstacle(const struct drivers *d, size_t i, const struct driv
     if (!st->ready)
         return st->why[0] ? st->why : "it is not ready";
     *remedy = "enable the driver: magnum-driver-manage enable";
-    if (w->kind == OP_CREATE &&
+    if (w->kind == OP_CREATE && !w->begun &&
         !enabled(s->c->cfg, p, st->current, drivers_row(&d->rows, p->id), w->project))
         return "it is not enabled for new clusters";
     return NULL;

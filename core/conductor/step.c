@@ -256,7 +256,8 @@ void step_call(struct run *r, const struct engine_action *a)
     const struct driver_want want = {.id = r->op.driver_id,
                                      .version = r->op.driver_version,
                                      .project = r->op.project_id,
-                                     .kind = r->s.kind};
+                                     .kind = r->s.kind,
+                                     .begun = r->op.steps > 0};
     if (drivers_use(r->c, &want, &d, &remedy, &e)) {
         answered(r, EV_NO_DRIVER, 0, NULL, e.msg);
         r->ev.remedy = remedy;

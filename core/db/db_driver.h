@@ -33,6 +33,9 @@ int db_driver_missing(struct db *db, int64_t max_age_ms, struct strv *gone, stru
  * or "rolled back". NOT_FOUND: not published or not enabled yet. */
 int db_driver_choose(struct db *db, const char *id, const char *version, const char *sha256,
                      const char *event, const char *by, struct err *e) MUST_CHECK;
+/* Before a version is installed: what new clusters get now they go on getting until somebody
+ * chooses. */
+int db_driver_hold(struct db *db, const char *id, struct err *e) MUST_CHECK;
 /* Clusters of the driver (those of the list by uuid or name, or all) that are not at `version` are
  * from their next operation on. */
 int db_driver_move(struct db *db, const char *id, const char *version, const struct strv *clusters,

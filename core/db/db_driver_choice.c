@@ -82,6 +82,42 @@ static int decide(struct db *db, const struct sql_stmt *s, const struct sql_para
 
 /* --- versions --- */
 
+/* *ret NULL: nobody has it. Caller frees. */
+static int current_version(struct sql_tx *tx, const char *id, char **ret, struct err *e)
+{
+    static const struct sql_stmt present = {"driver_present",
+                                            "SELECT DISTINCT ON (d.id) d.version FROM driver_copy d"
+                                            " LEFT JOIN driver_enablement n ON n.id = d.id"
+                                            " WHERE d.id = $1 ORDER BY d.id, " CURRENT_FIRST};
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_result_ PGresult *r = NULL;
+    param_str(&p, id);
+    int rc = tx_run(tx, &present, &p, &r, e);
+    if (rc || PQntuples(r) == 0)
+        return rc;
+    *ret = str_dup(row_str(r, 0, 0));
+    return *ret ? 0 : err_nomem(e);
+}
+
+int db_driver_hold(struct db *db, const char *id, struct err *e)
+{
+    static const struct sql_stmt hold = {
+        "driver_hold",
+        "UPDATE driver_enablement SET version = $2 WHERE id = $1 AND version IS NULL"};
+    _cleanup_tx_ struct sql_tx tx = SQL_TX_INIT;
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_free_ char *now = NULL;
+    int rc = driver_decide(db, &tx, e);
+    if (!rc)
+        rc = current_version(&tx, id, &now, e);
+    if (rc || !now)
+        return rc;
+    param_str(&p, id);
+    param_str(&p, now);
+    rc = tx_run(&tx, &hold, &p, NULL, e);
+    return rc ? rc : tx_commit(&tx, e);
+}
+
 int db_driver_choose(struct db *db, const char *id, const char *version, const char *sha256,
                      const char *event, const char *by, struct err *e)
 {
@@ -90,20 +126,15 @@ int db_driver_choose(struct db *db, const char *id, const char *version, const c
         "UPDATE driver_enablement SET previous_version = $5, version = $2, sha256 ="
         " CASE WHEN sha256 IS NULL THEN NULL ELSE $3 END, changed_by = $4, changed_at = now()"
         " WHERE id = $1"};
-    static const struct sql_stmt present = {"driver_present",
-                                            "SELECT DISTINCT ON (d.id) d.version FROM driver_copy d"
-                                            " LEFT JOIN driver_enablement n ON n.id = d.id"
-                                            " WHERE d.id = $1 ORDER BY d.id, " CURRENT_FIRST};
     _cleanup_tx_ struct sql_tx tx = SQL_TX_INIT;
-    _cleanup_params_ struct sql_params p = {.n = 0}, q = {.n = 0};
-    _cleanup_result_ PGresult *r = NULL, *was = NULL;
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_result_ PGresult *r = NULL;
+    _cleanup_free_ char *from = NULL;
     int rc = driver_decide(db, &tx, e);
-    param_str(&q, id);
     if (!rc)
-        rc = tx_run(&tx, &present, &q, &was, e);
+        rc = current_version(&tx, id, &from, e);
     if (rc)
         return rc;
-    const char *from = PQntuples(was) ? row_str(was, 0, 0) : NULL;
     if (str_eq(from, version))
         return err_set(e, ERR_CONFLICT, "driver %s is at version %s already", id, version);
     param_str(&p, id);
