@@ -20,6 +20,9 @@
 
 #include <stdbool.h>
 
+#ifndef SIM_VERSION /* tests build others */
+#define SIM_VERSION "1.0.0"
+#endif
 #define SIM_NODE_KIND "node" /* in the ledger */
 enum { SIM_PATH = 4096, SIM_MAX_NODES = 10000 };
 

@@ -61,7 +61,7 @@ const mag_plugin *mag_plugin_entry(uint32_t host_major, uint32_t host_minor)
                                       .abi_major = MAG_ABI_MAJOR,
                                       .abi_minor = MAG_ABI_MINOR,
                                       .id = "org.magnum.simulator",
-                                      .version = "1.0.0",
+                                      .version = SIM_VERSION,
                                       .vendor = "Magnum",
                                       .create = sim_create,
                                       .destroy = sim_destroy,
