@@ -47,7 +47,8 @@ struct query {
         char *name, *value; /* owned */
     } v[QUERY_ARGS];
     size_t n;
-    bool broken; /* not UTF-8, too many, or no memory */
+    bool broken;        /* not UTF-8, too many, or no memory */
+    bool no_semicolons; /* none was sent as it is: those in values were escaped */
 };
 void query_read(struct query *q, const struct http_request *rq);
 /* One decoded argument: what query_read calls for each. query: a struct query. */

@@ -22,7 +22,7 @@ static void add(struct query *q, char *name, char *value)
 void query_add(void *query, const char *name, const char *value)
 {
     struct query *q = query;
-    const char *semi = strchr(value, ';');
+    const char *semi = q->no_semicolons ? NULL : strchr(value, ';');
     if (!*name && !*value) /* "?&&" */
         return;
     if (!text_utf8(name) || !text_utf8(value)) {
@@ -41,7 +41,7 @@ void query_add(void *query, const char *name, const char *value)
 
 void query_read(struct query *q, const struct http_request *rq)
 {
-    *q = (struct query){.n = 0};
+    *q = (struct query){.n = 0, .no_semicolons = !rq->semicolons};
     http_request_query(rq, query_add, q);
 }
 

@@ -272,12 +272,25 @@ static int check_free(struct work *w, struct err *e)
     return err_set(e, ERR_EXISTS, "The cluster has a %s named %s already.", w->o.kind, w->o.target);
 }
 
+static void drop_row(struct work *w)
+{
+    struct err ignored = ERR_INIT;
+    if (db_object_delete(w->c->db, w->o.uuid, &ignored))
+        log_warn("workload.row_kept", "%s %s: %s; ignoring", w->o.kind, w->o.uuid, ignored.msg);
+}
+
 /* Nobody knows what came of it: is it there? */
 static int look_again(struct work *w, const struct err *why, struct err *e)
 {
+    _cleanup_json_ json_t *doc = NULL;
     struct err ignored = ERR_INIT;
-    if (refresh_one(w, &ignored) == 0 && str_eq(w->o.phase, "present"))
+    int rc = ask(w, "get", named(w), &doc, &ignored);
+    if (rc == 0 && settle(w, doc, &ignored) == 0 && str_eq(w->o.phase, "present"))
         return 0;
+    if (rc == ERR_NOT_FOUND && why->code == ERR_INTERNAL) { /* an answer: nothing is under way */
+        drop_row(w);
+        return err_set(e, why->code, "%s", why->msg);
+    }
     free(w->o.status_reason);
     w->o.status_reason = str_dup(why->msg);
     if (store(w, &ignored))
@@ -289,7 +302,7 @@ static int look_again(struct work *w, const struct err *why, struct err *e)
 static int make(struct work *w, json_t *doc, struct err *e)
 {
     _cleanup_json_ json_t *answer = NULL;
-    struct err why = ERR_INIT, ignored = ERR_INIT;
+    struct err why = ERR_INIT;
     bool changed = false;
     int rc = db_object_insert(w->c->db, &w->o, e);
     if (rc)
@@ -299,8 +312,8 @@ static int make(struct work *w, json_t *doc, struct err *e)
         rc = facts_take(&w->o, answer, &changed, e);
     else if (!refused(rc))
         return look_again(w, &why, e);
-    else if (db_object_delete(w->c->db, w->o.uuid, &ignored))
-        log_warn("workload.row_kept", "%s %s: %s; ignoring", w->o.kind, w->o.uuid, ignored.msg);
+    else
+        drop_row(w);
     if (why.code)
         return err_set(e, rc, "%s", why.msg);
     return rc ? rc : store(w, e);

@@ -22,6 +22,7 @@ struct http_request {
     const char *body;          /* never NULL; NUL-terminated beyond len */
     size_t body_len;
     bool has_body;      /* a Content-Length > 0 or chunked body was announced */
+    bool semicolons;    /* the query has one that is not escaped */
     bool from_loopback; /* loopback address or unix socket */
     int64_t parked_ms;  /* clock_mono_ms() when this request was first parked; 0 = it was not */
     bool gone;          /* the client went away while it was parked */

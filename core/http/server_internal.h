@@ -41,6 +41,7 @@ struct conn {
     int reject; /* ERR_* of a refusal, 0 = none */
     const char *reject_text;
     struct str raw, body;
+    bool semicolons;
     uint64_t received;
     struct http_request pub;
 

@@ -83,6 +83,7 @@ void *request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
         c->bad_escape = false;
         str_clear(&c->raw);
         str_append_n(&c->raw, uri, strcspn(uri, "?"));
+        c->semicolons = strchr(uri + strcspn(uri, "?"), ';') != NULL;
     }
     return NULL;
 }
@@ -255,6 +256,7 @@ static enum MHD_Result first_call(struct conn *c, const char *url, const char *m
     c->pub = (struct http_request){.method = method,
                                    .path = url,
                                    .raw_path = str_text(&c->raw),
+                                   .semicolons = c->semicolons,
                                    .body = "",
                                    .from_loopback = c->from_loopback,
                                    .impl = c};

@@ -272,6 +272,8 @@ static int32_t need_image(const struct ask *a, const char *image)
     (void)snprintf(path, sizeof path, "/images/create?fromImage=%s%s%s", quoted,
                    digest ? "" : "&tag=", digest ? "" : tag);
     rc = raw(a, "POST", path, NULL, 0, &got);
+    if (rc == MAG_E_INTERNAL) /* the daemon's answer to whatever the registry said */
+        rc = MAG_E_NOT_FOUND;
     return rc == MAG_OK ? pull_result(a, got.body) : rc;
 }
 

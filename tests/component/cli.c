@@ -439,9 +439,26 @@ static void finds_service_and_credentials(void)
     EXPECT(strstr(seen_headers, "X-Auth-Token: t0k\n") != NULL);
     _cleanup_free_ char *other = str_fmt("OS_ENDPOINT=%s OS_AUTH_TYPE=password", endpoint);
     run_env(other, "stats");
-    EXPECT(got.code == 2 && err_has("auth type 'password' is not known here"));
+    EXPECT(got.code == 2 && err_has("auth type 'password' needs OS_AUTH_URL"));
+    _cleanup_free_ char *odd = str_fmt("OS_ENDPOINT=%s OS_AUTH_URL=http://k:5000/v3 "
+                                       "OS_AUTH_TYPE=kerberos",
+                                       endpoint);
+    run_env(odd, "stats");
+    EXPECT(got.code == 2 && err_has("auth type 'kerberos' is not known here"));
     run_env("OS_AUTH_URL=http://k:5000", "stats");
-    EXPECT(got.code == 2 && err_has("asking Keystone at http://k:5000"));
+    EXPECT(got.code == 2 && err_has("Keystone is named, but not who you are"));
+    run_env("OS_AUTH_URL=http://127.0.0.1:1/v3 OS_USERNAME=a OS_PASSWORD=b", "stats");
+    EXPECT(got.code == 6 && err_has("cannot reach Keystone"));
+    run_env("OS_AUTH_URL=http://127.0.0.1:1 OS_APPLICATION_CREDENTIAL_SECRET=x", "stats");
+    EXPECT(got.code == 2 && err_has("OS_APPLICATION_CREDENTIAL_ID"));
+    _cleanup_free_ char *no_keystone = /* another service in its place */
+        str_fmt("OS_AUTH_URL=%s/v3 OS_USERNAME=a OS_PASSWORD=b OS_PROJECT_NAME=p", endpoint);
+    run_env(no_keystone, "stats");
+    EXPECT(got.code == 1 && err_has("Keystone does not let us in"));
+    EXPECT(was_asked("/v3/auth/tokens {\"auth\":{\"identity\":{\"methods\":[\"password\"],"
+                     "\"password\":{\"user\":{\"name\":\"a\",\"domain\":{\"id\":\"default\"},"
+                     "\"password\":\"b\"}}},\"scope\":{\"project\":{\"name\":\"p\",\"domain\":"
+                     "{\"id\":\"default\"}}}}}"));
     _cleanup_free_ char *half = str_fmt("OS_ENDPOINT=%s OS_AUTH_TYPE=http_basic", endpoint);
     run_env(half, "stats");
     EXPECT(got.code == 2 && err_has("OS_USERNAME and OS_PASSWORD"));
