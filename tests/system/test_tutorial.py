@@ -93,7 +93,7 @@ def the_tutorial_works_as_written():
 
 def the_examples_build_with_it():
     examples = next(SDK.rglob("hello.c")).parents[1]
-    for name in ("hello", "hello-cpp", "simulator", "cert-mem"):
+    for name in ("hello", "hello-cpp", "hello-rust", "simulator", "cert-mem"):
         source = TOP / "examples" / name
         shutil.copytree(examples / name, source)
         rc, out = run(f"cmake -S . -B build && cmake --build build && ls build/plugins/{name}.so",
