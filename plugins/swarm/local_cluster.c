@@ -169,7 +169,7 @@ static int32_t settle_ledger(struct local_run *r)
 {
     struct mag_purge p = local_purge(r);
     int32_t rc = mag_purge_settle(&p, &r->st, r->c->err);
-    return rc == MAG_AGAIN ? swarm_again(r->c, 50, 95, "Removing what an earlier attempt left")
+    return rc == MAG_AGAIN ? mag_again(r->c->out, 50, 95, "Removing what an earlier attempt left")
                            : rc;
 }
 
@@ -225,7 +225,7 @@ static int32_t run_phases(struct local_run *r)
     };
     for (size_t i = 0; i < MAG_LEN(phases); i++) {
         if (i && swarm_out_of_time(r->c))
-            return swarm_again(r->c, 0, (uint32_t)(i * 15), "Working");
+            return mag_again(r->c->out, 0, (uint32_t)(i * 15), "Working");
         int32_t rc = phases[i](r);
         if (rc != MAG_OK)
             return rc;
@@ -245,7 +245,7 @@ int32_t local_converge(struct swarm_call *c)
         rc = mag_local_open(c->self->state_dir, c->op->cluster_id, m->helper, m->ip, true, &r.cl,
                             c->err);
     if (rc == MAG_AGAIN)
-        rc = swarm_again(c, 50, 0, "Waiting for an earlier step of this cluster to end");
+        rc = mag_again(c->out, 50, 0, "Waiting for an earlier step of this cluster to end");
     if (rc == MAG_OK)
         rc = mag_roster_load(c->self->host, c->op, r.cl.dir, &r.st, c->err);
     if (rc == MAG_OK)
@@ -270,7 +270,7 @@ int32_t local_remove(struct swarm_call *c)
         rc = mag_purge_cluster(&p, c->err);
     mag_local_close(&cl);
     if (rc == MAG_AGAIN)
-        return swarm_again(c, 50, 50, "Nodes are being powered off");
+        return mag_again(c->out, 50, 50, "Nodes are being powered off");
     if (rc < 0 && rc != MAG_E_PRECONDITION)
         c->err->flags |= MAG_ERR_MAY_LEAK;
     else

@@ -73,10 +73,7 @@ static void judge_api(const struct local_run *r, struct verdict *v)
 static int32_t publish(struct swarm_call *c, struct verdict *v)
 {
     const char *status = v->bad ? "UNHEALTHY" : v->unknown ? "UNKNOWN" : "HEALTHY";
-    int32_t rc = mag_output_new(c->self->host, c->op, "health_status", json_string(status), c->err);
-    return rc == MAG_OK ? mag_output_new(c->self->host, c->op, "health_status_reason",
-                                         json_incref(v->reasons), c->err)
-                        : rc;
+    return mag_output_health(c->self->host, c->op, status, v->reasons, c->err);
 }
 
 int32_t local_open_readonly(struct swarm_call *c, struct local_run *r)

@@ -55,7 +55,7 @@ static int32_t drain(struct local_run *r, size_t at)
         left = 0; /* a daemon that does not answer can't be waited for */
     if (left == 0 || unix_ms() - n->drain_ms >= timeout_ms)
         return MAG_OK;
-    return swarm_again(c, 200, 92, "%s still runs %zu containers", n->name, left);
+    return mag_again(c->out, 200, 92, "%s still runs %zu containers", n->name, left);
 }
 
 static int32_t demote(struct local_run *r, size_t at)
@@ -68,7 +68,7 @@ static int32_t demote(struct local_run *r, size_t at)
         if (rc != MAG_OK)
             return rc;
     }
-    return swarm_again(c, 100, 91, "%s gives up being a manager", r->st.v[at].name);
+    return mag_again(c->out, 100, 91, "%s gives up being a manager", r->st.v[at].name);
 }
 
 /* Until the swarm no longer knows the node. Docker's own "leave" is not needed: it takes the daemon
@@ -104,7 +104,7 @@ static int32_t power_off(struct local_run *r, const unsigned *index, size_t n, b
     struct mag_purge p = local_purge(r);
     int32_t rc = mag_purge_nodes(&p, index, n, busy ? POWER_OFF_GRACE_MS : 0, r->c->err);
     if (rc == MAG_AGAIN)
-        return swarm_again(r->c, 50, 94, "%zu nodes are being powered off", n);
+        return mag_again(r->c->out, 50, 94, "%zu nodes are being powered off", n);
     if (rc != MAG_OK)
         return rc;
     for (size_t i = 0; i < n; i++)
@@ -150,10 +150,10 @@ int32_t local_let_go(struct local_run *r)
 {
     while (any_leaving(r)) {
         if (swarm_out_of_time(r->c))
-            return swarm_again(r->c, 0, 93, "Removing nodes");
+            return mag_again(r->c->out, 0, 93, "Removing nodes");
         int32_t rc = r->list ? MAG_OK : local_list(r);
         if (rc == MAG_AGAIN)
-            return swarm_again(r->c, 100, 90, "Waiting for a manager");
+            return mag_again(r->c->out, 100, 90, "Waiting for a manager");
         if (rc == MAG_OK)
             rc = pass(r);
         if (rc != MAG_OK)
@@ -162,5 +162,5 @@ int32_t local_let_go(struct local_run *r)
         r->list = NULL;
     }
     int32_t rc = r->list ? MAG_OK : local_list(r);
-    return rc == MAG_AGAIN ? swarm_again(r->c, 100, 90, "Waiting for a manager") : rc;
+    return rc == MAG_AGAIN ? mag_again(r->c->out, 100, 90, "Waiting for a manager") : rc;
 }

@@ -196,7 +196,7 @@ int32_t local_start_nodes(struct local_run *r)
     int32_t rc = n ? start_some(r, which, n) : MAG_OK;
     if (rc != MAG_OK)
         return rc;
-    return swarm_again(r->c, changing || running + n == all ? 30 : 0,
-                       (uint32_t)(5 + 25 * (running + n) / all), "%zu of %zu nodes are started",
-                       running + n, all);
+    return mag_again(r->c->out, changing || running + n == all ? 30 : 0,
+                     (uint32_t)(5 + 25 * (running + n) / all), "%zu of %zu nodes are started",
+                     running + n, all);
 }

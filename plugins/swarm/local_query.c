@@ -4,40 +4,16 @@
 
 #include "lib/cleanup.h"
 #include "lib/fail.h"
-#include "lib/http.h"
 #include "lib/local/cgroup.h"
 
 #include <stdio.h>
 #include <string.h>
 
-struct reserved {
-    int64_t nano_cpus, bytes;
-};
-
-/* What running tasks reserved: the share that the swarm's scheduler counts as used. */
-static int32_t add_reservations(const struct mag_docker *d, struct reserved *ret, mag_error *err)
-{
-    char filter[96], path[160];
-    _mag_json_ json_t *tasks = NULL;
-    if (!mag_http_quote(filter, sizeof filter, "{\"desired-state\":[\"running\"]}"))
-        return mag_fail_nomem(err);
-    (void)snprintf(path, sizeof path, "/tasks?filters=%s", filter);
-    int32_t rc = mag_docker_call(d, "GET", path, NULL, &tasks, NULL, err);
-    size_t i;
-    json_t *t;
-    json_array_foreach(tasks, i, t)
-    {
-        ret->nano_cpus += mag_json_int(t, "Spec.Resources.Reservations.NanoCPUs", 0);
-        ret->bytes += mag_json_int(t, "Spec.Resources.Reservations.MemoryBytes", 0);
-    }
-    return rc;
-}
-
 int32_t local_stats(struct swarm_call *c, json_t **ret)
 {
     struct local_run r;
     struct swarm_info info = {0};
-    struct reserved reserved = {0};
+    struct swarm_reserved reserved = {0};
     uint64_t resident = 0;
     char cgroup[96];
     int32_t rc = local_open_readonly(c, &r);
@@ -50,7 +26,7 @@ int32_t local_stats(struct swarm_call *c, json_t **ret)
         struct mag_docker d = local_docker(&r, r.manager, 0);
         rc = swarm_info(&d, &info, c->err);
         if (rc == MAG_OK)
-            rc = add_reservations(&d, &reserved, c->err);
+            rc = swarm_reserved(&d, &reserved, c->err);
     }
     if (rc == MAG_OK) {
         mag_local_cgroup(&r.cl, 0, cgroup);

@@ -78,9 +78,9 @@ static int32_t rotate_all(struct local_run *r, const char *trusted, bool complet
         rc = rotate_node(r, i, trusted, complete);
         done += rc == MAG_OK;
         if (rc == MAG_AGAIN || (rc == MAG_OK && swarm_out_of_time(r->c) && i + 1 < r->st.n))
-            return swarm_again(r->c, rc == MAG_OK ? 0 : POLL_MS, (uint32_t)(done * 100 / r->st.n),
-                               "%zu of %zu nodes trust %s", done, r->st.n,
-                               complete ? "the new CA alone" : "old and new CA");
+            return mag_again(r->c->out, rc == MAG_OK ? 0 : POLL_MS,
+                             (uint32_t)(done * 100 / r->st.n), "%zu of %zu nodes trust %s", done,
+                             r->st.n, complete ? "the new CA alone" : "old and new CA");
     }
     if (rc == MAG_OK)
         r->c->out->percent = 100;
@@ -99,7 +99,7 @@ static int32_t rotate(struct swarm_call *c, bool complete)
         rc = mag_local_open(c->self->state_dir, c->op->cluster_id, m->helper, m->ip, true, &r.cl,
                             c->err);
     if (rc == MAG_AGAIN)
-        rc = swarm_again(c, POLL_MS, 0, "Waiting for an earlier step of this cluster to end");
+        rc = mag_again(c->out, POLL_MS, 0, "Waiting for an earlier step of this cluster to end");
     if (rc == MAG_OK)
         rc = mag_roster_load(c->self->host, c->op, r.cl.dir, &r.st, c->err);
     if (rc == MAG_OK)

@@ -124,8 +124,8 @@ static int32_t wait_daemons(struct local_run *r)
     size_t up = 0, all = local_staying(r);
     for (size_t i = 0; i < r->st.n; i++)
         up += staying(r, i) && r->seen[i].up;
-    return swarm_again(r->c, pause_ms(r), 30 + (uint32_t)(15 * up / (all ? all : 1)),
-                       "%zu of %zu Docker daemons answer", up, all);
+    return mag_again(r->c->out, pause_ms(r), 30 + (uint32_t)(15 * up / (all ? all : 1)),
+                     "%zu of %zu Docker daemons answer", up, all);
 }
 
 static int32_t remember_swarm(struct local_run *r)
@@ -171,8 +171,9 @@ static int32_t no_manager(struct local_run *r)
             return init_first(r, first);
         /* An earlier step initialised it and died before it could say so. */
         int32_t rc = remember_swarm(r);
-        return rc != MAG_OK ? rc
-                            : swarm_again(r->c, pause_ms(r), 45, "Waiting for the first manager");
+        return rc != MAG_OK
+                   ? rc
+                   : mag_again(r->c->out, pause_ms(r), 45, "Waiting for the first manager");
     }
     for (size_t i = 0; i < r->st.n; i++) {
         if (!r->st.v[i].master)
@@ -184,7 +185,7 @@ static int32_t no_manager(struct local_run *r)
         return mag_fail(r->c->err, MAG_E_NOT_FOUND, MAG_ERR_USER, "SwarmLost",
                         "delete the cluster and create it again",
                         "No manager of the cluster remembers the swarm: its data is gone");
-    return swarm_again(r->c, 200, 40, "Waiting for a majority of the %zu managers", managers);
+    return mag_again(r->c->out, 200, 40, "Waiting for a majority of the %zu managers", managers);
 }
 
 static json_t *manager_addresses(const struct local_run *r)
@@ -250,7 +251,7 @@ int32_t local_make_swarm(struct local_run *r)
     if (rc != MAG_OK)
         return rc;
     if (!r->list)
-        return swarm_again(c, pause_ms(r), 45, "Waiting for the first manager");
+        return mag_again(c->out, pause_ms(r), 45, "Waiting for the first manager");
     struct swarm_tokens tokens = {0};
     _mag_json_ json_t *managers = manager_addresses(r);
     size_t waiting = 0, all = local_staying(r), joined = 0;
@@ -273,8 +274,8 @@ int32_t local_make_swarm(struct local_run *r)
     if (rc < 0)
         return rc;
     if (waiting)
-        return swarm_again(c, pause_ms(r), 50 + (uint32_t)(20 * (all - waiting) / all),
-                           "%zu of %zu nodes are in the swarm", all - waiting, all);
+        return mag_again(c->out, pause_ms(r), 50 + (uint32_t)(20 * (all - waiting) / all),
+                         "%zu of %zu nodes are in the swarm", all - waiting, all);
     return joined ? local_list(r) : MAG_OK;
 }
 
@@ -358,6 +359,6 @@ int32_t local_settle(struct local_run *r)
         ready += staying(r, i) && is_ready(r, i);
     if (rc == MAG_OK && ready == all)
         return MAG_OK;
-    return swarm_again(r->c, pause_ms(r), 70 + (uint32_t)(20 * ready / all),
-                       "%zu of %zu nodes ready", ready, all);
+    return mag_again(r->c->out, pause_ms(r), 70 + (uint32_t)(20 * ready / all),
+                     "%zu of %zu nodes ready", ready, all);
 }

@@ -1,6 +1,8 @@
 /* org.magnum.swarm: Docker Swarm clusters. This file is the plugin's entry: descriptor, instance,
  * and the verbs of its interfaces, which hand over to the variant that makes the nodes.
- * Nodes on this machine: local_*.c. Neighbours: sdk/include/magnum (the ABI), swarm_api. */
+ * Nodes on this machine: local_*.c; in a cloud, through Heat: heat_*.c. Neighbours:
+ * sdk/include/magnum (the ABI), swarm_api. */
+#include "heat_swarm.h"
 #include "swarm_internal.h"
 #include "workload.h"
 
@@ -15,7 +17,6 @@
 #include <magnum/rotate.h>
 #include <magnum/stats.h>
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -59,21 +60,6 @@ int32_t swarm_machine(struct swarm *s, mag_error *err)
     return rc;
 }
 
-int32_t swarm_again(struct swarm_call *c, uint32_t wait_ms, uint32_t percent, const char *fmt, ...)
-{
-    char text[512];
-    va_list ap;
-    va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    if (c->out) {
-        c->out->wait_ms = wait_ms;
-        c->out->percent = percent > 99 ? 99 : percent;
-        mag_line(c->out->message, sizeof c->out->message, text);
-    }
-    return MAG_AGAIN;
-}
-
 bool swarm_out_of_time(const struct swarm_call *c)
 {
     const mag_host *h = c->self->host;
@@ -81,9 +67,35 @@ bool swarm_out_of_time(const struct swarm_call *c)
 }
 
 typedef int32_t (*verb_fn)(struct swarm_call *c);
+enum verb { VALIDATE, CONVERGE, CA_PREPARE, CA_COMPLETE, REMOVE, HEALTH };
+
+/* A delete knows no template when the database has lost it, or when nothing was stored yet: then
+ * both ways are looked at. */
+static int32_t remove_any(struct swarm_call *c)
+{
+    int32_t rc = local_remove(c);
+    return rc == MAG_OK ? heat_remove(c) : rc;
+}
+
+static bool through_heat(const json_t *spec)
+{
+    const char *type = mag_json_text(spec, "template.server_type", "local");
+    return *type && strcmp(type, "local") != 0;
+}
+
+static verb_fn function_of(const json_t *spec, enum verb verb)
+{
+    static const verb_fn local[] = {local_validate,    local_converge, local_ca_prepare,
+                                    local_ca_complete, local_remove,   local_health};
+    static const verb_fn heat[] = {heat_validate,    heat_converge, heat_ca_prepare,
+                                   heat_ca_complete, heat_remove,   heat_health};
+    if (verb == REMOVE && !*mag_json_text(spec, "template.server_type", ""))
+        return remove_any;
+    return through_heat(spec) ? heat[verb] : local[verb];
+}
 
 /* What all verbs share: read the spec, respect a wish to stop, know when to return. */
-static int32_t run(void *self, const mag_op *op, mag_step *out, mag_error *err, verb_fn verb)
+static int32_t run(void *self, const mag_op *op, mag_step *out, mag_error *err, enum verb verb)
 {
     struct swarm *s = self;
     _mag_json_ json_t *spec = NULL;
@@ -101,40 +113,40 @@ static int32_t run(void *self, const mag_op *op, mag_step *out, mag_error *err, 
     };
     bool stop = (op->flags & MAG_OPF_CANCEL) ||
                 (s->host->cancelled && s->host->cancelled(s->host->ctx, op));
-    if (stop && (verb == local_converge || verb == local_ca_prepare))
+    if (stop && (verb == CONVERGE || verb == CA_PREPARE))
         return mag_fail(err, MAG_E_CANCELLED, MAG_ERR_MAY_LEAK, "Cancelled",
                         "delete the cluster, or update it to go on", "Stopped on request");
-    return verb(&c);
+    return function_of(spec, verb)(&c);
 }
 
 static int32_t swarm_validate(void *self, const mag_op *op, mag_error *err)
 {
-    return run(self, op, NULL, err, local_validate);
+    return run(self, op, NULL, err, VALIDATE);
 }
 
 static int32_t swarm_converge(void *self, const mag_op *op, mag_step *out, mag_error *err)
 {
-    return run(self, op, out, err, local_converge);
+    return run(self, op, out, err, CONVERGE);
 }
 
 static int32_t swarm_ca_prepare(void *self, const mag_op *op, mag_step *out, mag_error *err)
 {
-    return run(self, op, out, err, local_ca_prepare);
+    return run(self, op, out, err, CA_PREPARE);
 }
 
 static int32_t swarm_ca_complete(void *self, const mag_op *op, mag_step *out, mag_error *err)
 {
-    return run(self, op, out, err, local_ca_complete);
+    return run(self, op, out, err, CA_COMPLETE);
 }
 
 static int32_t swarm_remove(void *self, const mag_op *op, mag_step *out, mag_error *err)
 {
-    return run(self, op, out, err, local_remove);
+    return run(self, op, out, err, REMOVE);
 }
 
 static int32_t swarm_health(void *self, const mag_op *op, mag_step *out, mag_error *err)
 {
-    return run(self, op, out, err, local_health);
+    return run(self, op, out, err, HEALTH);
 }
 
 /* Documents returned to the host live until the next call, which frees them. */
@@ -158,9 +170,19 @@ static int32_t answer(void *self, const mag_op *op, mag_bytes *ret_json, mag_err
     return MAG_OK;
 }
 
+static int32_t any_stats(struct swarm_call *c, json_t **ret)
+{
+    return through_heat(c->spec) ? heat_stats(c, ret) : local_stats(c, ret);
+}
+
+static int32_t any_plan(struct swarm_call *c, json_t **ret)
+{
+    return through_heat(c->spec) ? heat_plan(c, ret) : local_plan(c, ret);
+}
+
 static int32_t swarm_stats(void *self, const mag_op *op, mag_bytes *ret_json, mag_error *err)
 {
-    return answer(self, op, ret_json, err, local_stats);
+    return answer(self, op, ret_json, err, any_stats);
 }
 
 static int32_t swarm_client_config(void *self, const mag_op *op, mag_bytes *ret_json,
@@ -171,7 +193,7 @@ static int32_t swarm_client_config(void *self, const mag_op *op, mag_bytes *ret_
 
 static int32_t swarm_plan(void *self, const mag_op *op, mag_bytes *ret_json, mag_error *err)
 {
-    return answer(self, op, ret_json, err, local_plan);
+    return answer(self, op, ret_json, err, any_plan);
 }
 
 static int32_t swarm_create(const mag_host *host, void **self, mag_error *err)
@@ -197,7 +219,17 @@ static void swarm_destroy(void *self)
 
 static int32_t swarm_probe(void *self, mag_error *err)
 {
-    return swarm_machine(self, err);
+    struct swarm *s = self;
+    mag_error why = {.struct_size = sizeof why};
+    int32_t rc = swarm_machine(s, &why);
+    if (rc == MAG_OK)
+        return rc;
+    if (!*mag_config(s->host, "auth_url", "")) { /* no cloud: all there could be is local nodes */
+        *err = why;
+        return rc;
+    }
+    mag_log(s->host, MAG_LOG_INFO, "No local nodes here: %s", why.message);
+    return MAG_OK;
 }
 
 static const void *swarm_interface(void *self, const char *id)

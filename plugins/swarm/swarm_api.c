@@ -159,3 +159,21 @@ int32_t swarm_containers(const struct mag_docker *d, bool tasks_only, size_t *re
         *ret = json_array_size(j);
     return rc;
 }
+
+int32_t swarm_reserved(const struct mag_docker *d, struct swarm_reserved *ret, mag_error *err)
+{
+    char filter[96], path[160];
+    _mag_json_ json_t *tasks = NULL;
+    if (!mag_http_quote(filter, sizeof filter, "{\"desired-state\":[\"running\"]}"))
+        return mag_fail_nomem(err);
+    (void)snprintf(path, sizeof path, "/tasks?filters=%s", filter);
+    int32_t rc = mag_docker_call(d, "GET", path, NULL, &tasks, NULL, err);
+    size_t i;
+    json_t *t;
+    json_array_foreach(tasks, i, t)
+    {
+        ret->nano_cpus += mag_json_int(t, "Spec.Resources.Reservations.NanoCPUs", 0);
+        ret->bytes += mag_json_int(t, "Spec.Resources.Reservations.MemoryBytes", 0);
+    }
+    return rc;
+}

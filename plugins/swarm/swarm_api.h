@@ -65,4 +65,10 @@ int32_t swarm_node_delete(const struct mag_docker *d, const char *id, mag_error 
 /* How many containers run on this daemon; tasks_only: the swarm's own alone. */
 int32_t swarm_containers(const struct mag_docker *d, bool tasks_only, size_t *ret, mag_error *err);
 
+/* What running tasks reserved: the share that the swarm's scheduler counts as used. */
+struct swarm_reserved {
+    int64_t nano_cpus, bytes;
+};
+int32_t swarm_reserved(const struct mag_docker *d, struct swarm_reserved *ret, mag_error *err);
+
 #endif

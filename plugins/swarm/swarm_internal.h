@@ -44,9 +44,6 @@ int32_t local_stats(struct swarm_call *c, json_t **ret);
 int32_t local_client_config(struct swarm_call *c, json_t **ret);
 int32_t local_plan(struct swarm_call *c, json_t **ret);
 
-/* "What is going on", for people. Returns MAG_AGAIN. */
-int32_t swarm_again(struct swarm_call *c, uint32_t wait_ms, uint32_t percent, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
 /* Time to hand the process back, or asked to stop? */
 bool swarm_out_of_time(const struct swarm_call *c);
 

@@ -45,4 +45,8 @@ json_t *mag_coe_workers(const json_t *outputs, const char *group);
 /* An address that the conductor can reach: the public one, else the private one. */
 const char *mag_coe_reach(const json_t *node);
 
+/* What an operation would do (magnum/plan.h), by the spec alone: spec.params.kind names it. A new
+ * document; NULL: no memory. */
+json_t *mag_coe_plan(const mag_op *op, const json_t *spec);
+
 #endif

@@ -123,6 +123,30 @@ int32_t mag_output_new(const mag_host *host, const mag_op *op, const char *key, 
     return host->output(host->ctx, op, key, mag_text(text), err);
 }
 
+int32_t mag_output_health(const mag_host *host, const mag_op *op, const char *status,
+                          const json_t *reasons, mag_error *err)
+{
+    int32_t rc = mag_output_new(host, op, "health_status", json_string(status), err);
+    return rc == MAG_OK ? mag_output_new(host, op, "health_status_reason",
+                                         json_incref((json_t *)(uintptr_t)reasons), err)
+                        : rc;
+}
+
+int32_t mag_again(mag_step *out, uint32_t wait_ms, uint32_t percent, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (out) {
+        out->wait_ms = wait_ms;
+        out->percent = percent > 99 ? 99 : percent;
+        mag_line(out->message, sizeof out->message, text);
+    }
+    return MAG_AGAIN;
+}
+
 void mag_log(const mag_host *host, uint32_t level, const char *fmt, ...)
 {
     char text[1024], line[1024];

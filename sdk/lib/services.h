@@ -35,6 +35,14 @@ int32_t mag_checkpoint(const mag_host *host, const mag_op *op, const json_t *sta
 /* Publishes value and decrefs it (also on failure). */
 int32_t mag_output_new(const mag_host *host, const mag_op *op, const char *key, json_t *value,
                        mag_error *err);
+/* Publishes a look's verdict: status HEALTHY, UNHEALTHY or UNKNOWN; reasons: object of texts,
+ * borrowed.
+ */
+int32_t mag_output_health(const mag_host *host, const mag_op *op, const char *status,
+                          const json_t *reasons, mag_error *err);
+/* "What is going on", for people. Returns MAG_AGAIN. out may be NULL. */
+int32_t mag_again(mag_step *out, uint32_t wait_ms, uint32_t percent, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 void mag_log(const mag_host *host, uint32_t level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* The plugin's own option, or def when it is not set. Valid until destroy. */

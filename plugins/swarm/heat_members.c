@@ -1,0 +1,301 @@
+/* See heat_swarm.h: members of the swarm that come and go, and how they are, all through the
+ * cluster's API. Never a worker's word about itself. */
+#include "heat_swarm.h"
+
+#include "lib/cleanup.h"
+#include "lib/fail.h"
+#include "lib/http.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { ASK_MS = 5000, POLL_MS = 2000, NO_QUORUM = 500 };
+
+struct mag_docker heat_docker(const struct swarm_call *c, uint32_t timeout_ms)
+{
+    return (struct mag_docker){.host = c->self->host,
+                               .op = c->op,
+                               .service = "cluster",
+                               .name = "the cluster's API",
+                               .timeout_ms = timeout_ms};
+}
+
+/* A server's name is its host name; a former life of it may stand in the list as well. */
+static const json_t *entry_of(const json_t *list, const char *name)
+{
+    const json_t *best = NULL;
+    size_t i;
+    json_t *e;
+    json_array_foreach(list, i, e)
+    {
+        if (strcmp(swarm_node_host(e), name) == 0 &&
+            (!best || strcmp(swarm_node_state(e), "ready") == 0))
+            best = e;
+    }
+    return best;
+}
+
+/* ---- leaving ---- */
+
+static int64_t unix_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Since when this operation has been waiting for its nodes to be empty, by the stored plan. */
+static int32_t time_left(struct heat_run *r, int64_t *ret_ms, mag_error *err)
+{
+    json_t *plan = mag_json_at(r->set.state, "plan");
+    int64_t seconds, since = mag_json_int(plan, "since", 0);
+    int32_t rc = mag_label_int(mag_labels_of(r->c->spec, NULL), "drain_timeout_seconds", 0, 3600,
+                               60, &seconds, err);
+    if (rc == MAG_OK && !since) {
+        since = unix_ms();
+        (void)json_object_set_new(plan, "since", json_integer(since));
+        rc = mag_heat_set_save(&r->set, err);
+    }
+    *ret_ms = since + seconds * 1000 - unix_ms();
+    return rc;
+}
+
+/* Tasks of the swarm that still run on a node. */
+static int32_t tasks_on(const struct mag_docker *d, const char *id, size_t *ret, mag_error *err)
+{
+    char filter[160], path[200], text[96];
+    _mag_json_ json_t *tasks = NULL;
+    size_t i;
+    json_t *t;
+    (void)snprintf(text, sizeof text, "{\"node\":[\"%.60s\"]}", id);
+    if (!mag_http_quote(filter, sizeof filter, text))
+        return mag_fail_nomem(err);
+    (void)snprintf(path, sizeof path, "/tasks?filters=%s", filter);
+    int32_t rc = mag_docker_call(d, "GET", path, NULL, &tasks, NULL, err);
+    json_array_foreach(tasks, i, t)
+    {
+        *ret += strcmp(mag_json_text(t, "Status.State", ""), "running") == 0;
+    }
+    return rc;
+}
+
+static int32_t drain(const struct mag_docker *d, const json_t *list, const json_t *nodes,
+                     size_t *ret_busy, mag_error *err)
+{
+    const struct swarm_wanted w = {.availability = "drain"};
+    size_t i;
+    json_t *node;
+    int32_t rc = MAG_OK;
+    json_array_foreach(nodes, i, node)
+    {
+        const json_t *e = entry_of(list, mag_json_text(node, "name", ""));
+        if (rc != MAG_OK || !e || strcmp(swarm_node_state(e), "ready") != 0)
+            continue;
+        if (!swarm_node_matches(e, &w))
+            rc = swarm_node_update(d, swarm_node_id(e), &w, err);
+        if (rc == MAG_OK)
+            rc = tasks_on(d, swarm_node_id(e), ret_busy, err);
+    }
+    return rc;
+}
+
+static bool ends_call(int32_t rc)
+{
+    return rc == MAG_E_PRECONDITION || rc == MAG_E_CANCELLED;
+}
+
+int32_t heat_leave(void *ctx, const json_t *nodes, mag_step *out, mag_error *err)
+{
+    struct heat_run *r = ctx;
+    struct mag_docker d = heat_docker(r->c, ASK_MS);
+    _mag_json_ json_t *list = NULL;
+    mag_error why = {.struct_size = sizeof why};
+    uint32_t status = 0;
+    size_t busy = 0;
+    int64_t left_ms;
+    int32_t rc = time_left(r, &left_ms, err);
+    if (rc != MAG_OK)
+        return rc;
+    rc = swarm_nodes(&d, &list, &status, &why);
+    if (rc == MAG_OK)
+        rc = drain(&d, list, nodes, &busy, &why);
+    if (ends_call(rc)) {
+        *err = why;
+        return rc;
+    }
+    if (rc == MAG_OK && busy == 0)
+        return MAG_OK;
+    if (left_ms > 0)
+        return rc == MAG_OK
+                   ? mag_again(out, POLL_MS, 10, "%zu tasks still run on %zu leaving nodes", busy,
+                               json_array_size(nodes))
+                   : mag_again(out, POLL_MS, 10, "Waiting for a manager: %s", why.message);
+    mag_log(r->c->self->host, MAG_LOG_WARNING, "%zu nodes go without having been emptied: %s",
+            json_array_size(nodes), rc == MAG_OK ? "tasks still run on them" : why.message);
+    return MAG_OK;
+}
+
+static int32_t forget(const struct mag_docker *d, const json_t *e, mag_error *err)
+{
+    int32_t rc = MAG_OK;
+    if (swarm_node_is_manager(e))
+        rc = swarm_node_update(d, swarm_node_id(e), &(struct swarm_wanted){.role = "worker"}, err);
+    return rc == MAG_OK ? swarm_node_delete(d, swarm_node_id(e), err) : rc;
+}
+
+/* Their servers are gone: what the managers still list of them would look ill for ever. */
+int32_t heat_left(void *ctx, const json_t *nodes, mag_step *out, mag_error *err)
+{
+    struct heat_run *r = ctx;
+    struct mag_docker d = heat_docker(r->c, ASK_MS);
+    _mag_json_ json_t *list = NULL;
+    mag_error why = {.struct_size = sizeof why};
+    uint32_t status = 0;
+    size_t i;
+    json_t *node;
+    (void)out;
+    int32_t rc = swarm_nodes(&d, &list, &status, &why);
+    json_array_foreach(nodes, i, node)
+    {
+        const json_t *e = entry_of(list, mag_json_text(node, "name", ""));
+        if (rc == MAG_OK && e)
+            rc = forget(&d, e, &why);
+    }
+    if (ends_call(rc)) {
+        *err = why;
+        return rc;
+    }
+    if (rc != MAG_OK)
+        mag_log(r->c->self->host, MAG_LOG_WARNING,
+                "The swarm may go on listing nodes that left: %s", why.message);
+    return MAG_OK;
+}
+
+/* ---- health ---- */
+
+struct look {
+    bool bad, unknown;
+    json_t *reasons;
+    size_t members, managers, reachable;
+    bool leader;
+};
+
+static void say(struct look *l, const char *key, const char *text)
+{
+    (void)json_object_set_new(l->reasons, key, json_string(text));
+}
+
+static void judge_node(const json_t *e, struct look *l)
+{
+    char key[96], text[200];
+    const char *state = swarm_node_state(e), *why = mag_json_text(e, "Status.Message", "");
+    (void)snprintf(key, sizeof key, "%.80s.Ready", swarm_node_host(e));
+    l->members++;
+    if (swarm_node_is_manager(e)) {
+        l->managers++;
+        l->reachable +=
+            strcmp(mag_json_text(e, "ManagerStatus.Reachability", ""), "reachable") == 0;
+        l->leader |= mag_json_bool(e, "ManagerStatus.Leader", false);
+    }
+    if (strcmp(state, "ready") == 0) {
+        say(l, key, "True");
+        return;
+    }
+    bool electing = strcmp(state, "unknown") == 0; /* not yet heard of since the managers changed */
+    l->unknown |= electing;
+    l->bad |= !electing;
+    (void)snprintf(text, sizeof text, "%s: %s%s%.120s", electing ? "Unknown" : "False", state,
+                   *why ? ", " : "", why);
+    say(l, key, text);
+}
+
+static size_t wanted_nodes(const json_t *spec)
+{
+    size_t i, n = 0;
+    json_t *g;
+    json_array_foreach(mag_json_at(spec, "nodegroups"), i, g)
+    {
+        n += (size_t)mag_json_int(g, "node_count", 0);
+    }
+    return n;
+}
+
+/* Without a majority a manager serves old news for half a minute: what it says of the others'
+ * reachability and of the leader counts, not that it answers. */
+static void judge(const struct swarm_call *c, const json_t *list, struct look *l)
+{
+    size_t i, wanted = wanted_nodes(c->spec);
+    json_t *e;
+    char text[160];
+    json_array_foreach(list, i, e)
+    {
+        judge_node(e, l);
+    }
+    if (!l->leader || l->reachable * 2 <= l->managers) {
+        (void)snprintf(text, sizeof text, "no quorum: %zu of %zu managers are reachable%s",
+                       l->reachable, l->managers, l->leader ? "" : ", none leads");
+        l->bad = true;
+        say(l, "api", text);
+    } else {
+        say(l, "api", "ok");
+    }
+    if (l->members < wanted) {
+        (void)snprintf(text, sizeof text, "%zu of %zu nodes are members of the swarm", l->members,
+                       wanted);
+        l->bad = true;
+        say(l, "nodes", text);
+    }
+}
+
+int32_t heat_health(struct swarm_call *c)
+{
+    _mag_json_ json_t *list = NULL, *reasons = json_object();
+    struct look l = {.reasons = reasons};
+    mag_error why = {.struct_size = sizeof why};
+    struct mag_docker d = heat_docker(c, ASK_MS);
+    uint32_t status = 0;
+    int32_t rc = swarm_nodes(&d, &list, &status, &why);
+    if (ends_call(rc)) {
+        *c->err = why;
+        return rc;
+    }
+    if (rc == MAG_OK) {
+        judge(c, list, &l);
+    } else {
+        l.bad = status == NO_QUORUM;
+        l.unknown = !l.bad;
+        say(&l, "api", why.message);
+    }
+    return mag_output_health(c->self->host, c->op,
+                             l.bad       ? "UNHEALTHY"
+                             : l.unknown ? "UNKNOWN"
+                                         : "HEALTHY",
+                             reasons, c->err);
+}
+
+int32_t heat_stats(struct swarm_call *c, json_t **ret)
+{
+    _mag_json_ json_t *list = NULL;
+    struct mag_docker d = heat_docker(c, 0);
+    struct swarm_reserved used = {0};
+    uint32_t status = 0;
+    int64_t nano_cpus = 0, bytes = 0;
+    size_t i;
+    json_t *e;
+    int32_t rc = swarm_nodes(&d, &list, &status, c->err);
+    if (rc == MAG_OK)
+        rc = swarm_reserved(&d, &used, c->err);
+    if (rc != MAG_OK)
+        return rc;
+    json_array_foreach(list, i, e)
+    {
+        nano_cpus += mag_json_int(e, "Description.Resources.NanoCPUs", 0);
+        bytes += mag_json_int(e, "Description.Resources.MemoryBytes", 0);
+    }
+    *ret = json_pack("{s:I, s:{s:f, s:f}, s:{s:I, s:I}}", "nodes",
+                     (json_int_t)json_array_size(list), "cpu", "capacity", (double)nano_cpus / 1e9,
+                     "used", (double)used.nano_cpus / 1e9, "memory_mb", "capacity",
+                     (json_int_t)(bytes >> 20), "used", (json_int_t)(used.bytes >> 20));
+    return *ret ? MAG_OK : mag_fail_nomem(c->err);
+}
