@@ -330,7 +330,7 @@ static json_t *trust_body(const struct config *cfg, const struct login *user, co
     return json_pack("{s:{s:s,s:s,s:s,s:b,s:O,s:b,s:n}}", "trust", "trustor_user_id", user->user_id,
                      "trustee_user_id", trustee, "project_id",
                      user->project_id ? user->project_id : "", "impersonation", 1, "roles", roles,
-                     "allow_redelegation", 0, "expires_at");
+                     "allow_redelegation", (int)cfg->trust_allow_redelegation, "expires_at");
 }
 
 static int post_trust(struct trusts *t, const struct login *user, const char *trustee, char **ret,
