@@ -126,11 +126,11 @@ static void test_rules(void)
                  {"limits:", "limits: { open_files: many }", "open_files must be a whole number"},
                  {"limits:", "limits: { processes: 0 }", "processes must be a whole number"},
                  {"limits:", "limits: { file_mb: -1 }", "file_mb must be a whole number"},
-                 {"exec:", "privileged: 1", "privileged must be true or false"},
-                 {"exec:", "directories: [a]", "directories must be {option: default"},
-                 {"exec:", "directories: { a: 1 }", "the default of a must be"},
-                 {"exec:", "directories: { a: /etc }", "below /var/lib/magnum/"},
-                 {"exec:", "directories: { a: /var/lib/magnum/../../../etc }", "the default of a"},
+                 {"privileged:", "privileged: 1", "privileged must be true or false"},
+                 {"directories:", "directories: [a]", "directories must be {option: default"},
+                 {"directories:", "directories: { a: 1 }", "the default of a must be"},
+                 {"directories:", "directories: { a: /etc }", "below /var/lib/magnum/"},
+                 {"directories:", "directories: { a: /var/lib/magnum/../../../etc }", "the default of a"},
                  {"id:", "id: a.b\nid: c.d", "id"},
                  {"id:", "id: [", "manifest"}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
