@@ -21,9 +21,21 @@ static void key_of(const struct world *w, const char *role, char ret[96])
     snprintf(ret, 96, "%s/%s/1", w->cluster, role);
 }
 
-static json_t *bundle(const char *certificate)
+enum which { PAIR_A, PAIR_B };
+
+static json_t *bundle(const struct world *w, enum which p)
 {
-    return json_pack("{s:s,s:s}", "certificate", certificate, "private_key", CANARY_KEY);
+    const struct pair *pair = &w->k->pairs[p];
+    return json_pack("{s:s,s:s}", "certificate", pair->certificate, "private_key", pair->key);
+}
+
+/* PEM says the same with and without a line break at its end. */
+static bool same_pem(const char *got, const char *want)
+{
+    size_t n = strlen(want);
+    while (n && want[n - 1] == '\n')
+        n--;
+    return got && strncmp(got, want, n) == 0 && strspn(got + n, "\n") == strlen(got + n);
 }
 
 /* Retryable answers and kills by the kit are repeated, as the conductor does it. */
@@ -46,14 +58,14 @@ static struct end insist(struct world *w, const char *verb, json_t *args, json_t
     return end;
 }
 
-static bool put(struct world *w, const char *role, const char *certificate, char ref[256],
-                struct verdict *v, const char *what)
+static bool put(struct world *w, const char *role, enum which p, char ref[256], struct verdict *v,
+                const char *what)
 {
     char key[96];
     _cleanup_json_ json_t *value = NULL;
     key_of(w, role, key);
     struct end end =
-        insist(w, "put", json_pack("{s:s,s:o}", "key", key, "bundle", bundle(certificate)), &value);
+        insist(w, "put", json_pack("{s:s,s:o}", "key", key, "bundle", bundle(w, p)), &value);
     if (!sound(&end, v, what))
         return false;
     const char *got = jsonx_str(value, "ref");
@@ -71,7 +83,7 @@ static struct end get(struct world *w, const char *ref, bool with_key, json_t **
     return insist(w, "get", json_pack("{s:s,s:o}", "ref", ref, "parts", parts), ret);
 }
 
-static bool must_get(struct world *w, const char *ref, const char *certificate, struct verdict *v,
+static bool must_get(struct world *w, const char *ref, enum which p, struct verdict *v,
                      const char *what)
 {
     _cleanup_json_ json_t *value = NULL;
@@ -79,10 +91,10 @@ static bool must_get(struct world *w, const char *ref, const char *certificate, 
     struct end end = get(w, ref, !signs, &value);
     if (!sound(&end, v, what))
         return false;
-    if (end.rc != MAG_OK || !str_eq(jsonx_str(value, "certificate"), certificate))
+    if (end.rc != MAG_OK || !same_pem(jsonx_str(value, "certificate"), w->k->pairs[p].certificate))
         return verdict_fail(v, "%s: get ended with %d and another certificate: %s", what,
                             (int)end.rc, end.message);
-    return signs || str_eq(jsonx_str(value, "private_key"), CANARY_KEY) ||
+    return signs || same_pem(jsonx_str(value, "private_key"), w->k->pairs[p].key) ||
            verdict_fail(v, "%s: the private key does not come back", what);
 }
 
@@ -93,9 +105,6 @@ static bool del(struct world *w, const char *ref, struct verdict *v, const char 
            (end.rc == MAG_OK || verdict_fail(v, "%s: del ended with %d %s: %s", what, (int)end.rc,
                                              end.reason, end.message));
 }
-
-#define CERT_A "-----BEGIN CERTIFICATE-----\nQUFB\n-----END CERTIFICATE-----\n"
-#define CERT_B "-----BEGIN CERTIFICATE-----\nQkJC\n-----END CERTIFICATE-----\n"
 
 static bool is_gone(struct world *w, const char *ref, struct verdict *v, const char *what)
 {
@@ -111,17 +120,17 @@ static void kept(struct kit *k, struct verdict *v)
     struct world w;
     char ref[256], again[256], other[256];
     world_init(&w, k);
-    bool ok = put(&w, "ca", CERT_A, ref, v, "put") && must_get(&w, ref, CERT_A, v, "get") &&
-              put(&w, "ca", CERT_A, again, v, "put again");
+    bool ok = put(&w, "ca", PAIR_A, ref, v, "put") && must_get(&w, ref, PAIR_A, v, "get") &&
+              put(&w, "ca", PAIR_A, again, v, "put again");
     if (ok && !str_eq(ref, again))
         ok = verdict_fail(v, "putting the same twice gives two references");
-    ok = ok && put(&w, "client", CERT_B, other, v, "put another");
+    ok = ok && put(&w, "client", PAIR_B, other, v, "put another");
     if (ok && str_eq(ref, other))
         ok = verdict_fail(v, "two bundles have one reference");
-    ok = ok && must_get(&w, ref, CERT_A, v, "get the first") &&
-         must_get(&w, other, CERT_B, v, "get the other");
+    ok = ok && must_get(&w, ref, PAIR_A, v, "get the first") &&
+         must_get(&w, other, PAIR_B, v, "get the other");
     ok = ok && del(&w, ref, v, "del") && is_gone(&w, ref, v, "after del") &&
-         must_get(&w, other, CERT_B, v, "the other one afterwards") &&
+         must_get(&w, other, PAIR_B, v, "the other one afterwards") &&
          del(&w, ref, v, "del of what is gone") && del(&w, other, v, "del of the other");
     (void)(ok && world_is_empty(&w, v, "after all dels"));
     world_done(&w);
@@ -134,14 +143,14 @@ static void conflict(struct kit *k, struct verdict *v)
     char ref[256], key[96];
     world_init(&w, k);
     key_of(&w, "ca", key);
-    bool ok = put(&w, "ca", CERT_A, ref, v, "put");
+    bool ok = put(&w, "ca", PAIR_A, ref, v, "put");
     struct end end =
-        insist(&w, "put", json_pack("{s:s,s:o}", "key", key, "bundle", bundle(CERT_B)), NULL);
+        insist(&w, "put", json_pack("{s:s,s:o}", "key", key, "bundle", bundle(&w, PAIR_B)), NULL);
     ok = ok && sound(&end, v, "put of other content under the same key");
     if (ok && end.rc != MAG_E_EXISTS)
         ok = verdict_fail(v, "other content under the same key is answered with %d, not EXISTS",
                           (int)end.rc);
-    ok = ok && must_get(&w, ref, CERT_A, v, "get afterwards") && del(&w, ref, v, "del");
+    ok = ok && must_get(&w, ref, PAIR_A, v, "get afterwards") && del(&w, ref, v, "del");
     (void)(ok && world_is_empty(&w, v, "after del"));
     world_done(&w);
 }
@@ -178,8 +187,9 @@ static void odd_bundles(struct kit *k, struct verdict *v)
     world_init(&w, k);
     for (size_t i = 0; i < ARRAY_LEN(keys) && v->outcome == CHECK_OK; i++) {
         _cleanup_json_ json_t *value = NULL;
-        struct end end = insist(
-            &w, "put", json_pack("{s:s,s:o}", "key", keys[i], "bundle", bundle(CERT_A)), &value);
+        struct end end =
+            insist(&w, "put", json_pack("{s:s,s:o}", "key", keys[i], "bundle", bundle(&w, PAIR_A)),
+                   &value);
         if (sound(&end, v, "put under an odd key") && end.rc == MAG_OK)
             (void)del(&w, jsonx_str(value, "ref") ? jsonx_str(value, "ref") : "", v, "its del");
     }
@@ -194,17 +204,17 @@ static bool crash_at(struct kit *k, unsigned at, bool after, bool deleting, unsi
     snprintf(what, sizeof what, "%s killed %s touch %u", deleting ? "del" : "put",
              after ? "after" : "before", at);
     world_init(&w, k);
-    bool ok = !deleting || put(&w, "ca", CERT_A, ref, v, "put");
+    bool ok = !deleting || put(&w, "ca", PAIR_A, ref, v, "put");
     world_plan(&w);
     w.kill_at = at;
     w.kill_after = after;
     if (deleting)
         ok = ok && del(&w, ref, v, what);
     else
-        ok = ok && put(&w, "ca", CERT_A, ref, v, what);
+        ok = ok && put(&w, "ca", PAIR_A, ref, v, what);
     *ret_touches = w.touches;
     if (!deleting)
-        ok = ok && must_get(&w, ref, CERT_A, v, what) && put(&w, "ca", CERT_A, again, v, what) &&
+        ok = ok && must_get(&w, ref, PAIR_A, v, what) && put(&w, "ca", PAIR_A, again, v, what) &&
              (str_eq(ref, again) || verdict_fail(v, "%s: kept twice", what)) &&
              del(&w, ref, v, what);
     ok = ok && world_is_empty(&w, v, what);
@@ -248,14 +258,15 @@ static void fault_walk(struct kit *k, struct verdict *v)
             key_of(&w, "ca", key);
             w.fault_at = i;
             w.fault = (enum fault)f;
-            struct end end = insist(
-                &w, "put", json_pack("{s:s,s:o}", "key", key, "bundle", bundle(CERT_A)), &value);
+            struct end end =
+                insist(&w, "put", json_pack("{s:s,s:o}", "key", key, "bundle", bundle(&w, PAIR_A)),
+                       &value);
             hit |= w.faulted;
             any |= w.faulted;
             world_plan(&w);
             /* whatever became of it: afterwards it can be kept, read and removed, once */
-            bool ok = sound(&end, v, what) && put(&w, "ca", CERT_A, ref, v, what) &&
-                      must_get(&w, ref, CERT_A, v, what) && del(&w, ref, v, what) &&
+            bool ok = sound(&end, v, what) && put(&w, "ca", PAIR_A, ref, v, what) &&
+                      must_get(&w, ref, PAIR_A, v, what) && del(&w, ref, v, what) &&
                       world_is_empty(&w, v, what);
             world_done(&w);
             if (!ok)
@@ -271,8 +282,8 @@ static void secrets(struct kit *k, struct verdict *v)
     struct world w;
     char ref[256], where[128];
     world_init(&w, k);
-    if (put(&w, "ca", CERT_A, ref, v, "put") && must_get(&w, ref, CERT_A, v, "get")) {
-        if (world_leaks(&w, CANARY_KEY, where))
+    if (put(&w, "ca", PAIR_A, ref, v, "put") && must_get(&w, ref, PAIR_A, v, "get")) {
+        if (world_leaks(&w, k->pairs[PAIR_A].canary, where))
             verdict_fail(v, "the private key stands in %s", where);
         (void)del(&w, ref, v, "del");
     }

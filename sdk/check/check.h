@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "config/config.h"
 #include "drivers/front_coe.h"
+#include "pair.h"
 
 #include <stdio.h>
 
@@ -30,6 +31,7 @@ struct kit {
     int64_t max_steps, max_points, random_walks, budget_ms;
     unsigned clusters;       /* ids given out */
     unsigned only_point;     /* of each walk; 0 = all */
+    struct pair pairs[2];    /* for certificate managers, which may read what they keep */
     char *host, *check_host; /* programs; check_host can pretend */
     bool foreign_host;       /* the plugin runs under a sanitizer or valgrind */
 };

@@ -214,6 +214,8 @@ int set_up(struct run *r, struct err *e)
     rc = rc ? rc : find_plugin(r, e);
     rc = rc ? rc : set_plugin_config(r, e);
     rc = rc ? rc : read_spec(r, e);
+    rc = rc ? rc : pair_make(&k->pairs[0], "check-a", e);
+    rc = rc ? rc : pair_make(&k->pairs[1], "check-b", e);
     rc = rc ? rc : backend_open(r->backend, k->scratch, &k->backend, e);
     return rc;
 }
@@ -250,6 +252,8 @@ void tear_down(struct run *r)
         (void)nftw(r->kit.scratch, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     strv_free(&r->config);
     strv_free(&r->labels);
+    pair_done(&r->kit.pairs[0]);
+    pair_done(&r->kit.pairs[1]);
     free(r->kit.host);
     free(r->kit.check_host);
 }

@@ -77,7 +77,7 @@ def a_token_s_certificate_manager_passes():
         subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", label, "--pin",
                         "471108", "--so-pin", "12345678"], check=True, capture_output=True)
         try:
-            check_equal(failed(kit("--include", "static|handshake|memory|input", "--config",
+            check_equal(failed(kit("--config",
                                    f"pin_file={pin.name}", "--config",
                                    f"token={label}", *kept_verdict("cert-pkcs11"), want=0)),
                         [], "cert-pkcs11")
