@@ -7,3 +7,17 @@ target_include_directories(magnum_cli PUBLIC ${CMAKE_SOURCE_DIR}/core)
 target_link_libraries(magnum_cli PUBLIC magnum_flags magnum_base magnum_config magnum_http_client
   PkgConfig::smartcols PkgConfig::openssl)
 magnum_add_program(magnum SOURCES ${CMAKE_CURRENT_LIST_DIR}/magnum.c LINKS magnum_cli COMPONENT client)
+
+# Completion comes from the command table itself.
+set(completion ${CMAKE_CURRENT_BINARY_DIR}/completion)
+add_custom_command(TARGET magnum POST_BUILD
+  COMMAND ${CMAKE_COMMAND} -E make_directory ${completion}
+  COMMAND sh -c "$<TARGET_FILE:magnum> complete bash >${completion}/magnum.bash"
+  COMMAND sh -c "$<TARGET_FILE:magnum> complete zsh >${completion}/_magnum" VERBATIM)
+install(FILES ${completion}/magnum.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
+  RENAME magnum COMPONENT client)
+set(zsh_completion ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+if(CMAKE_INSTALL_PREFIX STREQUAL "/usr") # Debian looks for those of packages here
+  set(zsh_completion ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions)
+endif()
+install(FILES ${completion}/_magnum DESTINATION ${zsh_completion} COMPONENT client)

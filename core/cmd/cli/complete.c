@@ -58,7 +58,11 @@ static const char zsh_code[] =
     "        _files\n"
     "    fi\n"
     "}\n"
-    "compdef _magnum magnum\n";
+    "if [[ ${funcstack[1]} == _magnum ]]; then\n" /* it was loaded to complete at once */
+    "    _magnum \"$@\"\n"
+    "else\n"
+    "    compdef _magnum magnum\n"
+    "fi\n";
 
 static void put_options(struct str *out, const struct cli_option *o)
 {
