@@ -85,7 +85,10 @@ static void wrong_usage(void)
     expect("frob", 2, "unknown command: frob");
     expect("quarantine", 2, "unknown command: quarantine");
     expect("quarantine frob", 2, "unknown command");
-    expect("show", 2, "which driver?");
+    expect("show", 2, "which one?");
+    expect("default set vm none", 2, "too few arguments");
+    expect("--set nonsense list", 1, "is not OPTION=VALUE");
+    expect("--limit 0 events", 2, "not a number from 1 to 100000");
     expect("show a b", 2, "too many arguments");
     expect("-f xml list-drivers", 2, "unknown format: xml");
     expect("--frob list-drivers", 2, "--frob");
@@ -124,14 +127,13 @@ static void lists(void)
     _cleanup_free_ char *plain = NULL;
     CU_ASSERT_EQUAL(run("magnum-driver-manage", "list-drivers", &plain), 0);
     CU_ASSERT(str_starts(plain, "Name"));
-    CU_ASSERT_PTR_NULL(strstr(plain, "fixture_beta")); /* can't be used as things are */
     expect("list-drivers -d", 0, "Name");
     expect("list-drivers --details --paths", 0, "fixture_plain.so");
     expect("-f value list-drivers -d", 0, "fixture_plain vm none kubernetes available");
     expect("-f yaml list-drivers", 0, "- Name: fixture_");
     _cleanup_json_ json_t *all = ask("list-drivers -d");
     CU_ASSERT_STRING_EQUAL(text(row(all, "fixture_plain"), "Server_Type"), "vm");
-    CU_ASSERT_STRING_EQUAL(text(row(all, "fixture_beta"), "State"), "unusable");
+    CU_ASSERT_STRING_EQUAL(text(row(all, "fixture_beta"), "State"), "beta");
     CU_ASSERT_PTR_NOT_NULL(strstr(text(row(all, "fixture_beta"), "Problem"), "enabled_beta"));
     _cleanup_json_ json_t *one = ask("show fixture_plain"), *same = ask("show test.fixture.plain");
     CU_ASSERT(json_equal(one, same));
@@ -191,6 +193,7 @@ static void with_database(void)
     expect("-f value list-drivers -d", 0, "fixture_plain vm none kubernetes disabled");
     expect("enable nobody", 1, "there is no driver nobody");
     expect("enable fixture_beta", 1, "enabled_beta");
+    expect("explain vm none kubernetes", 1, "not supported");
     expect("enable fixture_plain", 0, "is enabled for the file with sha256 ");
     expect("-f value list-drivers -d", 0, "fixture_plain vm none kubernetes enabled");
     _cleanup_json_ json_t *one = ask("show fixture_plain");
@@ -228,5 +231,249 @@ static void with_database(void)
     expect("enable far.away", 0, "for the file with sha256 abc");
 }
 
+/* ---- decisions ---- */
+
+/* Two versions of fixture_plain as two conductors would publish them, the second with one alone. */
+static void publish(void)
+{
+    sql("INSERT INTO magnum_service (host, \"binary\", instance, last_seen_up, report_count)"
+        " VALUES ('h1', 'magnum-conductor', 'i1', now(), 1),"
+        " ('h2', 'magnum-conductor', 'i2', now(), 1)");
+    _cleanup_json_ json_t *one = ask("show fixture_plain");
+    _cleanup_free_ char *insert = str_fmt(
+        "INSERT INTO driver_copy (instance, id, version, version_key, name, kind, sha256, ready,"
+        " manifest) SELECT i, 'test.fixture.plain', v, k, 'fixture_plain', 'coe-driver', s, true,"
+        " '{\"provides\":[{\"server_type\":\"vm\",\"os\":\"none\",\"coe\":\"kubernetes\"}],"
+        "\"maturity\":\"stable\"}' FROM (VALUES ('i1', '1.0.0', '1', '%s'), ('i2', '1.0.0', '1',"
+        " '%s'), ('i1', '1.10.0', '10', 'newer')) t(i, v, k, s)",
+        text(one, "sha256"), text(one, "sha256"));
+    sql(insert);
+    sql("INSERT INTO driver_release (id, version, sha256) SELECT DISTINCT id, version, sha256"
+        " FROM driver_copy");
+}
+
+static const json_t *version(const json_t *rows, const char *number)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(rows, i, v)
+    {
+        if (str_eq(text(v, "id"), "test.fixture.plain") && str_eq(text(v, "version"), number))
+            return v;
+    }
+    CU_FAIL_FATAL("version missing");
+    return NULL;
+}
+
+static void is(const char *number, const char *state)
+{
+    _cleanup_json_ json_t *rows = ask("list");
+    const char *got = text(version(rows, number), "state");
+    if (!str_eq(got, state))
+        fprintf(stderr, "version %s is %s, want %s\n", number, got, state);
+    CU_ASSERT_STRING_EQUAL(got, state);
+}
+
+static void cluster(const char *name, const char *driver_version)
+{
+    _cleanup_free_ char *insert = str_fmt(
+        "INSERT INTO cluster (uuid, name, project_id, user_id, cluster_template_id, status,"
+        " driver_id, driver_version) VALUES ('u-%s', '%s', 'p', 'u', 't', 'CREATE_COMPLETE',"
+        " 'test.fixture.plain', '%s')",
+        name, name, driver_version);
+    sql(insert);
+}
+
+static void several_versions(void)
+{
+    publish();
+    is("1.0.0", "installed");
+    is("1.10.0", "disabled"); /* nothing was decided: the highest would get the new clusters */
+    expect("enable fixture_plain@1.0.0", 0, "is enabled");
+    expect("upgrade fixture_plain", 1, "not on these conductors yet: h2");
+    expect("upgrade fixture_plain 9.9", 1, "no conductor has version 9.9");
+    is("1.0.0", "enabled"); /* the file that was enabled, not the highest version */
+    is("1.10.0", "installed");
+    expect("rollback fixture_plain", 1, "had no other version before");
+    cluster("old", "1.0.0");
+    expect("upgrade fixture_plain --partial", 0, "new clusters get version 1.10.0 (before: 1.0.0)");
+    expect("upgrade fixture_plain", 1, "is at version 1.10.0 already");
+    is("1.0.0", "draining");
+    is("1.10.0", "enabled");
+    expect("explain vm none kubernetes", 0, "chosen");
+    expect("uninstall test.fixture.plain@1.0.0", 1, "1 clusters and 0 open operations belong");
+    expect("uninstall fixture_plain 1.10.0", 1, "gets the new clusters");
+    expect("uninstall fixture_plain", 1, "say which version");
+    expect("migrate-clusters fixture_plain nobody", 0, "0 clusters");
+    expect("migrate-clusters fixture_plain old", 0, "1 cluster of driver test.fixture.plain");
+    is("1.0.0", "installed");
+    expect("uninstall fixture_plain 1.0.0", 1, "was not installed"); /* it came another way */
+    expect("rollback fixture_plain --migrate", 0, "1 cluster of driver");
+    expect("explain --cluster old", 0, "1.0.0");
+    sql("INSERT INTO driver_quarantine (id, sha256, reason) VALUES"
+        " ('test.fixture.plain', 'newer', 'died')");
+    expect("upgrade fixture_plain 1.10.0 --partial", 1, "is quarantined");
+    expect("quarantine clear fixture_plain", 0, "Cleared 1");
+    sql("UPDATE driver_copy SET ready = false, not_ready_reason = 'no such daemon'"
+        " WHERE sha256 = 'newer'");
+    expect("upgrade fixture_plain 1.10.0 --partial", 1, "no such daemon");
+    sql("DELETE FROM cluster");
+}
+
+static void two_for_one_kind(void)
+{
+    expect("enable fixture_trusted", 1,
+           "driver test.fixture.plain is enabled and makes (vm, none, "
+           "kubernetes) too: choose with --as-default");
+    expect("enable fixture_trusted --beside", 0, "is enabled");
+    expect("-f value default list", 0, "vm none kubernetes test.fixture.plain");
+    expect("disable fixture_trusted", 0, "is disabled");
+    expect("enable fixture_trusted", 0, "is enabled"); /* it was decided already */
+    expect("default set vm none kubernetes fixture_trusted", 0, "test.fixture.trusted gets");
+    expect("default set vm no kubernetes fixture_trusted", 1, "does not make (vm, no, kubernetes)");
+    expect("default unset vm none kubernetes", 0, "No driver is chosen");
+    expect("default unset vm none kubernetes", 1, "no driver is chosen");
+    expect("disable fixture_trusted", 0, "is disabled");
+}
+
+static void for_one_project(void)
+{
+    expect("disable fixture_plain", 0, "is disabled");
+    expect("explain vm none kubernetes --project p1", 1, "not enabled");
+    expect("enable fixture_plain --project p1", 0, "enabled for project p1");
+    expect("explain vm none kubernetes --project p1", 0, "chosen");
+    expect("explain vm none kubernetes", 1, "not enabled");
+    expect("enable fixture_plain", 0, "is enabled");
+    expect("disable fixture_plain --project p1", 0, "for project p1");
+    expect("explain vm none kubernetes --project p1", 1, "not enabled");
+    expect("explain vm none kubernetes --project p2", 0, "chosen");
+    expect("explain", 1, "say what to explain");
+    expect("enable fixture_beta --beta --as-default", 0, "is enabled");
+    expect("disable fixture_beta --beta", 0, "is disabled");
+    expect("enable fixture_beta --as-default", 1, "enabled_beta");
+}
+
+static void settings(void)
+{
+    _cleanup_free_ char *schema = str_fmt(
+        "cp %s/tests/driver_plugins/fixture_plain.* %s && printf 'config: own.json\n' >> "
+        "%s/fixture_plain.yaml && printf '%%s' '{\"properties\":{\"size\":{\"type\":\"integer\","
+        "\"minimum\":1,\"maximum\":9,\"default\":3},\"password\":{\"type\":\"string\","
+        "\"writeOnly\":true}}}' > %s/own.json",
+        build_dir(), dir, dir, dir);
+    CU_ASSERT_EQUAL_FATAL(system(schema), 0);
+    free(options);
+    options = str_fmt("--config /dev/null --plugin-dir %s --connection '%s'", dir, pg_conninfo(pg));
+    expect("-f value config get fixture_plain size", 0, "size 3 default");
+    expect("config set fixture_plain size=10", 1, "allowed: integer from 1 up to 9");
+    expect("config set fixture_plain siz=1", 1, "has no option siz; it has: size, password");
+    expect("config set fixture_plain size", 1, "is not KEY=VALUE");
+    expect("config set fixture_plain password=x", 1, "is a secret");
+    expect("config set fixture_plain size=4 nothing=1", 1, "has no option nothing");
+    expect("-f value config get fixture_plain size", 0, "size 3 default"); /* all or none */
+    expect("config set fixture_plain size=4", 0, "is set");
+    expect("-f value config get fixture_plain", 0, "size 4 operator");
+    expect("config unset fixture_plain size", 0, "as the configuration file says");
+    expect("config get fixture_plain other", 1, "is not set");
+    expect("events fixture_plain", 0, "unset");
+    expect("-f value events --limit 1", 0, "size");
+}
+
+static void a_verdict_is_kept(void)
+{
+    _cleanup_json_ json_t *one = ask("show fixture_plain");
+    _cleanup_free_ char *verdict = str_fmt(
+        "printf '{\"kit\":\"1\",\"plugin\":{\"sha256\":\"%s\"},\"passed\":41,\"failed\":0,"
+        "\"skipped\":2,\"results\":[]}' > %s/v.json && sed s/failed.:0/failed'\"':1/ %s/v.json >"
+        " %s/bad.json && sed s/sha256...../sha256'\"':'\"'0/ %s/v.json > %s/other.json",
+        text(one, "sha256"), dir, dir, dir, dir, dir);
+    CU_ASSERT_EQUAL_FATAL(system(verdict), 0);
+    _cleanup_free_ char *good = str_fmt("check fixture_plain --verdict %s/v.json", dir);
+    _cleanup_free_ char *bad = str_fmt("check fixture_plain --verdict %s/bad.json", dir);
+    _cleanup_free_ char *other = str_fmt("check fixture_plain --verdict %s/other.json", dir);
+    expect(bad, 1, "1 checks of test.fixture.plain@");
+    expect(good, 0, "passed");
+    expect(other, 1, "about another file");
+    expect("list", 0, "passed (41 of 41)");
+    expect("show fixture_plain", 0, "\"skipped\":2");
+    sql("UPDATE driver_copy SET sha256 = 'rebuilt' WHERE version = '1.0.0'");
+    _cleanup_free_ char *out = NULL;
+    CU_ASSERT_EQUAL(run("magnum-driver-manage", "list", &out), 0);
+    CU_ASSERT_PTR_NULL(strstr(out, "41 of 41")); /* it was over another file */
+}
+
+static void bundles(void)
+{
+    _cleanup_free_ char *prepare =
+        str_fmt("mkdir -p %s/b/more && cp %s/tests/driver_plugins/fixture_plain.* %s/b && echo x > "
+                "%s/b/more/file && mkdir %s/empty",
+                dir, build_dir(), dir, dir, dir);
+    CU_ASSERT_EQUAL_FATAL(system(prepare), 0);
+    free(options);
+    options = str_fmt("--config /dev/null --plugin-dir %s/empty --set drivers.install_dir=%s/in"
+                      " --set drivers.trusted_keys_dir=%s/keys",
+                      dir, dir, dir);
+#define CMD(name, ...) _cleanup_free_ char *name = str_fmt(__VA_ARGS__)
+    CMD(make_key, "keys new %s/k", dir);
+    CMD(trust, "keys trust %s/k.pem vendor", dir);
+    CMD(trust_private, "keys trust %s/k.key", dir);
+    CMD(pack, "bundle %s/b/fixture_plain.yaml --key %s/k.key --add more -o %s/x.bundle", dir, dir,
+        dir);
+    CMD(pack_bare, "bundle %s/b/fixture_plain.yaml -o %s/bare.bundle", dir, dir);
+    CMD(pack_hidden, "bundle %s/b/fixture_plain.yaml --add ../k.key -o %s/h.bundle", dir, dir);
+    CMD(install, "install %s/x.bundle", dir);
+    CMD(install_bare, "install %s/bare.bundle", dir);
+    CMD(install_bare_so, "install %s/bare.bundle --allow-unsigned", dir);
+    CMD(install_text, "install %s/v.json --allow-unsigned", dir);
+    CMD(installed, "test -f %s/in/test.fixture.plain/1.0.0/more/file", dir);
+    CMD(removed, "test ! -e %s/in/test.fixture.plain", dir);
+#undef CMD
+    expect(make_key, 0, "signs bundles");
+    expect(make_key, 1, "is there already");
+    expect(trust_private, 1, "no public ed25519 key");
+    expect(pack, 0, "3 files, signed");
+    expect(pack_hidden, 1, "no name for a file of a bundle");
+    expect(install, 1, "made by none of the keys");
+    expect(trust, 0, "are installed from now on");
+    expect("-f value keys list", 0, "vendor ");
+    expect(install, 0, "(signed by vendor)");
+    CU_ASSERT_EQUAL(system(installed), 0);
+    expect(install, 0, "is installed already");
+    expect("-f value list-drivers", 0, "fixture_plain");
+    expect("verify fixture_plain@1.0.0", 0, "it can work on this machine");
+    expect(pack_bare, 0, "unsigned");
+    expect(install_bare, 1, "is not signed");
+    CU_ASSERT_EQUAL_FATAL(system(prepare), 256); /* mkdir: it is there */
+    expect("uninstall fixture_plain 1.0.0", 0, "is removed");
+    CU_ASSERT_EQUAL(system(removed), 0);
+    expect("uninstall fixture_plain 1.0.0", 1, "there is no driver");
+    expect(install_bare_so, 0, "(unsigned)");
+    expect(install_text, 1, "it is no bundle");
+    expect("keys distrust vendor", 0, "not trusted any more");
+    expect("keys distrust vendor", 1, "no key vendor");
+    expect("keys distrust ../x", 1, "no name for a key");
+}
+
+static void begins_a_driver(void)
+{
+    _cleanup_free_ char *args = str_fmt(
+        "new my_coe --template %s/template --id org.me.coe --vendor Me -o %s/mine", dir, dir);
+    _cleanup_free_ char *template =
+        str_fmt("mkdir -p %s/template/sub && echo 'id: @ID@ @VENDOR@ @OTHER@ a@b' > "
+                "%s/template/sub/@NAME@.yaml",
+                dir, dir);
+    _cleanup_free_ char *right = str_fmt("test \"$(cat %s/mine/sub/my_coe.yaml)\" = "
+                                         "'id: org.me.coe Me @OTHER@ a@b'",
+                                         dir);
+    CU_ASSERT_EQUAL_FATAL(system(template), 0);
+    expect(args, 0, "a driver org.me.coe");
+    CU_ASSERT_EQUAL(system(right), 0);
+    expect(args, 1, "is there already");
+    expect("new My-coe", 1, "begins with a small letter");
+    expect("new x --template /nonexistent", 1, "cannot read the template");
+}
+
 TEST_MAIN("driver_manage", setup, teardown, TEST(wrong_usage), TEST(lists), TEST(verifies),
-          TEST(without_database), TEST(with_database))
+          TEST(without_database), TEST(with_database), TEST(several_versions),
+          TEST(two_for_one_kind), TEST(for_one_project), TEST(settings), TEST(a_verdict_is_kept),
+          TEST(bundles), TEST(begins_a_driver))
