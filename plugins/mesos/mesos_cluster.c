@@ -1,0 +1,148 @@
+/* See mesos_internal.h. What the stacks of a Mesos cluster are made of; their life is
+ * lib/heat_coe's. The addresses of the masters are kept in the state, for those looks that must not
+ * cost a request to Heat. */
+#include "mesos_internal.h"
+
+#include "lib/boot.h"
+#include "lib/cleanup.h"
+#include "lib/fail.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int32_t parameters(void *ctx, json_t *p, mag_error *err)
+{
+    (void)ctx;
+    return json_object_set_new(p, "api_port", json_integer(MARATHON_PORT)) == 0 &&
+                   json_object_set_new(p, "load_balancer_protocol", json_string("HTTP")) == 0
+               ? MAG_OK
+               : mag_fail_nomem(err);
+}
+
+static int32_t user_data(void *ctx, const json_t *group, char **ret, mag_error *err)
+{
+    const struct mesos_call *c = ctx;
+    json_t *p = NULL;
+    int32_t rc = mag_params_node(c->self->host, c->op, c->spec, group, &p, err);
+    if (rc == MAG_OK)
+        rc = mag_boot_user_data(c->self->host, "mesos", p,
+                                mag_json_text(c->spec, "template.cluster_distro", ""), ret, err);
+    mag_wipe_json(&p);
+    return rc;
+}
+
+int32_t mesos_validate(struct mesos_call *c)
+{
+    const json_t *group = mag_params_group(c->spec, true);
+    int64_t masters = mag_json_int(group, "node_count", 1), number;
+    struct mag_labels l = mag_labels_of(c->spec, NULL);
+    char text[1024];
+    int32_t rc = mag_label_int(l, "drain_timeout_seconds", 0, 3600, 60, &number, c->err);
+    if (rc == MAG_OK)
+        rc = mag_label_text(l, "mesos_slave_executor_env_variables", "", text, sizeof text, c->err);
+    if (rc != MAG_OK)
+        return rc;
+    if (masters < 1 || masters > MESOS_MASTERS_MAX || masters % 2 == 0)
+        return mag_fail(c->err, MAG_E_INVALID, MAG_ERR_USER, "BadMasters",
+                        "set master_count to 1, 3, 5 or 7",
+                        "ZooKeeper and Mesos have an odd number of masters up to %d, not %d",
+                        (int)MESOS_MASTERS_MAX, (int)masters);
+    _mag_json_ json_t *env = *text ? json_loads(text, 0, NULL) : json_object();
+    if (!json_is_object(env))
+        return mag_fail(c->err, MAG_E_INVALID, MAG_ERR_USER, "BadLabel",
+                        "give a JSON object of texts",
+                        "Label mesos_slave_executor_env_variables is no JSON object");
+    return MAG_OK;
+}
+
+static int32_t remember_masters(struct mesos_call *c, const json_t *outputs)
+{
+    json_t *nodes = mag_coe_masters(outputs, ""), *list = json_array(), *node;
+    size_t i;
+    json_array_foreach(nodes, i, node)
+    {
+        (void)json_array_append_new(list, json_pack("{s:s, s:s}", "reach", mag_coe_reach(node),
+                                                    "inside", mag_json_text(node, "address", "")));
+    }
+    json_decref(nodes);
+    if (json_equal(json_object_get(c->set.state, "masters"), list)) {
+        json_decref(list);
+        return MAG_OK;
+    }
+    return json_object_set_new(c->set.state, "masters", list) == 0
+               ? mag_heat_set_save(&c->set, c->err)
+               : mag_fail_nomem(c->err);
+}
+
+struct mesos_masters mesos_masters_of(const struct mesos_call *c, const json_t *state)
+{
+    struct mesos_masters m = {.host = c->self->host, .op = c->op, .timeout_ms = 5000};
+    size_t i;
+    json_t *e;
+    json_array_foreach(mag_json_at(state, "masters"), i, e)
+    {
+        if (m.n == MESOS_MASTERS_MAX)
+            break;
+        m.address[m.n] = mag_json_text(e, "reach", "");
+        m.inside[m.n++] = mag_json_text(e, "inside", NULL);
+    }
+    return m;
+}
+
+/* The API's address is bare, as it was in the first Magnum. */
+static int32_t publish(struct mesos_call *c, const json_t *outputs)
+{
+    const char *outside = mag_json_text(outputs, "api_public", "");
+    const char *address = *outside ? outside : mag_json_text(outputs, "api_private", "");
+    struct mesos_masters m = mesos_masters_of(c, c->set.state);
+    struct mesos_state state = {0};
+    mag_error why = {.struct_size = sizeof why};
+    int32_t rc = mag_output_new(c->self->host, c->op, "api_address", json_string(address), c->err);
+    /* the conductor may have no way to the cluster's network: then nobody is told a version */
+    if (rc == MAG_OK && mesos_state_read(&m, &state, &why) == MAG_OK && state.version[0])
+        rc =
+            mag_output_new(c->self->host, c->op, "coe_version", json_string(state.version), c->err);
+    mesos_state_done(&state);
+    return rc;
+}
+
+int32_t mesos_converge(struct mesos_call *c)
+{
+    const struct mag_coe coe = {.templates = "mesos",
+                                .ctx = c,
+                                .parameters = parameters,
+                                .user_data = user_data,
+                                .order = mesos_order,
+                                .leave = mesos_leave,
+                                .left = mesos_left};
+    _mag_json_ json_t *outputs = NULL;
+    int32_t rc = mag_heat_set_open(&c->set, &c->self->services, c->op, 0, c->err);
+    if (rc != MAG_OK)
+        return rc;
+    rc = mag_coe_converge(&c->set, &coe, c->spec, &outputs, c->out, c->err);
+    if (rc == MAG_OK)
+        rc = remember_masters(c, outputs);
+    if (rc == MAG_OK)
+        rc = publish(c, outputs);
+    if (rc == MAG_OK)
+        c->out->percent = 100;
+    mag_heat_set_done(&c->set);
+    return rc;
+}
+
+int32_t mesos_remove(struct mesos_call *c)
+{
+    int32_t rc = mag_heat_set_open(&c->set, &c->self->services, c->op, 0, c->err);
+    if (rc == MAG_OK)
+        rc = mag_heat_set_remove_all(&c->set, mag_json_at(c->spec, "nodegroups"), c->out, c->err);
+    mag_heat_set_done(&c->set);
+    if (rc == MAG_OK)
+        c->out->percent = 100;
+    return rc;
+}
+
+int32_t mesos_plan(struct mesos_call *c, json_t **ret)
+{
+    *ret = mag_coe_plan(c->op, c->spec);
+    return *ret ? MAG_OK : mag_fail_nomem(c->err);
+}

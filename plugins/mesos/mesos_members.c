@@ -1,0 +1,281 @@
+/* See mesos_internal.h: agents that go, and how the cluster is. The masters' state decides; a
+ * change of their leader in the middle is waited for. */
+#include "mesos_internal.h"
+
+#include "lib/cleanup.h"
+#include "lib/fail.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { POLL_MS = 2000 };
+
+static bool ends_call(int32_t rc)
+{
+    return rc == MAG_E_PRECONDITION || rc == MAG_E_CANCELLED;
+}
+
+/* ---- who goes first ---- */
+
+/* A node that the masters do not know is of the least use, then those with the fewest tasks. */
+static int64_t use_of(const struct mesos_state *s, const json_t *node)
+{
+    const struct mesos_agent *a = mesos_agent_at(s, mag_json_text(node, "address", ""));
+    return a && a->active ? 1 + (int64_t)a->tasks : 0;
+}
+
+/* Stable: among equals the given order, newest first, stays. */
+static void sort_by_use(const struct mesos_state *s, json_t *nodes)
+{
+    for (size_t i = 1; i < json_array_size(nodes); i++) {
+        json_t *node = json_incref(json_array_get(nodes, i));
+        size_t k = i;
+        for (; k > 0 && use_of(s, json_array_get(nodes, k - 1)) > use_of(s, node); k--)
+            (void)json_array_set(nodes, k, json_array_get(nodes, k - 1));
+        (void)json_array_set_new(nodes, k, node);
+    }
+}
+
+int32_t mesos_order(void *ctx, json_t *nodes, mag_error *err)
+{
+    struct mesos_call *c = ctx;
+    struct mesos_masters m = mesos_masters_of(c, c->set.state);
+    struct mesos_state state = {0};
+    mag_error why = {.struct_size = sizeof why};
+    int32_t rc = mesos_state_read(&m, &state, &why);
+    if (ends_call(rc) || rc == MAG_E_BUSY) { /* an election is short: the choice can wait for it */
+        *err = why;
+        return rc;
+    }
+    if (rc == MAG_OK)
+        sort_by_use(&state, nodes);
+    else
+        mag_log(c->self->host, MAG_LOG_WARNING, "The newest agents go: %s", why.message);
+    mesos_state_done(&state);
+    return MAG_OK;
+}
+
+/* ---- leaving ---- */
+
+static json_t *hosts_of(const json_t *nodes)
+{
+    json_t *list = json_array(), *node;
+    size_t i;
+    json_array_foreach(nodes, i, node)
+    {
+        (void)json_array_append_new(list, json_string(mag_json_text(node, "address", "")));
+    }
+    return list;
+}
+
+static int64_t unix_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Since when this operation has been trying, by the stored plan. */
+static int32_t time_left(struct mesos_call *c, int64_t *ret_ms, mag_error *err)
+{
+    json_t *plan = mag_json_at(c->set.state, "plan");
+    int64_t seconds, since = mag_json_int(plan, "since", 0);
+    int32_t rc = mag_label_int(mag_labels_of(c->spec, NULL), "drain_timeout_seconds", 0, 3600, 60,
+                               &seconds, err);
+    if (rc == MAG_OK && !since) {
+        since = unix_ms();
+        (void)json_object_set_new(plan, "since", json_integer(since));
+        rc = mag_heat_set_save(&c->set, err);
+    }
+    *ret_ms = since + seconds * 1000 - unix_ms();
+    return rc;
+}
+
+int32_t mesos_leave(void *ctx, const json_t *nodes, mag_step *out, mag_error *err)
+{
+    struct mesos_call *c = ctx;
+    struct mesos_masters m = mesos_masters_of(c, c->set.state);
+    struct mesos_state state = {0};
+    _mag_json_ json_t *hosts = hosts_of(nodes);
+    mag_error why = {.struct_size = sizeof why};
+    int64_t left_ms;
+    int32_t rc = time_left(c, &left_ms, err);
+    if (rc != MAG_OK)
+        return rc;
+    rc = mesos_state_read(&m, &state, &why);
+    if (rc == MAG_OK)
+        rc = mesos_maintain(&m, &state, hosts, &why);
+    if (rc == MAG_OK)
+        rc = mesos_machines_down(&m, &state, hosts, &why);
+    mesos_state_done(&state);
+    if (rc == MAG_OK)
+        return rc;
+    if (ends_call(rc)) {
+        *err = why;
+        return rc;
+    }
+    if (left_ms > 0)
+        return mag_again(out, POLL_MS, 10, "Agents can't be taken down yet: %s", why.message);
+    mag_log(c->self->host, MAG_LOG_WARNING, "%zu agents go with their tasks: %s",
+            json_array_size(nodes), why.message);
+    return MAG_OK;
+}
+
+/* Addresses come back one day: a machine that is down for ever would shut its successor out. */
+int32_t mesos_left(void *ctx, const json_t *nodes, mag_step *out, mag_error *err)
+{
+    struct mesos_call *c = ctx;
+    struct mesos_masters m = mesos_masters_of(c, c->set.state);
+    struct mesos_state state = {0};
+    _mag_json_ json_t *hosts = hosts_of(nodes);
+    mag_error why = {.struct_size = sizeof why};
+    int64_t left_ms;
+    int32_t rc = time_left(c, &left_ms, err);
+    if (rc != MAG_OK)
+        return rc;
+    rc = mesos_state_read(&m, &state, &why);
+    if (rc == MAG_OK)
+        rc = mesos_machines_forget(&m, &state, hosts, &why);
+    mesos_state_done(&state);
+    if (ends_call(rc)) {
+        *err = why;
+        return rc;
+    }
+    if (rc == MAG_E_BUSY && left_ms > 0)
+        return mag_again(out, POLL_MS, 95, "%s", why.message);
+    if (rc != MAG_OK)
+        mag_log(c->self->host, MAG_LOG_WARNING, "Machines stay in the maintenance schedule: %s",
+                why.message);
+    return MAG_OK;
+}
+
+/* ---- health ---- */
+
+struct look {
+    bool bad, unknown;
+    json_t *reasons;
+};
+
+static void say(struct look *l, const char *key, const char *text)
+{
+    (void)json_object_set_new(l->reasons, key, json_string(text));
+}
+
+static size_t look_at_masters(const struct mesos_masters *m, struct look *l, int32_t *ret)
+{
+    size_t alive = 0;
+    char key[320];
+    for (size_t i = 0; i < m->n && !ends_call(*ret); i++) {
+        mag_error why = {.struct_size = sizeof why};
+        *ret = mesos_health_of(m, i, &why);
+        alive += *ret == MAG_OK;
+        (void)snprintf(key, sizeof key, "master.%.250s.Ready", m->address[i]);
+        say(l, key, *ret == MAG_OK ? "True" : why.message);
+    }
+    return alive;
+}
+
+static void judge_agents(const struct mesos_call *c, const struct mesos_state *s, struct look *l)
+{
+    size_t i, active = 0, wanted = 0;
+    json_t *g;
+    char key[320], text[96];
+    json_array_foreach(mag_json_at(c->spec, "nodegroups"), i, g)
+    {
+        if (strcmp(mag_json_text(g, "role", ""), "master") != 0)
+            wanted += (size_t)mag_json_int(g, "node_count", 0);
+    }
+    for (i = 0; i < s->n; i++) {
+        (void)snprintf(key, sizeof key, "%.250s.Ready", s->v[i].host);
+        say(l, key, s->v[i].active ? "True" : "False: the agent is not active");
+        active += s->v[i].active;
+    }
+    (void)snprintf(text, sizeof text, "%zu of %zu agents are active", active, wanted);
+    if (active < wanted) {
+        l->bad = true;
+        say(l, "agents", text);
+    }
+}
+
+static int32_t look_at_marathon(const struct mesos_call *c, const struct mesos_masters *m,
+                                struct look *l)
+{
+    struct marathon_info info = {0};
+    mag_error why = {.struct_size = sizeof why};
+    const char *address = mag_json_text(c->spec, "cluster.api_address", "");
+    if (!*address)
+        return MAG_OK;
+    int32_t rc = marathon_info(m, address, &info, &why);
+    bool leads = rc == MAG_OK && info.leader[0];
+    l->bad |= rc == MAG_OK && !leads;
+    l->unknown |= rc != MAG_OK;
+    say(l, "api", rc != MAG_OK ? why.message : leads ? "ok" : "Marathon has no leader");
+    if (ends_call(rc))
+        *c->err = why;
+    return rc;
+}
+
+/* MAG_OK, or what ends the call. */
+static int32_t judge(const struct mesos_call *c, const struct mesos_masters *m, struct look *l)
+{
+    struct mesos_state state = {0};
+    mag_error why = {.struct_size = sizeof why};
+    int32_t rc = MAG_OK;
+    size_t alive = look_at_masters(m, l, &rc);
+    if (ends_call(rc))
+        return mag_fail(c->err, rc, 0, "Stopped", NULL, "The look was ended");
+    if (alive == 0) { /* as well may the conductor have no way to the network */
+        l->unknown = true;
+        say(l, "api", "No master answers");
+        return MAG_OK;
+    }
+    l->bad |= alive * 2 <= m->n;
+    rc = mesos_state_read(m, &state, &why);
+    if (rc == MAG_OK) {
+        say(l, "leader", state.leader_pid);
+        judge_agents(c, &state, l);
+    } else {
+        l->unknown = true;
+        say(l, "leader", why.message);
+    }
+    mesos_state_done(&state);
+    if (!ends_call(rc))
+        rc = look_at_marathon(c, m, l);
+    return ends_call(rc) ? mag_fail(c->err, rc, 0, "Stopped", NULL, "The look was ended") : MAG_OK;
+}
+
+int32_t mesos_health(struct mesos_call *c)
+{
+    _mag_json_ json_t *state = NULL, *reasons = json_object();
+    struct look l = {.reasons = reasons};
+    int32_t rc = mag_json_parse(c->op->state, "state", &state, c->err);
+    if (rc != MAG_OK)
+        return rc;
+    struct mesos_masters m = mesos_masters_of(c, state);
+    rc = judge(c, &m, &l);
+    if (rc != MAG_OK)
+        return rc;
+    return mag_output_health(c->self->host, c->op,
+                             l.bad       ? "UNHEALTHY"
+                             : l.unknown ? "UNKNOWN"
+                                         : "HEALTHY",
+                             reasons, c->err);
+}
+
+int32_t mesos_stats(struct mesos_call *c, json_t **ret)
+{
+    _mag_json_ json_t *doc = NULL;
+    struct mesos_state s = {0};
+    int32_t rc = mag_json_parse(c->op->state, "state", &doc, c->err);
+    struct mesos_masters m = mesos_masters_of(c, doc);
+    if (rc == MAG_OK)
+        rc = mesos_state_read(&m, &s, c->err);
+    if (rc != MAG_OK)
+        return rc;
+    *ret = json_pack("{s:I, s:{s:f, s:f}, s:{s:I, s:I}}", "nodes", (json_int_t)s.n, "cpu",
+                     "capacity", s.cpus, "used", s.cpus_used, "memory_mb", "capacity",
+                     (json_int_t)s.mem, "used", (json_int_t)s.mem_used);
+    mesos_state_done(&s);
+    return *ret ? MAG_OK : mag_fail_nomem(c->err);
+}
