@@ -159,6 +159,22 @@ int backend_http(struct backend *b, const struct http_call_spec *rq, struct http
     return rc;
 }
 
+int backend_cert(struct backend *b, const char *cluster, const char *verb, const json_t *args,
+                 json_t **ret, struct err *e)
+{
+    _cleanup_json_ json_t *a = NULL;
+    *ret = NULL;
+    if (!b->to)
+        return 0;
+    int rc = ask(b,
+                 json_pack("{s:s,s:s,s:s,s:O}", "do", "cert", "cluster", cluster, "verb", verb,
+                           "args", args),
+                 &a, e);
+    if (rc == 0)
+        *ret = json_incref(json_object_get(a, "value"));
+    return rc;
+}
+
 int backend_count(struct backend *b, const char *cluster, json_t *list, struct err *e)
 {
     _cleanup_json_ json_t *a = NULL;

@@ -69,12 +69,17 @@ extern const size_t cases_static_count, cases_coe_count, cases_walks_count, case
 /* program NULL: the built-in one, which keeps any document under its path (PUT, POST, GET, DELETE).
  * Else a shell command that reads one JSON object a line and answers with one:
  *   {"do": "http", method, service, path, headers, body} -> {"status", "headers", "body"}
- *   {"do": "count", "cluster": id} -> {"resources": ["kind/name", ...]} */
+ *   {"do": "count", "cluster": id} -> {"resources": ["kind/name", ...]}
+ *   {"do": "cert", cluster, verb, args} -> {"value": what mag.host.cert answers}, or without value:
+ *     then texts that only look like certificates do */
 int backend_open(const char *program, const char *scratch, struct backend **ret,
                  struct err *e) MUST_CHECK;
 void backend_close(struct backend **b);
 int backend_http(struct backend *b, const struct http_call_spec *rq, struct http_reply *rp,
                  struct err *e) MUST_CHECK;
+/* *ret = NULL: it has no certificates to give. Caller owns. */
+int backend_cert(struct backend *b, const char *cluster, const char *verb, const json_t *args,
+                 json_t **ret, struct err *e) MUST_CHECK;
 /* Adds "kind/name" of what it holds for the cluster to the list. */
 int backend_count(struct backend *b, const char *cluster, json_t *list, struct err *e) MUST_CHECK;
 
