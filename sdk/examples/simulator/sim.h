@@ -3,6 +3,7 @@
  * slow, fail, crash, hang, leak and lie.
  *
  *   <state_dir>/mag-<cluster id>/mag-<nodegroup id>-<index>.json    one file per node
+ *   <state_dir>/mag-<cluster id>/workload.json                      the objects in it
  *   <state_dir>/mag-<cluster id>/faults.json                        how often it misbehaved so far
  *
  * state_dir is driver_config: org.magnum.simulator: state_dir. */
@@ -124,5 +125,8 @@ const void *sim_inventory_interface(const char *id); /* inventory.c */
 int32_t sim_upgrade_plan(void *self, const mag_op *op, mag_bytes *ret_json, mag_error *err);
 /* A document to return: kept in the instance until the next one. */
 int32_t sim_return(void *self, json_t *doc, mag_bytes *ret_json, mag_error *err);
+
+/* ---- workload.c: objects in a cluster ---- */
+const void *sim_workload_interface(const char *id);
 
 #endif

@@ -51,6 +51,8 @@ static const void *sim_interface(void *self, const char *id)
     const void *found = sim_step_interface(id);
     if (!found)
         found = sim_inventory_interface(id);
+    if (!found)
+        found = sim_workload_interface(id);
     return found ? found : sim_query_interface(id);
 }
 
