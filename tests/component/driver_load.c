@@ -23,8 +23,8 @@ static void test_scan(void)
     CU_ASSERT_PTR_EQUAL(plugin_find(&t.plugins, "simulator"), p);
     CU_ASSERT_PTR_NULL(plugin_find(&t.plugins, "nobody"));
     const struct plugin *beta = plugin_find(&t.plugins, "test.fixture.beta");
-    CU_ASSERT_FATAL(beta && beta->problem);
-    CU_ASSERT_PTR_NOT_NULL(strstr(beta->problem, "enabled_beta"));
+    CU_ASSERT_FATAL(beta && beta->unwanted && !beta->problem);
+    CU_ASSERT_PTR_NOT_NULL(strstr(beta->unwanted, "enabled_beta"));
     test_pool_end(&t);
 }
 
@@ -107,6 +107,7 @@ static void test_first_of_two_wins(void)
     test_pool_end(&t);
 }
 
+/* What is not wanted for new clusters can still serve (and delete) those that exist. */
 static void test_disabled(void)
 {
     struct test_pool t;
@@ -117,12 +118,61 @@ static void test_disabled(void)
     test_pool_set(&t, "drivers.enabled_beta", "fixture_beta");
     test_pool_start(&t, NULL);
     struct coe_call c = test_call(SIM_ID, "health", NULL, "c", NULL);
-    CU_ASSERT_EQUAL(front_coe_call(t.pool, &c, &r, &e), ERR_NOT_FOUND);
+    CU_ASSERT_PTR_NOT_NULL(strstr(plugin_find(&t.plugins, SIM_ID)->unwanted, "drivers.disabled"));
+    ASSERT_OK(front_coe_call(t.pool, &c, &r, &e), &e);
+    coe_result_done(&r);
     bool ready = false;
     char why[512];
     ASSERT_OK(front_coe_probe(t.pool, "test.fixture.beta", &ready, why, &e), &e);
     CU_ASSERT(ready);
     test_pool_end(&t);
+}
+
+/* Two versions of one driver: each call reaches the one it names, and they fail apart. */
+static void test_versions(void)
+{
+    struct test_pool t;
+    struct err e = ERR_INIT;
+    struct coe_result r = {0};
+    char dir[] = "/tmp/magnum-test-XXXXXX";
+    CU_ASSERT_FATAL(mkdtemp(dir) != NULL);
+    const char *build = getenv("MAGNUM_BUILD_DIR");
+    _cleanup_free_ char *copy =
+        str_fmt("mkdir -p %s/%s/9.0 %s/%s/.incoming && for d in 9.0 .incoming; do cp "
+                "%s/plugins/simulator.* %s/%s/$d; sed -i 's/^version: .*/version: \"9.0\"/' "
+                "%s/%s/$d/simulator.yaml; done",
+                dir, SIM_ID, dir, SIM_ID, build ? build : ".", dir, SIM_ID, dir, SIM_ID);
+    CU_ASSERT_EQUAL_FATAL(system(copy), 0);
+    test_pool_prepare(&t);
+    test_pool_set(&t, "drivers.install_dir", dir);
+    test_pool_start(&t, NULL);
+    const struct plugin *old = plugin_find(&t.plugins, SIM_ID);
+    const struct plugin *new = plugin_find_version(&t.plugins, "simulator", "9.0");
+    CU_ASSERT_FATAL(old && new &&old != new && !old->problem && !new->problem);
+    CU_ASSERT_PTR_NULL(plugin_find_version(&t.plugins, SIM_ID, "8"));
+    CU_ASSERT_STRING_EQUAL(new->ref, SIM_ID "@9.0");
+    struct coe_call c = test_call(SIM_ID, "health", NULL, "c", NULL);
+    pid_t pids[2] = {0};
+    for (size_t i = 0; i < 4; i++) {
+        c.driver_version = i % 2 ? "9.0" : old->version;
+        pid_t pid = 0;
+        c.ret_pid = &pid;
+        ASSERT_OK(front_coe_call(t.pool, &c, &r, &e), &e);
+        coe_result_done(&r);
+        CU_ASSERT(pids[i % 2] == 0 || pids[i % 2] == pid); /* each has a process of its own */
+        pids[i % 2] = pid;
+    }
+    CU_ASSERT_NOT_EQUAL(pids[0], pids[1]);
+    driver_pool_quarantine(t.pool, SIM_ID "@9.0", true);
+    CU_ASSERT_EQUAL(front_coe_call(t.pool, &c, &r, &e), ERR_UNAVAILABLE);
+    c.driver_version = "8";
+    CU_ASSERT_EQUAL(front_coe_call(t.pool, &c, &r, &e), ERR_NOT_FOUND);
+    c.driver_version = old->version;
+    ASSERT_OK(front_coe_call(t.pool, &c, &r, &e), &e);
+    coe_result_done(&r);
+    test_pool_end(&t);
+    _cleanup_free_ char *clean = str_fmt("rm -rf %s", dir);
+    CU_ASSERT_EQUAL(system(clean), 0);
 }
 
 static void test_refusals(void)
@@ -337,6 +387,6 @@ static void test_no_program(void)
 }
 
 TEST_MAIN("driver_load", NULL, NULL, TEST(test_scan), TEST(test_scan_problems),
-          TEST(test_first_of_two_wins), TEST(test_disabled), TEST(test_refusals),
-          TEST(test_bad_starts), TEST(test_probe), TEST(test_rights), TEST(test_changed_library),
-          TEST(test_no_program))
+          TEST(test_first_of_two_wins), TEST(test_disabled), TEST(test_versions),
+          TEST(test_refusals), TEST(test_bad_starts), TEST(test_probe), TEST(test_rights),
+          TEST(test_changed_library), TEST(test_no_program))
