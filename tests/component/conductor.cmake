@@ -1,5 +1,5 @@
 # Real conductors, driver hosts, the simulator and PostgreSQL.
-foreach(part IN ITEMS life stuck faults rpc broker heal)
+foreach(part IN ITEMS life stuck faults rpc broker heal workload)
   magnum_add_test(conductor_${part} RING component TIMEOUT 300
     SOURCES ${CMAKE_CURRENT_LIST_DIR}/conductor_${part}.c
             ${CMAKE_CURRENT_LIST_DIR}/conductor_fixture.c ${CMAKE_CURRENT_LIST_DIR}/db_fixture.c
