@@ -17,6 +17,7 @@ struct db *db;
 char *conninfo;
 int api_listens_on;
 _Atomic int conductor_due, validate_code;
+int (*conductor_extra)(const char *method, const json_t *params, json_t **result, struct err *e);
 
 static struct config *cfg, *cfg2;
 static struct auth *auth, *auth2;
@@ -52,6 +53,8 @@ static int conductor_handle(void *ctx, const char *method, const json_t *params,
         return err_set(e, ERR_INVALID, "Received invalid csr hello.");
     if (strcmp(method, "cert.sign") == 0)
         *result = json_pack("{s:s++}", "pem", "signed ", jsonx_str(params, "type"), "\n\n");
+    if (conductor_extra)
+        return conductor_extra(method, params, result, e);
     return 0;
 }
 
