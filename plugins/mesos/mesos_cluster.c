@@ -98,10 +98,16 @@ static int32_t publish(struct mesos_call *c, const json_t *outputs)
     struct mesos_state state = {0};
     mag_error why = {.struct_size = sizeof why};
     int32_t rc = mag_output_new(c->self->host, c->op, "api_address", json_string(address), c->err);
-    /* the conductor may have no way to the cluster's network: then nobody is told a version */
-    if (rc == MAG_OK && mesos_state_read(&m, &state, &why) == MAG_OK && state.version[0])
+    if (rc != MAG_OK)
+        return rc;
+    rc = mesos_state_read(&m, &state, &why);
+    if (rc == MAG_OK && state.version[0])
         rc =
             mag_output_new(c->self->host, c->op, "coe_version", json_string(state.version), c->err);
+    else if (rc == MAG_E_PRECONDITION || rc == MAG_E_CANCELLED)
+        *c->err = why;
+    else
+        rc = MAG_OK; /* the conductor may have no way to the cluster's network: no version then */
     mesos_state_done(&state);
     return rc;
 }

@@ -90,11 +90,14 @@ static int32_t publish_version(struct swarm_call *c)
     mag_error why = {.struct_size = sizeof why};
     struct swarm_info info = {0};
     struct mag_docker d = heat_docker(c, ASK_MS);
-    /* the conductor may have no way to the cluster's network: then nobody is told a version */
-    if (swarm_info(&d, &info, &why) != MAG_OK || !info.version[0])
-        return MAG_OK;
-    int32_t rc =
-        mag_output_new(c->self->host, c->op, "coe_version", json_string(info.version), c->err);
+    int32_t rc = swarm_info(&d, &info, &why);
+    if (rc == MAG_E_PRECONDITION || rc == MAG_E_CANCELLED)
+        *c->err = why;
+    else if (rc != MAG_OK || !info.version[0])
+        rc = MAG_E_NOT_FOUND;
+    if (rc != MAG_OK) /* the conductor may have no way to the cluster's network: no version then */
+        return rc == MAG_E_NOT_FOUND ? MAG_OK : rc;
+    rc = mag_output_new(c->self->host, c->op, "coe_version", json_string(info.version), c->err);
     return rc == MAG_OK ? mag_output_new(c->self->host, c->op, "container_version",
                                          json_string(info.version), c->err)
                         : rc;

@@ -1,0 +1,109 @@
+"""For magnum-driver-check: as much of Heat as a driver of stacks asks of it, in memory, for the
+templates coe_cluster.yaml and coe_nodegroup.yaml. A stack is in progress when it was asked for, and
+complete when it is looked at again; names are unique; what is asked of a busy stack is refused.
+Whatever else is asked (the cluster's own API) has nobody who answers."""
+import json
+import sys
+import urllib.parse
+import uuid
+
+STACKS = {}
+
+
+def answer(status, body=None):
+    return {"status": status, "headers": "content-type: application/json\n",
+            "body": json.dumps(body) if body is not None else ""}
+
+
+def error(status, text):
+    return answer(status, {"error": {"message": text}})
+
+
+def numbers(stack, key, removed):
+    gone, n, out = {int(x) for x in removed}, stack["parameters"].get(key, 1), []
+    i = 0
+    while len(out) < n:
+        out += [] if i in gone else [i]
+        i += 1
+    return out
+
+
+def nodes(stack, prefix, of):
+    name = stack["parameters"].get(f"{of}name", "node")
+    gone = stack["parameters"].get("nodes_to_remove", []) if of != "master_" else []
+    found = numbers(stack, f"{of}count", gone)
+    return {f"{prefix}names": [f"{name}-{i}" for i in found],
+            f"{prefix}ids": [f"{stack['id']}-{prefix}{i}" for i in found],
+            f"{prefix}private_addresses": [f"10.0.{len(of)}.{i + 10}" for i in found],
+            f"{prefix}public_addresses": ["" for _ in found]}
+
+
+def outputs(stack):
+    if "master_count" not in stack["parameters"]:
+        values = nodes(stack, "", "")
+    else:
+        values = {**nodes(stack, "master_", "master_"), **nodes(stack, "worker_", "worker_"),
+                  "api_private": "10.0.7.10", "api_public": "", "network": "net", "subnet": "sub",
+                  "node_security_group": "group"}
+    return [{"output_key": k, "output_value": v} for k, v in values.items()]
+
+
+def shown(stack):
+    status = f"{stack['action']}_{'IN_PROGRESS' if stack['busy'] else 'COMPLETE'}"
+    return {"id": stack["id"], "stack_name": stack["name"], "stack_status": status,
+            "stack_status_reason": "", "tags": stack["tags"].split(",")}
+
+
+def look(stack):
+    """Shown, and by the next look Heat has done its work."""
+    doc = shown(stack)
+    if stack["busy"] and stack["action"] == "DELETE":
+        del STACKS[stack["name"]]
+    stack["busy"] = False
+    return doc
+
+
+def begin(stack, action, body):
+    stack.update(action=action, busy=True)
+    if body:
+        stack.update(parameters=body["parameters"], tags=body["tags"])
+
+
+def heat(method, path, body):
+    url = urllib.parse.urlsplit(path)
+    words = url.path.strip("/").split("/")
+    if words == ["stacks"] and method == "GET":
+        name = urllib.parse.parse_qs(url.query).get("name", [None])[0]
+        return answer(200, {"stacks": [look(s) for s in list(STACKS.values())
+                                       if name in (None, s["name"])]})
+    if words == ["stacks"] and method == "POST":
+        if body["stack_name"] in STACKS:
+            return error(409, f"The Stack ({body['stack_name']}) already exists.")
+        s = STACKS[body["stack_name"]] = {"name": body["stack_name"], "id": str(uuid.uuid4())}
+        begin(s, "CREATE", body)
+        return answer(201, {"stack": {"id": s["id"]}})
+    s = STACKS.get(words[1]) if len(words) > 1 else None
+    if not s or (len(words) > 2 and words[2] != s["id"]):
+        return error(404, "The Stack could not be found.")
+    if words[3:]:
+        return answer(200, {"resources": []})
+    if method == "GET":
+        doc = look(s)
+        return answer(200, {"stack": {**doc, "outputs": outputs(s)}})
+    if s["busy"] and method != "DELETE":
+        return error(409, f"Stack {s['name']} already has an action in progress.")
+    begin(s, "DELETE" if method == "DELETE" else "UPDATE", body)
+    return answer(204 if method == "DELETE" else 202)
+
+
+for line in sys.stdin:
+    q = json.loads(line)
+    if q["do"] == "count":
+        reply = {"resources": [f"stack/{n}" for n in STACKS if q["cluster"] in n]}
+    elif q["do"] == "http" and q.get("service") == "orchestration":
+        reply = heat(q["method"], q["path"], json.loads(q["body"]) if q["body"] else None)
+    elif q["do"] == "http":
+        reply = error(502, "nobody has that address")
+    else:
+        reply = {}
+    print(json.dumps(reply), flush=True)
