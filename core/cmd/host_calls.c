@@ -137,7 +137,7 @@ static int deny_processes(scmp_filter_ctx f, bool exec)
 static int deny_family(scmp_filter_ctx f, enum scmp_compare how, int family)
 {
     return seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
-                            SCMP_CMP(0, how, (scmp_datum_t)family));
+                            SCMP_CMP(0, how, (scmp_datum_t)family, 0));
 }
 
 /* Families are few and in order: each that may be opened leaves a gap between those that may not.
@@ -171,7 +171,7 @@ static int fill(scmp_filter_ctx f, const struct shut_in *s)
         rc = deny_sockets(f, s);
     if (!rc) /* limits of others */
         rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 1,
-                              SCMP_A0(SCMP_CMP_NE, 0));
+                              SCMP_A0(SCMP_CMP_NE, 0, 0));
     return rc;
 }
 
