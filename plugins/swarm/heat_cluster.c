@@ -75,8 +75,11 @@ int32_t heat_validate(struct swarm_call *c)
         return mag_fail(c->err, MAG_E_INVALID, MAG_ERR_USER, "BadManagers",
                         "set master_count to 1, 3, 5 or 7",
                         "A swarm has an odd number of managers up to 7, not %d", (int)managers);
-    if (!mag_json_bool(c->spec, "template.tls_disabled", false) &&
-        !*mag_config(c->self->host, "magnum_url", ""))
+    if (mag_json_bool(c->spec, "template.tls_disabled", false))
+        return mag_fail(c->err, MAG_E_INVALID, MAG_ERR_USER, "TlsNeeded",
+                        "take a template without tls_disabled",
+                        "A Docker API without TLS makes everybody root on the nodes");
+    if (!*mag_config(c->self->host, "magnum_url", ""))
         return mag_fail(c->err, MAG_E_PRECONDITION, MAG_ERR_OPERATOR, "NoPublicUrl",
                         "set api.public_url",
                         "Nodes can't fetch their certificates: they are not told where Magnum is");

@@ -38,4 +38,4 @@ wrong_plugin(operations WRONG_NOTHING OPERATIONS "create, delete")
 magnum_add_system_test(driver_check RING component TIMEOUT 600)
 get_property(wrong GLOBAL PROPERTY MAGNUM_WRONG)
 add_custom_target(wrong_plugins ALL DEPENDS ${wrong} magnum-driver-check hello simulator
-  certs-local certs-barbican cert-mem swarm kubernetes)
+  certs-local certs-barbican cert-mem swarm kubernetes mesos)

@@ -94,6 +94,20 @@ def drivers_of_local_nodes_pass_what_makes_none():
                                want=0)), [], name)
 
 
+def drivers_of_stacks_pass():
+    """Swarm and Mesos through Heat: whole lives, walks and fencing over a stand-in for Heat."""
+    options = ["--backend", f"{sys.executable} {FAKES}/stacks_backend.py", "--label",
+               "drain_timeout_seconds=0", "--config", "magnum_url=http://magnum", "--config",
+               "auth_url=http://keystone"]
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as spec:
+        json.dump({"template": {"server_type": "vm", "coe": "swarm-mode",
+                                "cluster_distro": "ubuntu"}}, spec)
+        spec.flush()
+        check_equal(failed(kit(*options, "--spec", spec.name, "--config", "state_dir=@DIR@/swarm",
+                               mt.BUILD / "plugins/swarm.yaml", want=0)), [], "swarm")
+    check_equal(failed(kit(*options, mt.BUILD / "plugins/mesos.yaml", want=0)), [], "mesos")
+
+
 def caught(fault, name):
     def run():
         if name.startswith("memory.") and mt.SLOW > 1:
@@ -189,7 +203,7 @@ def bad_usage_is_told():
 
 mt.main(__name__, [a_right_driver_passes, our_certificate_managers_pass,
                    a_token_s_certificate_manager_passes,
-                   drivers_of_local_nodes_pass_what_makes_none,
+                   drivers_of_local_nodes_pass_what_makes_none, drivers_of_stacks_pass,
                    every_wrong_driver_has_a_check,
                    *[caught(f, n) for f, n in sorted(CAUGHT.items())], reports_say_the_same,
                    the_same_seed_walks_the_same_way, a_failure_tells_how_to_repeat_it,

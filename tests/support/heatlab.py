@@ -40,7 +40,7 @@ class Cloud:
     def show(self, uuid):
         return self.demo("GET", f"/v1/clusters/{uuid}", want=200).json()
 
-    def wait(self, uuid, status, timeout=200):
+    def wait(self, uuid, status, timeout=300):
         def there():
             c = self.show(uuid)
             check(c["status"] == status or not c["status"].endswith(("_FAILED", "_COMPLETE")),
@@ -77,7 +77,7 @@ class Cloud:
         ident = [g["uuid"] for g in groups if g["name"] == name][0]
         return self.demo("GET", f"/v1/clusters/{uuid}/nodegroups/{ident}", want=200).json()
 
-    def delete(self, uuid, timeout=200):
+    def delete(self, uuid, timeout=300):
         self.demo("DELETE", f"/v1/clusters/{uuid}", want=204)
 
         def gone():

@@ -61,18 +61,15 @@ node_certificate() {
 O = magnum" "clientAuth,serverAuth" "$(certificate_names)"
 }
 docker_certificates() {
-    ! is_true "${TLS_DISABLED:-}" || return 0
     fetch_ca kubelet "$DOCKER_ETC/ca.pem"
     node_certificate
     forget_token
 }
 # The daemon reads them when it starts, and only then.
 trust_docker_ca() {
-    ! is_true "${TLS_DISABLED:-}" || return 0
     fetch_ca kubelet "$DOCKER_ETC/ca.pem" | restart_when_changed
 }
 renew_docker_certificates() {
-    ! is_true "${TLS_DISABLED:-}" || return 0
     { fetch_ca kubelet "$DOCKER_ETC/ca.pem" && node_certificate; } | restart_when_changed
     forget_token
 }
@@ -96,10 +93,8 @@ json_list() { # comma separated words
 }
 daemon_json() {
     printf '{\n  "hosts": ["unix:///var/run/docker.sock", "tcp://0.0.0.0:%s"],\n' "$API_PORT"
-    if ! is_true "${TLS_DISABLED:-}"; then
-        printf '  "tlsverify": true,\n  "tlscacert": "%s/ca.pem",\n  "tlscert": "%s/server.crt",\n  "tlskey": "%s/server.key",\n' \
-            "$DOCKER_ETC" "$DOCKER_ETC" "$DOCKER_ETC"
-    fi
+    printf '  "tlsverify": true,\n  "tlscacert": "%s/ca.pem",\n  "tlscert": "%s/server.crt",\n  "tlskey": "%s/server.key",\n' \
+        "$DOCKER_ETC" "$DOCKER_ETC" "$DOCKER_ETC"
     [ -z "${DOCKER_STORAGE_DRIVER:-}" ] ||
         printf '  "storage-driver": %s,\n' "$(json_string "$DOCKER_STORAGE_DRIVER")"
     [ -z "${INSECURE_REGISTRY:-}" ] ||

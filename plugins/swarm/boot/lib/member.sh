@@ -8,10 +8,9 @@ swarm_state() { docker_api GET /info | json_get Swarm.LocalNodeState; }
 node_id() { docker_api GET /info | json_get Swarm.NodeID; }
 
 manager_get() { # address, path
-    local scheme=https trust=(--cacert "$DOCKER_ETC/ca.pem" --cert "$DOCKER_ETC/server.crt" --key "$DOCKER_ETC/server.key")
-    ! is_true "${TLS_DISABLED:-}" || { scheme=http && trust=(); }
-    curl --silent --show-error --fail --noproxy '*' --connect-timeout 5 --max-time 20 "${trust[@]}" \
-        "$scheme://$1:$API_PORT$2"
+    curl --silent --show-error --fail --noproxy '*' --connect-timeout 5 --max-time 20 \
+        --cacert "$DOCKER_ETC/ca.pem" --cert "$DOCKER_ETC/server.crt" --key "$DOCKER_ETC/server.key" \
+        "https://$1:$API_PORT$2"
 }
 other_managers() {
     local address all
