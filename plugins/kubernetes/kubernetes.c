@@ -128,12 +128,24 @@ struct verb {
     bool changes; /* what it does may be stopped on request */
 };
 
+/* Does the ledger know of a stack? What can't be read is left to the cluster's own words. */
+static bool has_stack(const struct kube_call *c)
+{
+    _mag_json_ json_t *stacks = NULL;
+    mag_error e = {.struct_size = sizeof e};
+    return mag_ledger_list(&c->self->services, c->op, MAG_HEAT_LEDGER_KIND, &stacks, &e) ==
+               MAG_OK &&
+           json_array_size(stacks) > 0;
+}
+
 /* Nodes on this machine or servers in a cloud: the template says. Where it can't be read any more,
  * a cluster that has a stack is the latter. */
 static bool is_local(const struct kube_call *c)
 {
     const char *type = mag_json_text(c->spec, "template.server_type", NULL);
-    return type ? strcmp(type, "local") == 0 : !mag_json_text(c->spec, "cluster.stack_id", NULL);
+    if (type)
+        return strcmp(type, "local") == 0;
+    return !mag_json_text(c->spec, "cluster.stack_id", NULL) && !has_stack(c);
 }
 
 static bool is_stopped(const struct kubernetes *s, const mag_op *op)
