@@ -69,12 +69,8 @@ restart_parts() {
 }
 # Pods that watch the API trust what was in their directory when they started.
 restart_addons() {
-    local kind
-    for kind in daemonset deployment; do
-        admin_kubectl --namespace kube-system get "$kind" -o name | while read -r name; do
-            admin_kubectl --namespace kube-system rollout restart "$name"
-        done
-    done
+    admin_kubectl --namespace kube-system rollout restart daemonset
+    admin_kubectl --namespace kube-system rollout restart deployment
 }
 rotate() { # phase
     run_step certificates certificates_of_phase "$1"

@@ -6,8 +6,8 @@
 node_labels() {
     local pair list="magnum.openstack.org/role=$ROLE,magnum.openstack.org/nodegroup=$NODEGROUP"
     while read -r pair; do
-        case ${pair%%=*} in
-        *kubernetes.io/* | *k8s.io/*) echo "the kubelet must not set label ${pair%%=*}: left out" >&2 ;;
+        case $pair in
+        *kubernetes.io/*=* | *k8s.io/*=*) echo "the kubelet must not set label ${pair%%=*}: left out" >&2 ;;
         *=*) list+=",$pair" ;;
         ?*) list+=",$pair=" ;;
         esac
