@@ -1,0 +1,177 @@
+"""Docker Swarm clusters through real Heat, Nova, Neutron and Keystone: create, nodes that leave by
+name while a stand-in manager hears of it, a rotation that reaches every node, a worker that never
+joins, delete without remains. The servers never boot; the lab's nodefaker signals for them."""
+import http.server
+import json
+import pathlib
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.parse
+
+import heatlab
+import lab
+import magnumtest as mt
+from magnumtest import check, check_equal
+
+S = {}
+
+
+class Manager:
+    """As much of a manager's API as the driver asks of it, with nodes that are called as the cloud's
+    servers are. It has a certificate as nodes get theirs: of Magnum's API, for a key of its own."""
+
+    def __init__(self, cloud, uuid, address, names):
+        self.nodes = {n: {"ID": f"id-{n}", "Version": {"Index": 1}, "Spec": {
+            "Role": "manager" if "-master-" in n else "worker", "Availability": "active",
+            "Labels": {}}, "Description": {"Hostname": n}, "Status": {"State": "ready"},
+            **({"ManagerStatus": {"Leader": True, "Reachability": "reachable"}}
+               if "-master-" in n else {})} for n in names}
+        self.said, self.cloud, self.uuid, self.address = [], cloud, uuid, address
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
+        self.trust()
+        cloud.net.tunnel[address, 2375] = self.server.server_port
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def trust(self):
+        """New certificates: what a node's boot and its change of a rotation do."""
+        with tempfile.TemporaryDirectory() as d:
+            key, csr, crt, ca = (pathlib.Path(d) / n for n in ("key", "csr", "crt", "ca"))
+            subprocess.run(["openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", key,
+                            "-subj", "/O=magnum/CN=manager", "-addext",
+                            f"subjectAltName=IP:{self.address}", "-out", csr], check=True,
+                           capture_output=True)
+            body = {"cluster_uuid": self.uuid, "csr": csr.read_text()}
+            crt.write_text(self.cloud.demo("POST", "/v1/certificates", body, want=201).json()["pem"])
+            ca.write_text(self.cloud.demo("GET", f"/v1/certificates/{self.uuid}",
+                                          want=200).json()["pem"])
+            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=ca)
+            tls.verify_mode = ssl.CERT_REQUIRED
+            tls.load_cert_chain(crt, key)
+            if not hasattr(self, "plain"):
+                self.plain = self.server.socket
+            self.server.socket = tls.wrap_socket(self.plain, server_side=True)
+
+    def handler(self):
+        manager = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *args):
+                pass
+
+            def do(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                status, headers, text = manager.answer(self.command, self.path, body)
+                self.send_response(status)
+                for k, v in headers.items():
+                    self.send_header(k, v)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+            do_GET = do_POST = do_DELETE = do
+        return Handler
+
+    def answer(self, method, path, body):
+        where = urllib.parse.urlsplit(path).path.removeprefix("/v1.41")
+        if method != "GET":
+            self.said.append(f"{method} {where}")
+        if where == "/nodes":
+            return self.fine(list(self.nodes.values()))
+        if where == "/tasks":
+            return self.fine([])
+        if where == "/info":
+            return self.fine({"ServerVersion": "20.10.24", "Swarm": {"LocalNodeState": "active"}})
+        found = [n for n in self.nodes.values() if where.startswith(f"/nodes/{n['ID']}")]
+        if not found:
+            return 404, {}, b'{"message": "nothing"}'
+        if method == "POST":
+            found[0]["Spec"] = json.loads(body)
+        if method == "DELETE":
+            del self.nodes[found[0]["Description"]["Hostname"]]
+        return self.fine(found[0])
+
+    @staticmethod
+    def fine(doc):
+        return 200, {"Content-Type": "application/json"}, json.dumps(doc).encode()
+
+
+def life():
+    """One manager, two workers; one of them leaves by name and another comes."""
+    c = S["cloud"]
+    uuid = S["life"] = c.create("life", S["template"], master_count=1, node_count=2,
+                                labels={"drain_timeout_seconds": "5"})
+    made = c.wait(uuid, "CREATE_COMPLETE")
+    outputs = c.outputs(uuid)
+    address = outputs["api_public"] or outputs["api_private"]
+    check_equal(made["api_address"], f"tcp://{address}:2375", "address of the API")
+    check_equal(made["master_addresses"] + sorted(made["node_addresses"]),
+                outputs["master_private_addresses"] + sorted(outputs["worker_private_addresses"]),
+                "addresses of nodes")
+    names = outputs["master_names"] + outputs["worker_names"]
+    check_equal(sorted(c.servers("life-")), sorted(names), "servers")
+    m = S["manager"] = Manager(c, uuid, address, names)
+    c.until("health", lambda: c.show(uuid)["health_status"] == "HEALTHY", 60)
+
+
+def a_named_node_leaves():
+    c, m, uuid = S["cloud"], S["manager"], S["life"]
+    check_equal(heatlab.reasons(c.show(uuid)).get("life-worker-0.Ready"), "True", "reason")
+    c.demo("POST", f"/v1/clusters/{uuid}/actions/resize",
+           dict(node_count=1, nodes_to_remove=["life-worker-0"]), want=202)
+    c.wait(uuid, "UPDATE_COMPLETE")
+    check_equal(sorted(c.servers("life-")), ["life-master-0", "life-worker-1"], "servers")
+    check_equal(m.said, ["POST /nodes/id-life-worker-0/update", "DELETE /nodes/id-life-worker-0"],
+                "what the manager was told")
+    check_equal(len(c.show(uuid)["node_addresses"]), 1, "addresses of nodes")
+
+
+def every_node_makes_the_rotation():
+    c, uuid = S["cloud"], S["life"]
+    before = c.demo("GET", f"/v1/certificates/{uuid}", want=200).json()["pem"]
+    c.demo("PATCH", f"/v1/certificates/{uuid}", want=202)
+    c.wait(uuid, "UPDATE_COMPLETE")
+    check(c.demo("GET", f"/v1/certificates/{uuid}", want=200).json()["pem"] != before, "the same CA")
+    told = {(s["metadata"].get("magnum_change"), s["metadata"].get("magnum_generation"))
+            for s in c.servers("life-").values()}
+    check_equal(told, {("ca-complete", "3")}, "what nodes are told by their metadata")
+
+
+def nothing_is_left():
+    c = S["cloud"]
+    c.delete(S["life"])
+    check_equal(c.servers("life-"), {}, "servers")
+
+
+def a_worker_that_never_joins():
+    """The lab's switch counts for all its stacks: it is there only while this one needs it."""
+    c = S["cloud"]
+    switch = pathlib.Path("/var/lib/magnum-lab/nodefaker.fail")
+    uuid = c.create("lost", S["template"], master_count=1, node_count=1)
+    try:
+        c.until("the manager", lambda: any(n.startswith("lost-master") for n in c.servers("lost-")),
+                200)
+        switch.touch()
+        failed = c.until("the failure", lambda: c.show(uuid)["status"] == "CREATE_FAILED"
+                         and c.show(uuid), 200)
+    finally:
+        switch.unlink(missing_ok=True)
+    check("lab" in failed["status_reason"] and "wait" in failed["status_reason"],
+          f"reason: {failed['status_reason']}")
+    c.delete(uuid)
+
+
+def run(l):
+    with heatlab.cloud(l) as c:
+        S["cloud"] = c
+        S["template"] = c.template("swarm", "swarm-mode", fixed_network="demo-private",
+                                   floating_ip_enabled=False)
+        mt.main("__main__", [life, a_named_node_leaves, every_node_makes_the_rotation,
+                             nothing_is_left, a_worker_that_never_joins])
+
+
+if __name__ == "__main__":
+    with lab.up("full") as l:
+        run(l)
+    sys.exit(0)
