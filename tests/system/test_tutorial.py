@@ -34,7 +34,7 @@ def environment():
                         BACKEND_PORT=str(mt.free_port()), PORT=str(mt.free_port()))
 
 
-def run(script, cwd, timeout=150):
+def run(script, cwd, timeout=240):
     """A shell as a person has it open; what it leaves running is ended with its group."""
     with tempfile.TemporaryFile("w+") as out:
         p = subprocess.Popen(["bash", "-c", "set -eo pipefail; set -m\n" + script], cwd=cwd,
@@ -80,11 +80,12 @@ def the_tutorial_works_as_written():
     steps = re.findall(r"^```sh tutorial\n(.*?)^```$", guide, re.M | re.S)
     check(len(steps) >= 6, f"{len(steps)} steps of the tutorial")
     DIR.mkdir()
-    marked = "\n".join(f"echo '--- step {i}'\n{s}" for i, s in enumerate(steps, 1))
+    marked = "\n".join(f'echo "--- step {i}, $SECONDS s"\n{s}' for i, s in enumerate(steps, 1))
     rc, out = run(marked, DIR)
     log = DIR / "allinone.log"
     check_equal(rc, 0, f"the tutorial: {out[-6000:]}"
                        f"{log.read_text()[-3000:] if log.exists() else ''}")
+    print("\n".join(re.findall(r"^--- .*", out, re.M)))
     check("CREATE_COMPLETE" in out, f"a cluster was made: {out[-3000:]}")
     check(re.search(r"/clusters/mag-[0-9a-f-]{36}\n/groups/mag-", out), f"in the backend: {out[-3000:]}")
     check("Signature Verified Successfully" in out, "the verdict's signature")

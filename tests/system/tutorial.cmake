@@ -1,1 +1,1 @@
-magnum_add_system_test(tutorial TIMEOUT 300)
+magnum_add_system_test(tutorial TIMEOUT 400)
