@@ -185,7 +185,11 @@ int drivers_leased(struct conductor *c, struct strv *ret, struct err *e)
             bad |= strv_add(ret, s->plugins.v[i].id);
     }
     /* somebody must say of the others that they are blocked, and end them at their deadline */
-    bad |= add_all(ret, &d->orphans) | add_all(ret, &d->away);
+    for (size_t i = 0; i < d->orphans.n; i++) {
+        _cleanup_free_ char *any = str_fmt("%s@*", d->orphans.v[i]);
+        bad |= any ? strv_add(ret, d->orphans.v[i]) | strv_add(ret, any) : 1;
+    }
+    bad |= add_all(ret, &d->away);
     bad |= s ? add_gone(d, ret) : 0;
     pthread_mutex_unlock(&d->lock);
     return bad ? err_nomem(e) : 0;

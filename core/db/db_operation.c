@@ -175,7 +175,7 @@ int db_op_lease(struct db *db, const char *owner, size_t max, int64_t lease_ms,
                     " AND (o.lease_until IS NULL OR o.lease_until <= now())"
                     " AND ($4::text[] IS NULL OR coalesce(o.driver_id, '') = ''"
                     " OR coalesce(o.driver_id || '@' || o.driver_version, o.driver_id)"
-                    " = ANY ($4::text[]))"
+                    " = ANY ($4::text[]) OR o.driver_id || '@*' = ANY ($4::text[]))"
                     " AND NOT EXISTS (SELECT FROM operation x WHERE x.cluster_id = o.cluster_id"
                     " AND x.generation < o.generation AND x.finished_at IS NULL OFFSET 0)"
                     " ORDER BY o.due_at LIMIT $3::bigint FOR UPDATE OF o SKIP LOCKED)"

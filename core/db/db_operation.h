@@ -22,9 +22,9 @@ int db_operation_events(struct db *db, const char *operation_id, int64_t after, 
 /* Leases up to `max` due operations for `owner` (a conductor's instance id): status PENDING,
  * RUNNING or BLOCKED, due_at reached, not leased (or lease expired), not superseded, and no older
  * operation of the same cluster that has not ended. fence grows by one each time. `drivers`: only
- * operations whose driver_id (with a version "id@version") is in the list, or empty/NULL driver_id;
- * NULL = any. FOR UPDATE SKIP LOCKED. The rows come with spec, prior and state.
- * Also ends superseded operations whose lease has expired (CANCELLED, with an event).
+ * operations whose driver_id (with a version "id@version"; "id@*": any) is in the list, or
+ * empty/NULL driver_id; NULL = any. FOR UPDATE SKIP LOCKED. The rows come with spec, prior and
+ * state. Also ends superseded operations whose lease has expired (CANCELLED, with an event).
  * *ret_next_due_ms (may be NULL): milliseconds until the next known due time, -1 = none. */
 int db_op_lease(struct db *db, const char *owner, size_t max, int64_t lease_ms,
                 const struct strv *drivers, struct operation_list *ret, int64_t *ret_next_due_ms,

@@ -17,7 +17,8 @@ int db_observe_lease(struct db *db, const char *owner, size_t max, int64_t lease
         " JOIN cluster x ON x.uuid = ob.cluster_id WHERE ob.due_at <= now()"
         " AND (ob.lease_until IS NULL OR ob.lease_until <= now()) AND x.status IN " OBSERVABLE
         " AND ($4::text[] IS NULL OR coalesce(x.driver_id, '') = ''"
-        " OR coalesce(x.driver_id || '@' || x.driver_version, x.driver_id) = ANY ($4::text[]))"
+        " OR coalesce(x.driver_id || '@' || x.driver_version, x.driver_id) = ANY ($4::text[])"
+        " OR x.driver_id || '@*' = ANY ($4::text[]))"
         " ORDER BY ob.due_at LIMIT $3::bigint FOR UPDATE OF ob SKIP LOCKED),"
         " leased AS (UPDATE observation ob SET lease_owner = $1,"
         " lease_until = now() + $2::bigint * interval '1 millisecond'"
