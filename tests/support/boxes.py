@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import urllib.parse
 
@@ -50,8 +51,7 @@ class Cas:
     """One CA of each kind; a rotation begins with both trusted, the new one first and signing."""
 
     def __init__(self):
-        self.dir = TOP / "ca"
-        self.dir.mkdir(exist_ok=True)
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ca-", dir=TOP))
         self.number = 0
         self.trusted = []
         self.begin()

@@ -128,7 +128,7 @@ def certificate_is(box, path, ca, subject, usages, names):
 # ---- cases ----
 
 def test_master():
-    cloud = SPECIFIC["cloud"] = Cloud(CLUSTER)
+    cloud = SPECIFIC["cloud"]
     cloud.files["/post.yaml"] = (b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: post, "
                                  b"namespace: default}\n")
     master = SPECIFIC["master"] = node(
@@ -498,8 +498,8 @@ def members(box):
 
 def test_three_masters():
     """Up together in any order with one key for service accounts; one that is replaced rejoins."""
-    for name in ("worker", "master"):
-        SPECIFIC[name].destroy()
+    for name in {"worker", "master"} & set(SPECIFIC):
+        SPECIFIC.pop(name).destroy()
     SPECIFIC["cloud"].cas = boxes.Cas()
     addresses = ["10.0.0.31", "10.0.0.32", "10.0.0.33"]
 
@@ -540,6 +540,7 @@ def test_user_data_fits():
 def main():
     boxes.enter()
     programs()
+    SPECIFIC["cloud"] = Cloud(CLUSTER)
     mt.main("__main__", [
         test_user_data_fits, test_master, test_certificates, test_worker, test_again, test_addons,
         test_failures, test_killed, test_upgrade, test_rotation, test_three_masters])

@@ -28,7 +28,7 @@ master() {
 }
 
 begin_boot
-STEP=parameters
+export STEP=parameters
 settings >"$MAGNUM_RUN/step.log" 2>&1
 export_proxies
 run_step trust openstack_trust

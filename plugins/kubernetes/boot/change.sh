@@ -81,7 +81,7 @@ rotate() { # phase
 }
 
 begin_change
-STEP=parameters
+export STEP=parameters
 version=$(json_get meta.magnum_kube_version <<<"$METADATA")
 phase=$(json_get meta.magnum_ca_phase <<<"$METADATA")
 say "wanted: version '$version', CA phase '$phase'"

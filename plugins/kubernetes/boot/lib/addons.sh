@@ -84,7 +84,7 @@ lb-method = $LABEL_OCTAVIA_LB_ALGORITHM
 TEXT
     [ -z "${SUBNET_ID:-}" ] || printf 'subnet-id = %s\n' "$SUBNET_ID"
     [ -z "${EXTERNAL_NETWORK:-}" ] || printf 'floating-network-id = %s\n' "$EXTERNAL_NETWORK"
-    printf '[BlockStorage]\nbs-version = v3\nignore-volume-az = %s\n' "${LABEL_CINDER_CSI_IGNORE_AZ:-true}"
+    printf "[BlockStorage]\nbs-version = v3\nignore-volume-az = true\n"
 }
 auto_healer_config() {
     cat <<TEXT
