@@ -193,7 +193,7 @@ def a_cluster_whose_api_hangs_says_so_and_can_be_deleted():
     api = inside(mt.node_dirs(a, SPECIFIC["uuid"])[0], "kube-apiserver")
     os.kill(api, signal.SIGSTOP)
     health("UNHEALTHY", "timed out")
-    a.cli("cluster", "resize", "k1", "3")
+    a.cli("cluster", "resize", "k1", "1")
 
     def told():
         ops = [o for o in a.client.operations("k1") if o["kind"] == "scale"]
