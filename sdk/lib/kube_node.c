@@ -264,7 +264,9 @@ static int32_t ask_to_go(const struct mag_kube *k, const json_t *pod, bool hurry
         (void)snprintf(why, 192, "a disruption budget protects %.60s/%.60s", space,
                        mag_kube_name(pod));
     if (rc == MAG_E_TIMEOUT || rc == MAG_E_UNAVAILABLE) {
-        (void)snprintf(why, 192, "%.40s/%.40s: %.100s", space, mag_kube_name(pod), e.message);
+        const char *at = strstr(e.message, " answered "); /* the path says nothing new */
+        (void)snprintf(why, 192, "%.40s/%.40s: %.100s", space, mag_kube_name(pod),
+                       at ? at + 1 : e.message);
         *ret_stop = true;
         return MAG_OK;
     }
