@@ -50,7 +50,7 @@ static int32_t check_bare_metal(const struct kube_call *c)
         *mag_json_text(c->spec, "cluster.fixed_network", ""))
         return MAG_OK;
     return refuse(c, "NetworkNeeded", "name a fixed_network that the machines are connected to",
-                  "Bare metal nodes can't be given a network of their own");
+                  "Bare metal nodes need a fixed_network: they can't be given one of their own");
 }
 
 static int32_t check_external(const struct kube_call *c)

@@ -164,7 +164,7 @@ def what_cannot_be_is_refused_before_anything_is_made():
     no_tls = template("no-tls", tls_disabled=True).json()["uuid"]
     bare = template("bare", server_type="bm").json()["uuid"]
     for why, text, kw in (
-            ("several masters without a balancer", "load balancer", dict(master_count=3)),
+            ("several masters without a balancer", "master_lb_enabled", dict(master_count=3)),
             ("seven masters", "at most 5", dict(master_count=7, master_lb_enabled=True)),
             ("pods without a network", "calico_ipv4pool", dict(tmpl=weave)),
             ("no TLS", "TLS", dict(tmpl=no_tls)),
@@ -387,7 +387,7 @@ def sweep():
     """Whatever a failed case left in the lab."""
     with contextlib.suppress(mt.Failed, OSError):
         for c in ask("GET", "/v1/clusters", want=200).json()["clusters"]:
-            print("swept", c["name"], c["status"], c["status_reason"], flush=True)
+            print("swept", c["name"], c["status"], flush=True)
             remove(c["uuid"])
         for name, s in stacks().items():
             heat("DELETE", f"/stacks/{name}/{s['id']}", want=(204, 404))
