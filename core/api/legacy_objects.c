@@ -37,7 +37,7 @@ int legacy_call(struct api_call *c, const char *method, json_t *params, bool onc
     /* a driver that hangs is killed before we give up, so that the answer tells of it */
     int64_t timeout = cfg->workload_timeout_ms + cfg->drivers_kill_grace_ms;
     c->show_5xx = true;
-    if (!params)
+    if (!owned)
         return err_nomem(e);
     if (!c->api->rpc)
         return err_set(e, ERR_UNAVAILABLE, "No conductor can be asked at the moment.");
