@@ -48,6 +48,11 @@ static int answer_row(const struct request *r, const struct question *q,
     bool usable = driver_usable(r->cfg, r->project, d, &why);
     if (!fits && !(q->named && (str_eq(q->named, d->name) || str_eq(q->named, d->id))))
         return 0; /* of no interest */
+    if (d == chosen && d->wanted_version && !str_eq(d->wanted_version, d->version)) {
+        _cleanup_free_ char *text = str_fmt("%s; version %s was chosen, but no conductor has it",
+                                            reason(q, d, true), d->wanted_version);
+        return text ? add(rows, d, "chosen", text, e) : err_nomem(e);
+    }
     if (d == chosen)
         return add(rows, d, "chosen", reason(q, d, true), e);
     if (!usable || !fits)

@@ -2,8 +2,8 @@
  * bundle_index.h. */
 #include "drivers/bundle_index.h"
 
-#include "base/parse.h"
-
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 struct header { /* as POSIX has it */

@@ -318,6 +318,9 @@ static void several_versions(void)
         " WHERE sha256 = 'newer'");
     expect("upgrade fixture_plain 1.10.0 --partial", 1, "no such daemon");
     sql("DELETE FROM cluster");
+    sql("UPDATE driver_enablement SET version = '7.7' WHERE id = 'test.fixture.plain'");
+    expect("explain vm none kubernetes", 0, "version 7.7 was chosen, but no conductor has it");
+    sql("UPDATE driver_enablement SET version = NULL WHERE id = 'test.fixture.plain'");
 }
 
 static void two_for_one_kind(void)
