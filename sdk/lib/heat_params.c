@@ -273,6 +273,8 @@ int32_t mag_params_node(const mag_host *host, const mag_op *op, const json_t *sp
     put(p, "MAGNUM_URL", json_string(mag_config(host, "magnum_url", "")));
     put(p, "REGION", json_string(mag_config(host, "region", "")));
     put(p, "VERIFY_CA", json_string(mag_config(host, "verify_ca", "true")));
+    put(p, "OPENSTACK_CA", json_string(mag_config(host, "openstack_ca", "")));
+    put(p, "PROJECT_ID", json_string(op->project_id ? op->project_id : ""));
     put_spec(spec, "template.tls_disabled", "TLS_DISABLED", p);
     put_spec(spec, "template.http_proxy", "HTTP_PROXY", p);
     put_spec(spec, "template.https_proxy", "HTTPS_PROXY", p);
