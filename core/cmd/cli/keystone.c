@@ -297,8 +297,8 @@ static int read_answer(struct cli *c, const struct http_answer *answer, char **r
     if (!json || answer->status >= 300) {
         const char *said = jsonx_str(json_object_get(doc, "error"), "message");
         return err_set(e, answer->status >= 500 ? ERR_UNAVAILABLE : ERR_UNAUTHORIZED,
-                       "Keystone does not let us in: %s (HTTP %d)", said ? said : "it answers no JSON",
-                       answer->status);
+                       "Keystone does not let us in: %s (HTTP %d)",
+                       said ? said : "it answers no JSON", answer->status);
     }
     char *token = subject_token(answer->headers);
     if (!token)
