@@ -4,6 +4,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/fail.h"
+#include "lib/verdict.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -152,54 +153,43 @@ int32_t mesos_left(void *ctx, const json_t *nodes, mag_step *out, mag_error *err
 
 /* ---- health ---- */
 
-struct look {
-    bool bad, unknown;
-    json_t *reasons;
-};
-
-static void say(struct look *l, const char *key, const char *text)
-{
-    (void)json_object_set_new(l->reasons, key, json_string(text));
-}
-
-static size_t look_at_masters(const struct mesos_masters *m, struct look *l, int32_t *ret)
+static size_t look_at_masters(const struct mesos_masters *m, struct mag_verdict *v, int32_t *ret)
 {
     size_t alive = 0;
-    char key[320];
     for (size_t i = 0; i < m->n && !ends_call(*ret); i++) {
         mag_error why = {.struct_size = sizeof why};
         *ret = mesos_health_of(m, i, &why);
         alive += *ret == MAG_OK;
-        (void)snprintf(key, sizeof key, "master.%.250s.Ready", m->address[i]);
-        say(l, key, *ret == MAG_OK ? "True" : why.message);
+        mag_verdict_node(v, m->address[i], *ret == MAG_OK ? "True" : why.message);
     }
     return alive;
 }
 
-static void judge_agents(const struct mesos_call *c, const struct mesos_state *s, struct look *l)
+static void judge_agents(const struct mesos_call *c, const struct mesos_state *s,
+                         struct mag_verdict *v)
 {
     size_t i, active = 0, wanted = 0;
     json_t *g;
-    char key[320], text[96];
+    char text[96];
     json_array_foreach(mag_json_at(c->spec, "nodegroups"), i, g)
     {
         if (strcmp(mag_json_text(g, "role", ""), "master") != 0)
             wanted += (size_t)mag_json_int(g, "node_count", 0);
     }
     for (i = 0; i < s->n; i++) {
-        (void)snprintf(key, sizeof key, "%.250s.Ready", s->v[i].host);
-        say(l, key, s->v[i].active ? "True" : "False: the agent is not active");
+        mag_verdict_node(v, s->v[i].host,
+                         s->v[i].active ? "True" : "False: the agent is not active");
         active += s->v[i].active;
     }
     (void)snprintf(text, sizeof text, "%zu of %zu agents are active", active, wanted);
     if (active < wanted) {
-        l->bad = true;
-        say(l, "agents", text);
+        v->bad = true;
+        mag_verdict_node(v, "agents", text);
     }
 }
 
 static int32_t look_at_marathon(const struct mesos_call *c, const struct mesos_masters *m,
-                                struct look *l)
+                                struct mag_verdict *v)
 {
     struct marathon_info info = {0};
     mag_error why = {.struct_size = sizeof why};
@@ -208,59 +198,57 @@ static int32_t look_at_marathon(const struct mesos_call *c, const struct mesos_m
         return MAG_OK;
     int32_t rc = marathon_info(m, address, &info, &why);
     bool leads = rc == MAG_OK && info.leader[0];
-    l->bad |= rc == MAG_OK && !leads;
-    l->unknown |= rc != MAG_OK;
-    say(l, "api", rc != MAG_OK ? why.message : leads ? "ok" : "Marathon has no leader");
+    v->bad |= rc == MAG_OK && !leads;
+    v->unknown |= rc != MAG_OK;
+    mag_verdict_api(v, rc != MAG_OK ? why.message : leads ? "ok" : "Marathon has no leader");
     if (ends_call(rc))
         *c->err = why;
     return rc;
 }
 
 /* MAG_OK, or what ends the call. */
-static int32_t judge(const struct mesos_call *c, const struct mesos_masters *m, struct look *l)
+static int32_t judge(const struct mesos_call *c, const struct mesos_masters *m,
+                     struct mag_verdict *v)
 {
     struct mesos_state state = {0};
     mag_error why = {.struct_size = sizeof why};
     int32_t rc = MAG_OK;
-    size_t alive = look_at_masters(m, l, &rc);
+    size_t alive = look_at_masters(m, v, &rc);
     if (ends_call(rc))
         return mag_fail(c->err, rc, 0, "Stopped", NULL, "The look was ended");
     if (alive == 0) { /* as well may the conductor have no way to the network */
-        l->unknown = true;
-        say(l, "api", "No master answers");
+        v->unknown = true;
+        mag_verdict_api(v, "No master answers");
         return MAG_OK;
     }
-    l->bad |= alive * 2 <= m->n;
+    v->bad |= alive * 2 <= m->n;
     rc = mesos_state_read(m, &state, &why);
     if (rc == MAG_OK) {
-        say(l, "leader", state.leader_pid);
-        judge_agents(c, &state, l);
+        mag_verdict_node(v, "leader", "True");
+        judge_agents(c, &state, v);
     } else {
-        l->unknown = true;
-        say(l, "leader", why.message);
+        v->unknown = true;
+        mag_verdict_node(v, "leader", why.message);
     }
     mesos_state_done(&state);
     if (!ends_call(rc))
-        rc = look_at_marathon(c, m, l);
+        rc = look_at_marathon(c, m, v);
     return ends_call(rc) ? mag_fail(c->err, rc, 0, "Stopped", NULL, "The look was ended") : MAG_OK;
 }
 
 int32_t mesos_health(struct mesos_call *c)
 {
-    _mag_json_ json_t *state = NULL, *reasons = json_object();
-    struct look l = {.reasons = reasons};
+    _mag_json_ json_t *state = NULL;
     int32_t rc = mag_json_parse(c->op->state, "state", &state, c->err);
     if (rc != MAG_OK)
         return rc;
+    struct mag_verdict v = mag_verdict_new();
     struct mesos_masters m = mesos_masters_of(c, state);
-    rc = judge(c, &m, &l);
-    if (rc != MAG_OK)
-        return rc;
-    return mag_output_health(c->self->host, c->op,
-                             l.bad       ? "UNHEALTHY"
-                             : l.unknown ? "UNKNOWN"
-                                         : "HEALTHY",
-                             reasons, c->err);
+    rc = judge(c, &m, &v);
+    if (rc == MAG_OK)
+        rc = mag_verdict_publish(&v, c->self->host, c->op, false, c->err);
+    mag_verdict_done(&v);
+    return rc;
 }
 
 int32_t mesos_stats(struct mesos_call *c, json_t **ret)

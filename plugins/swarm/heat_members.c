@@ -5,6 +5,7 @@
 #include "lib/cleanup.h"
 #include "lib/fail.h"
 #include "lib/http.h"
+#include "lib/verdict.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -175,22 +176,31 @@ int32_t heat_left(void *ctx, const json_t *nodes, mag_step *out, mag_error *err)
 /* ---- health ---- */
 
 struct look {
-    bool bad, unknown;
-    json_t *reasons;
+    struct mag_verdict v;
     size_t members, managers, reachable;
     bool leader;
 };
 
-static void say(struct look *l, const char *key, const char *text)
+/* The group a worker may be replaced in, by what its daemon was told at its first boot. */
+static const char *group_of(const json_t *spec, const json_t *e)
 {
-    (void)json_object_set_new(l->reasons, key, json_string(text));
+    const json_t *labels = mag_json_at(e, "Description.Engine.Labels");
+    const char *name = json_string_value(json_object_get(labels, "magnum.nodegroup"));
+    size_t i;
+    json_t *g;
+    json_array_foreach(mag_json_at(spec, "nodegroups"), i, g)
+    {
+        if (name && !swarm_node_is_manager(e) && strcmp(mag_json_text(g, "name", ""), name) == 0)
+            return mag_json_text(g, "uuid", NULL);
+    }
+    return NULL;
 }
 
-static void judge_node(const json_t *e, struct look *l)
+static void judge_node(const json_t *spec, const json_t *e, struct look *l)
 {
-    char key[96], text[200];
+    char text[200];
     const char *state = swarm_node_state(e), *why = mag_json_text(e, "Status.Message", "");
-    (void)snprintf(key, sizeof key, "%.80s.Ready", swarm_node_host(e));
+    bool electing = strcmp(state, "unknown") == 0; /* not yet heard of since the managers changed */
     l->members++;
     if (swarm_node_is_manager(e)) {
         l->managers++;
@@ -198,16 +208,15 @@ static void judge_node(const json_t *e, struct look *l)
             strcmp(mag_json_text(e, "ManagerStatus.Reachability", ""), "reachable") == 0;
         l->leader |= mag_json_bool(e, "ManagerStatus.Leader", false);
     }
-    if (strcmp(state, "ready") == 0) {
-        say(l, key, "True");
-        return;
-    }
-    bool electing = strcmp(state, "unknown") == 0; /* not yet heard of since the managers changed */
-    l->unknown |= electing;
-    l->bad |= !electing;
     (void)snprintf(text, sizeof text, "%s: %s%s%.120s", electing ? "Unknown" : "False", state,
                    *why ? ", " : "", why);
-    say(l, key, text);
+    l->v.unknown |= electing;
+    if (strcmp(state, "ready") == 0)
+        mag_verdict_node(&l->v, swarm_node_host(e), "True");
+    else if (electing)
+        mag_verdict_node(&l->v, swarm_node_host(e), text);
+    else
+        mag_verdict_sick(&l->v, swarm_node_host(e), group_of(spec, e), text);
 }
 
 static size_t wanted_nodes(const json_t *spec)
@@ -230,48 +239,41 @@ static void judge(const struct swarm_call *c, const json_t *list, struct look *l
     char text[160];
     json_array_foreach(list, i, e)
     {
-        judge_node(e, l);
+        judge_node(c->spec, e, l);
     }
-    if (!l->leader || l->reachable * 2 <= l->managers) {
+    if (!l->leader || l->reachable * 2 <= l->managers)
         (void)snprintf(text, sizeof text, "no quorum: %zu of %zu managers are reachable%s",
                        l->reachable, l->managers, l->leader ? "" : ", none leads");
-        l->bad = true;
-        say(l, "api", text);
-    } else {
-        say(l, "api", "ok");
-    }
-    if (l->members < wanted) {
+    else if (l->members < wanted)
         (void)snprintf(text, sizeof text, "%zu of %zu nodes are members of the swarm", l->members,
                        wanted);
-        l->bad = true;
-        say(l, "nodes", text);
-    }
+    else
+        (void)snprintf(text, sizeof text, "ok");
+    l->v.bad |= strcmp(text, "ok") != 0;
+    mag_verdict_api(&l->v, text);
 }
 
 int32_t heat_health(struct swarm_call *c)
 {
-    _mag_json_ json_t *list = NULL, *reasons = json_object();
-    struct look l = {.reasons = reasons};
+    _mag_json_ json_t *list = NULL;
+    struct look l = {.v = mag_verdict_new()};
     mag_error why = {.struct_size = sizeof why};
     struct mag_docker d = heat_docker(c, ASK_MS);
     uint32_t status = 0;
     int32_t rc = swarm_nodes(&d, &list, &status, &why);
-    if (ends_call(rc)) {
-        *c->err = why;
-        return rc;
-    }
     if (rc == MAG_OK) {
         judge(c, list, &l);
     } else {
-        l.bad = status == NO_QUORUM;
-        l.unknown = !l.bad;
-        say(&l, "api", why.message);
+        l.v.bad = status == NO_QUORUM;
+        l.v.unknown = true;
+        mag_verdict_api(&l.v, why.message);
     }
-    return mag_output_health(c->self->host, c->op,
-                             l.bad       ? "UNHEALTHY"
-                             : l.unknown ? "UNKNOWN"
-                                         : "HEALTHY",
-                             reasons, c->err);
+    if (ends_call(rc))
+        *c->err = why;
+    else
+        rc = mag_verdict_publish(&l.v, c->self->host, c->op, rc == MAG_OK, c->err);
+    mag_verdict_done(&l.v);
+    return rc;
 }
 
 int32_t heat_stats(struct swarm_call *c, json_t **ret)

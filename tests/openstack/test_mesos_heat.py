@@ -39,7 +39,7 @@ def an_agent_that_is_lost_shows():
     fake.leave(lost)
     c.until("the loss to show", lambda: c.show(uuid)["health_status"] == "UNHEALTHY", 60)
     reasons = heatlab.reasons(c.show(uuid))
-    check_equal((reasons[f"{lost}.Ready"], reasons["agents"]),
+    check_equal((reasons[f"{lost}.Ready"], reasons["agents.Ready"]),
                 ("False: the agent is not active", "1 of 2 agents are active"), "reasons")
     fake.forget(lost)
     fake.join(lost)

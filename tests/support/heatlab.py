@@ -38,7 +38,11 @@ class Cloud:
         return uuid
 
     def show(self, uuid):
-        return self.demo("GET", f"/v1/clusters/{uuid}", want=200).json()
+        """A machine as busy as the lab's may make the API say 503 now and then."""
+        def answered():
+            a = self.demo("GET", f"/v1/clusters/{uuid}", want=(200, 503))
+            return a if a.status == 200 else None
+        return wait_for("the API to answer", answered, 30, every=0.5).json()
 
     def wait(self, uuid, status, timeout=300):
         def there():
