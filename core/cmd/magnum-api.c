@@ -11,8 +11,8 @@
 static const char help[] =
     "usage: magnum-api [--config FILE] [--set SECTION.NAME=VALUE]...\n"
     "\n"
-    "Serves the container-infra REST API until SIGTERM or SIGINT; SIGHUP reads the policy file "
-    "again.\n"
+    "Serves the container-infra REST API until SIGTERM or SIGINT; SIGHUP reads log.level and the\n"
+    "policy file again, SIGUSR1 writes what it holds into the log.\n"
     "\n"
     "  --config FILE             configuration; else $MAGNUM_CONFIG or /etc/magnum/magnum.yaml\n"
     "  --set SECTION.NAME=VALUE  override one option of the configuration (repeatable)\n"
@@ -69,6 +69,15 @@ static void reload(void *ctx)
         log_info("api.reload", "the policy was read again");
 }
 
+static void dump(void *ctx)
+{
+    const struct parts *p = ctx;
+    struct db_pool_counts pool;
+    db_pool_count(p->db, &pool);
+    log_info("dump", "port %d; database connections: %zu open, %zu idle, %zu at most",
+             api_port(p->api), pool.open, pool.idle, pool.max);
+}
+
 /* In the opposite order: nobody is left who could use what goes away. */
 static void stop(void *ctx)
 {
@@ -82,6 +91,7 @@ static void stop(void *ctx)
 int main(int argc, char **argv)
 {
     struct parts parts = {NULL, NULL, NULL, NULL, NULL};
-    const struct service_program program = {"magnum-api", help, &parts, start, reload, stop, NULL};
+    const struct service_program program = {"magnum-api", help, &parts, start,
+                                            reload,       dump, stop,   NULL};
     return service_main(argc, argv, &program);
 }

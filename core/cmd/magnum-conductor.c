@@ -12,7 +12,8 @@
 static const char help[] =
     "usage: magnum-conductor [--config FILE] [--set SECTION.NAME=VALUE]...\n"
     "\n"
-    "Carries out operations until SIGTERM or SIGINT; SIGHUP looks for new plugins.\n"
+    "Carries out operations until SIGTERM or SIGINT; SIGHUP reads log.level and looks for\n"
+    "new plugins, SIGUSR1 writes what it holds into the log.\n"
     "\n"
     "  --config FILE             configuration; else $MAGNUM_CONFIG or /etc/magnum/magnum.yaml\n"
     "  --set SECTION.NAME=VALUE  override one option of the configuration (repeatable)\n"
@@ -37,6 +38,12 @@ static void reload(void *ctx)
 {
     struct parts *p = ctx;
     conductor_reload(p->conductor);
+}
+
+static void dump(void *ctx)
+{
+    struct parts *p = ctx;
+    conductor_dump(p->conductor);
 }
 
 static bool alive(void *ctx)
@@ -76,6 +83,6 @@ int main(int argc, char **argv)
     keep_secrets();
     struct parts parts = {NULL, NULL};
     const struct service_program program = {
-        "magnum-conductor", help, &parts, start, reload, stop, alive};
+        "magnum-conductor", help, &parts, start, reload, dump, stop, alive};
     return service_main(argc, argv, &program);
 }

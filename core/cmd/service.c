@@ -25,22 +25,40 @@ static int set_option(struct config *cfg, const char *text, struct err *e)
     return config_set(cfg, name, eq + 1, e);
 }
 
-static int configure(const struct service_program *p, const char *file, const struct strv *options,
-                     struct config **ret, struct err *e)
+/* Where the configuration comes from. */
+struct origin {
+    const char *file;
+    const struct strv *options;
+};
+
+static int configure(const struct origin *o, struct config **ret, enum log_level *ret_level,
+                     struct err *e)
 {
-    enum log_level level = LOG_INFO;
-    int rc = config_load(file, ret, e);
+    const struct strv *options = o->options;
+    int rc = config_load(o->file, ret, e);
     for (size_t i = 0; rc == 0 && i < options->n; i++)
         rc = set_option(*ret, options->v[i], e);
     if (rc == 0 && options->n) /* what fits together in the file may not with the options */
         rc = config_check(*ret, e);
     if (rc < 0)
         return rc;
-    if (!log_level_parse((*ret)->log_level, &level))
+    if (!log_level_parse((*ret)->log_level, ret_level))
         return err_set(e, ERR_CONFIG, "log.level: \"%s\" is not error, warning, info or debug",
                        (*ret)->log_level);
-    log_setup(p->name, level, strcmp((*ret)->log_format, "json") == 0);
     return 0;
+}
+
+/* What may change while it runs: the log's level here, the rest in the program. */
+static void reload(const struct service_program *p, const struct origin *o)
+{
+    _cleanup_config_ struct config *cfg = NULL;
+    enum log_level level = LOG_INFO;
+    struct err e = ERR_INIT;
+    if (configure(o, &cfg, &level, &e) < 0)
+        log_error("service.reload", "%s; the log's level stays as it was", e.msg);
+    else
+        log_set_level(level);
+    p->reload(p->ctx);
 }
 
 /* How often to tell the service manager that this process lives: half of what it allows. 0: never.
@@ -55,7 +73,7 @@ static struct timespec watchdog_pause(void)
                              .tv_nsec = (long)(us % 1000000) * 1000};
 }
 
-static void serve(const struct service_program *p, const sigset_t *wanted)
+static void serve(const struct service_program *p, const struct origin *o, const sigset_t *wanted)
 {
     const struct timespec pause = watchdog_pause();
     const bool watched = pause.tv_sec || pause.tv_nsec;
@@ -64,7 +82,9 @@ static void serve(const struct service_program *p, const sigset_t *wanted)
     for (;;) {
         caught = watched ? sigtimedwait(wanted, NULL, &pause) : sigwaitinfo(wanted, NULL);
         if (caught == SIGHUP)
-            p->reload(p->ctx);
+            reload(p, o);
+        else if (caught == SIGUSR1)
+            p->dump(p->ctx);
         else if (caught > 0)
             break;
         if (watched && (!p->alive || p->alive(p->ctx)))
@@ -84,15 +104,20 @@ static int run(const struct service_program *p, const char *file, const struct s
     sigaddset(&wanted, SIGTERM);
     sigaddset(&wanted, SIGINT);
     sigaddset(&wanted, SIGHUP);
+    sigaddset(&wanted, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &wanted, NULL);
     signal(SIGPIPE, SIG_IGN);
     /* many threads that mostly wait: one heap each would cost more than sharing a few */
     (void)mallopt(M_ARENA_MAX, 2);
-    int rc = configure(p, file, options, &cfg, &e);
-    if (rc == 0)
+    const struct origin from = {file, options};
+    enum log_level level = LOG_INFO;
+    int rc = configure(&from, &cfg, &level, &e);
+    if (rc == 0) {
+        log_setup(p->name, level, strcmp(cfg->log_format, "json") == 0);
         rc = p->start(p->ctx, cfg, &e);
+    }
     if (rc == 0)
-        serve(p, &wanted);
+        serve(p, &from, &wanted);
     else
         fprintf(stderr, "%s: %s\n", p->name, e.msg);
     p->stop(p->ctx);

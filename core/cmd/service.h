@@ -13,7 +13,8 @@ struct service_program {
     void *ctx;
     /* Starts everything; when it fails, stop is called for what was started. */
     int (*start)(void *ctx, const struct config *cfg, struct err *e);
-    void (*reload)(void *ctx); /* SIGHUP; runs on the main thread */
+    void (*reload)(void *ctx); /* SIGHUP, after log.level was read again; on the main thread */
+    void (*dump)(void *ctx);   /* SIGUSR1: what it holds, into the log; on the main thread */
     void (*stop)(void *ctx);
     /* Does its work go on? Asked on the main thread while a service manager watches; false: it is
      * not told that the process lives, and will end it. NULL: as long as it runs. */

@@ -24,6 +24,8 @@ void conductor_reload(struct conductor *c);
 /* Does it turn, be it that the database does not answer? False once it has stood still for longer
  * than others wait before they call it down (service_down_time_s). Any thread. */
 bool conductor_alive(const struct conductor *c);
+/* Writes what it holds at this moment into the log (SIGUSR1). Any thread. */
+void conductor_dump(struct conductor *c);
 /* The graceful end: takes no new work, lets steps end for shutdown_timeout_s, hands leases back,
  * leaves magnum_service. NULL is fine. */
 void conductor_stop(struct conductor **c);

@@ -82,6 +82,13 @@ void pool_give(struct db *db, struct conn *c)
     pthread_mutex_unlock(&db->lock);
 }
 
+void db_pool_count(struct db *db, struct db_pool_counts *ret)
+{
+    pthread_mutex_lock(&db->lock);
+    *ret = (struct db_pool_counts){db->n_open, db->n_idle, db->max};
+    pthread_mutex_unlock(&db->lock);
+}
+
 static int check_conninfo(const char *text, struct err *e)
 {
     if (str_blank(text))

@@ -27,6 +27,12 @@ int db_schema_check(struct db *db, struct err *e) MUST_CHECK;
 /* Time the database server says it is; leases and due times are decided by that clock alone. */
 int db_now(struct db *db, int64_t *ret_us, struct err *e) MUST_CHECK;
 
+/* The pool at this moment. Any thread. */
+struct db_pool_counts {
+    size_t open, idle, max;
+};
+void db_pool_count(struct db *db, struct db_pool_counts *ret);
+
 /* Whose rows are visible: all_projects, or those of project_id, or (project NULL) of user_id. */
 struct db_scope {
     const char *project_id, *user_id;

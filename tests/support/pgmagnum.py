@@ -46,12 +46,30 @@ class Server:
                 os.kill(p, signal.SIGKILL)
         wait_for("the server to be gone", lambda: not any(mt.alive(p) for p in (pid, *mine)))
 
+    def connection(self):
+        return f"host={self.socket} dbname=magnum user=magnum"
+
     def sql(self, text, database="magnum"):
         return self.run("psql", "-h", self.socket, "-d", database, "-XAtc", text).split()
 
     def stop(self):
         with contextlib.suppress(mt.Failed):
             self.run("pg_ctl", "--wait", "-m", "immediate", "-D", self.data, "stop")
+
+
+@contextlib.contextmanager
+def one_server(top):
+    """A started Server with an empty database for Magnum."""
+    top.chmod(0o755)
+    server = Server(top, "a")
+    server.run("initdb", "--auth=trust", "--no-sync", server.data)
+    server.start()
+    try:
+        server.sql("CREATE ROLE magnum LOGIN", "postgres")
+        server.sql("CREATE DATABASE magnum OWNER magnum", "postgres")
+        yield server
+    finally:
+        server.stop()
 
 
 @contextlib.contextmanager

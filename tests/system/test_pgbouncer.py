@@ -88,17 +88,10 @@ def the_option_is_needed():
 def main():
     with tempfile.TemporaryDirectory(prefix="mgb-") as d, contextlib.ExitStack() as stack:
         top = S["top"] = pathlib.Path(d)
-        top.chmod(0o755)
-        server = S["server"] = pgmagnum.Server(top, "a")
-        server.run("initdb", "--auth=trust", "--no-sync", server.data)
-        server.start()
-        stack.callback(server.stop)
-        server.sql("CREATE ROLE magnum LOGIN", "postgres")
-        server.sql("CREATE DATABASE magnum OWNER magnum", "postgres")
-        direct = f"host={server.socket} dbname=magnum user=magnum"
+        server = S["server"] = stack.enter_context(pgmagnum.one_server(top))
         S["connection"] = stack.enter_context(pgbouncer(top, server))
         S["client"], S["template"] = stack.enter_context(
-            pgmagnum.magnum(top, S["connection"], direct, database={"transaction_pooling": True}))
+            pgmagnum.magnum(top, S["connection"], server.connection(), database={"transaction_pooling": True}))
         mt.main("__main__", [clusters_live_through_it, the_option_is_needed])
 
 
