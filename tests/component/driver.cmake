@@ -55,6 +55,6 @@ foreach(part IN ITEMS load calls services faults)
   add_dependencies(test_component_driver_${part} magnum-driver-host simulator hello swarm ${fixtures})
 endforeach()
 
-magnum_add_test(driver_manage RING component TIMEOUT 120
+magnum_add_test(driver_manage RING component TIMEOUT 300
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/driver_manage.c LINKS magnum_base test_pg)
 add_dependencies(test_component_driver_manage magnum-driver-manage magnum-db-manage ${fixtures})
