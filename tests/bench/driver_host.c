@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DRIVER "org.magnum.simulator"
+#define DRIVER "com.example.hello"
 
 enum { STARTS = 100, CALLS = 5000, ECHOES = 20000, SIZE = 2048, IDLE_MS = 40 };
 
