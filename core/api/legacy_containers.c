@@ -34,7 +34,7 @@ static int change(struct api_call *c, struct coe_object *o, struct err *e)
     _cleanup_json_ json_t *now =
         json_pack("{s:s, s:s?, s:s?, s:s, s:s?, s:s?}", "uuid", o->uuid, "name", o->name, "image",
                   o->image, "bay_uuid", o->cluster_id, "command", o->command, "memory", o->memory);
-    _cleanup_json_ json_t *before = now ? attrs_document(c->route->attrs, false, now) : NULL;
+    _cleanup_json_ json_t *before = now ? attrs_document(&attrs_container, false, now) : NULL;
     _cleanup_json_ json_t *after = NULL;
     if (!before)
         return err_nomem(e);

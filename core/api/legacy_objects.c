@@ -326,7 +326,8 @@ static int change(struct api_call *c, const struct legacy_kind *k, const struct 
 {
     _cleanup_json_ json_t *now =
         json_pack("{s:s, s:s}", "uuid", o->uuid, "bay_uuid", o->cluster_id);
-    _cleanup_json_ json_t *before = now ? attrs_document(c->route->attrs, false, now) : NULL;
+    /* the three kinds have the same attributes */
+    _cleanup_json_ json_t *before = now ? attrs_document(&attrs_pod, false, now) : NULL;
     _cleanup_json_ json_t *after = NULL;
     if (!before)
         return err_nomem(e);

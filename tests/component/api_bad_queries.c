@@ -29,6 +29,8 @@ static const struct {
     {"force", KIND_BOOL, "force"},
     {"follow", KIND_INT, "follow"},
     {"expiring", KIND_CHOICE, "expiring"},
+    {"bay_ident", KIND_TEXT, NULL},
+    {"command", KIND_TEXT, NULL},
 };
 
 static const char *const no_numbers[] = {"",     "x",   "1x",    "0x10",
