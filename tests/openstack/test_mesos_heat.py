@@ -75,7 +75,7 @@ def nothing_is_left():
 
 
 def run(l):
-    with heatlab.cloud(l) as c:
+    with heatlab.cloud(l, drivers__enabled_beta="mesos_ubuntu_v1") as c:
         S["cloud"] = c
         S["template"] = c.template("mesos", "mesos", fixed_network="demo-private",
                                    floating_ip_enabled=False)

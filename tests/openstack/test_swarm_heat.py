@@ -14,7 +14,7 @@ import urllib.parse
 import heatlab
 import lab
 import magnumtest as mt
-from magnumtest import check, check_equal
+from magnumtest import check, check_equal, wait_for
 
 S = {}
 
@@ -144,20 +144,31 @@ def nothing_is_left():
     check_equal(c.servers("life-"), {}, "servers")
 
 
-def a_worker_that_never_joins():
-    """The lab's switch counts for all its stacks: it is there only while this one needs it."""
+def handle_of_worker(uuid):
+    """Where the worker's wait condition is signalled, once Heat has made its handle."""
     c = S["cloud"]
-    switch = pathlib.Path("/var/lib/magnum-lab/nodefaker.fail")
+    for s in c.stacks(uuid):
+        path = f"/stacks/{s['stack_name']}/{s['id']}/resources?nested_depth=5"
+        for r in c.ask("orchestration", "GET", path)["resources"]:
+            href = [x["href"] for x in r["links"] if x["rel"] == "self"][0]
+            if (r["resource_type"] == "OS::Heat::WaitConditionHandle" and "-workers-" in href
+                    and r["resource_status"] == "CREATE_COMPLETE"):
+                return href[href.index("/stacks/"):]
+    return None
+
+
+def a_worker_that_never_joins():
+    """It tells so before the lab's nodefaker can say the contrary for it: while its server is still
+    being made."""
+    c = S["cloud"]
     uuid = c.create("lost", S["template"], master_count=1, node_count=1)
-    try:
-        c.until("the manager", lambda: any(n.startswith("lost-master") for n in c.servers("lost-")),
-                200)
-        switch.touch()
-        failed = c.until("the failure", lambda: c.show(uuid)["status"] == "CREATE_FAILED"
-                         and c.show(uuid), 200)
-    finally:
-        switch.unlink(missing_ok=True)
-    check("lab" in failed["status_reason"] and "wait" in failed["status_reason"],
+    handle = wait_for("the worker's handle", lambda: handle_of_worker(uuid), 300, every=0.3)
+    c.ask("orchestration", "POST", f"{handle}/signal", {
+        "status": "FAILURE", "id": "g1", "data": "swarm",
+        "reason": "Step swarm failed: no manager of the swarm could be joined"})
+    failed = c.until("the failure", lambda: c.show(uuid)["status"] == "CREATE_FAILED"
+                     and c.show(uuid), 300)
+    check("no manager of the swarm could be joined" in failed["status_reason"],
           f"reason: {failed['status_reason']}")
     c.delete(uuid)
 
