@@ -14,14 +14,24 @@
 #define VOLUME "volumev3"
 enum { WAIT_MS = 2000 };
 
+/* A delete by force goes on past what can't be looked at. */
+static int32_t pass_over(struct heat_run *r, int32_t rc, const char *service)
+{
+    bool final = rc == MAG_E_PRECONDITION || rc == MAG_E_CANCELLED;
+    if (!(r->c->op->flags & MAG_OPF_FORCE) || final)
+        return rc;
+    mag_log(r->c->self->host, MAG_LOG_WARNING, "%s can't be searched, what is there is left: %s",
+            service, r->c->err->message);
+    return MAG_OK;
+}
+
 /* *ret NULL: the cloud has no such service. */
 static int32_t list(struct heat_run *r, const char *service, const char *path, json_t **ret)
 {
     struct mag_http_call call = {.method = "GET", .service = service, .path = path};
     struct mag_http_answer a = {0};
-    mag_error e = {.struct_size = sizeof e};
     *ret = NULL;
-    int32_t rc = mag_http_do(r->c->self->host, r->c->op, &call, &a, &e);
+    int32_t rc = mag_http_do(r->c->self->host, r->c->op, &call, &a, r->c->err);
     if (rc == MAG_E_NOT_FOUND)
         return MAG_OK;
     if (rc == MAG_OK && a.status == 200)
@@ -32,10 +42,10 @@ static int32_t list(struct heat_run *r, const char *service, const char *path, j
         return MAG_OK;
     }
     if (rc == MAG_OK)
-        return mag_fail(r->c->err, MAG_E_UNAVAILABLE, MAG_ERR_RETRYABLE, "SweepFailed", NULL,
-                        "%s answers %u to a list", service, a.status);
-    *r->c->err = e;
-    return rc;
+        rc = mag_fail(r->c->err, MAG_E_UNAVAILABLE, MAG_ERR_RETRYABLE, "SweepFailed",
+                      "delete by force to leave what is there", "%s answers %u to a list", service,
+                      a.status);
+    return pass_over(r, rc, service);
 }
 
 /* Gone, going, or never there: all the same. */
