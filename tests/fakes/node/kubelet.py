@@ -70,8 +70,9 @@ def register():
     broken = pathlib.Path("/fake/not-ready")
     ready = {"type": "Ready", "status": "False" if broken.exists() else "True",
              "reason": "Test", "message": broken.read_text() if broken.exists() else "kubelet runs"}
+    room = {"cpu": "8", "memory": "16Gi", "pods": "110"}
     return api("PATCH", f"/api/v1/nodes/{name}/status",
-               {"status": {"conditions": [ready],
+               {"status": {"conditions": [ready], "capacity": room, "allocatable": room,
                            "addresses": [{"type": "InternalIP", "address": f["node-ip"]}]}},
                "application/strategic-merge-patch+json") < 300
 
