@@ -384,7 +384,7 @@ static void test_not_offered(void)
         const char *driver, *iface, *verb;
         int rc;
     } cases[] = {{"nobody", MAG_IFACE_LIFECYCLE, "create", ERR_NOT_FOUND},
-                 {SIM_ID, MAG_IFACE_WORKLOAD, "list", ERR_UNSUPPORTED},
+                 {"com.example.hello", MAG_IFACE_WORKLOAD, "list", ERR_UNSUPPORTED},
                  {SIM_ID, MAG_IFACE_LIFECYCLE, "explode", ERR_UNSUPPORTED},
                  {PLAIN_ID, MAG_IFACE_LIFECYCLE, "scale", ERR_UNSUPPORTED}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
