@@ -9,6 +9,7 @@ set_target_properties(simulator_next PROPERTIES PREFIX "" OUTPUT_NAME simulator
   C_VISIBILITY_PRESET hidden LIBRARY_OUTPUT_DIRECTORY ${next_dir})
 target_link_libraries(simulator_next PRIVATE magnum_flags magnum_sdk)
 target_link_options(simulator_next PRIVATE -Wl,--version-script=${next_dir}/simulator.map)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${simulator}/simulator.yaml)
 file(READ ${simulator}/simulator.yaml manifest)
 string(REPLACE "version: 1.0.0" "version: 1.1.0" manifest "${manifest}")
 file(GENERATE OUTPUT ${next_dir}/simulator.yaml CONTENT "${manifest}")
