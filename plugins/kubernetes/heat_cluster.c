@@ -239,7 +239,12 @@ int32_t heat_converge(struct kube_call *c)
         rc = heat_open(c, &r);
     if (rc != MAG_OK)
         return rc;
-    rc = converge_phase(&r, c->op->kind == MAG_OP_UPGRADE ? "upgrade" : NULL);
+    bool upgrade = c->op->kind == MAG_OP_UPGRADE;
+    /* before it is decided: afterwards the stored version is the new one */
+    if (upgrade && !heat_decided(&r, "upgrade") && heat_is_meant(&r, r.workers))
+        rc = heat_upgrade_step(c, heat_version(&r, r.masters));
+    if (rc == MAG_OK)
+        rc = converge_phase(&r, upgrade ? "upgrade" : NULL);
     heat_done(&r);
     return rc;
 }

@@ -28,9 +28,27 @@ static int32_t names_of(struct heat_run *r, const json_t *group, json_t **ret)
     return rc;
 }
 
+int32_t heat_upgrade_step(const struct kube_call *c, const char *from)
+{
+    char tag[64];
+    int32_t rc =
+        mag_label_text(mag_labels_of(c->spec, NULL), "kube_tag", "", tag, sizeof tag, c->err);
+    if (rc != MAG_OK)
+        return rc;
+    if (!tag[0])
+        return mag_fail(c->err, MAG_E_INVALID, MAG_ERR_USER, "NoVersion",
+                        "take a template with the label kube_tag",
+                        "The template does not say which version of Kubernetes to upgrade to");
+    return *from ? kube_upgrade_step(from, tag, c->err) : MAG_OK;
+}
+
 int32_t heat_validate(struct kube_call *c)
 {
-    return heat_check(c);
+    int32_t rc = heat_check(c);
+    bool upgrade = strcmp(mag_json_text(c->spec, "params.kind", ""), "upgrade") == 0;
+    return rc == MAG_OK && upgrade
+               ? heat_upgrade_step(c, mag_json_text(c->spec, "cluster.coe_version", ""))
+               : rc;
 }
 
 /* ---- create, update, scale ---- */
@@ -144,21 +162,6 @@ static int32_t plan_upgrade(struct heat_run *r, json_t *names)
     return rc;
 }
 
-static int32_t check_step(struct heat_run *r)
-{
-    char tag[64];
-    const char *from = mag_json_text(r->c->spec, "cluster.coe_version", "");
-    int32_t rc =
-        mag_label_text(mag_labels_of(r->c->spec, NULL), "kube_tag", "", tag, sizeof tag, r->c->err);
-    if (rc != MAG_OK)
-        return rc;
-    if (!tag[0])
-        return mag_fail(r->c->err, MAG_E_INVALID, MAG_ERR_USER, "NoVersion",
-                        "take a template with the label kube_tag",
-                        "The template does not say which version of Kubernetes to upgrade to");
-    return *from ? kube_upgrade_step(from, tag, r->c->err) : MAG_OK;
-}
-
 int32_t heat_upgrade_plan(struct kube_call *c, json_t **ret)
 {
     struct heat_run r;
@@ -170,7 +173,7 @@ int32_t heat_upgrade_plan(struct kube_call *c, json_t **ret)
         return rc;
     rc = heat_check(c);
     if (rc == MAG_OK)
-        rc = check_step(&r);
+        rc = heat_upgrade_step(c, mag_json_text(c->spec, "cluster.coe_version", ""));
     if (rc == MAG_OK)
         rc = plan_upgrade(&r, names);
     heat_done(&r);

@@ -45,6 +45,10 @@ int32_t heat_check(struct kube_call *c);
 /* The pods' range, by network driver and label. */
 int32_t heat_pod_range(const struct kube_call *c, char ret[64]);
 
+/* heat_plan.c: may nodes of version `from` ("": not known) go to the one the labels say? INVALID.
+ */
+int32_t heat_upgrade_step(const struct kube_call *c, const char *from);
+
 /* ---- heat_stacks.c: what the stacks shall be ---- */
 
 struct heat_plan {
