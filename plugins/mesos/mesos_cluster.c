@@ -1,6 +1,5 @@
 /* See mesos_internal.h. What the stacks of a Mesos cluster are made of; their life is
- * lib/heat_coe's. The addresses of the masters are kept in the state, for those looks that must not
- * cost a request to Heat. */
+ * lib/heat_coe's. */
 #include "mesos_internal.h"
 
 #include "lib/boot.h"
@@ -55,36 +54,16 @@ int32_t mesos_validate(struct mesos_call *c)
     return MAG_OK;
 }
 
-static int32_t remember_masters(struct mesos_call *c, const json_t *outputs)
-{
-    json_t *nodes = mag_coe_masters(outputs, ""), *list = json_array(), *node;
-    size_t i;
-    json_array_foreach(nodes, i, node)
-    {
-        (void)json_array_append_new(list, json_pack("{s:s, s:s}", "reach", mag_coe_reach(node),
-                                                    "inside", mag_json_text(node, "address", "")));
-    }
-    json_decref(nodes);
-    if (json_equal(json_object_get(c->set.state, "masters"), list)) {
-        json_decref(list);
-        return MAG_OK;
-    }
-    return json_object_set_new(c->set.state, "masters", list) == 0
-               ? mag_heat_set_save(&c->set, c->err)
-               : mag_fail_nomem(c->err);
-}
-
-struct mesos_masters mesos_masters_of(const struct mesos_call *c, const json_t *state)
+struct mesos_masters mesos_masters_of(const struct mesos_call *c)
 {
     struct mesos_masters m = {.host = c->self->host, .op = c->op, .timeout_ms = 5000};
+    const json_t *list = mag_json_at(mag_params_group(c->spec, true), "node_addresses");
     size_t i;
     json_t *e;
-    json_array_foreach(mag_json_at(state, "masters"), i, e)
+    json_array_foreach(list, i, e)
     {
-        if (m.n == MESOS_MASTERS_MAX)
-            break;
-        m.address[m.n] = mag_json_text(e, "reach", "");
-        m.inside[m.n++] = mag_json_text(e, "inside", NULL);
+        if (m.n < MESOS_MASTERS_MAX && json_is_string(e))
+            m.address[m.n++] = json_string_value(e);
     }
     return m;
 }
@@ -94,7 +73,7 @@ static int32_t publish(struct mesos_call *c, const json_t *outputs)
 {
     const char *outside = mag_json_text(outputs, "api_public", "");
     const char *address = *outside ? outside : mag_json_text(outputs, "api_private", "");
-    struct mesos_masters m = mesos_masters_of(c, c->set.state);
+    struct mesos_masters m = mesos_masters_of(c);
     struct mesos_state state = {0};
     mag_error why = {.struct_size = sizeof why};
     int32_t rc = mag_output_new(c->self->host, c->op, "api_address", json_string(address), c->err);
@@ -126,8 +105,6 @@ int32_t mesos_converge(struct mesos_call *c)
     if (rc != MAG_OK)
         return rc;
     rc = mag_coe_converge(&c->set, &coe, c->spec, &outputs, c->out, c->err);
-    if (rc == MAG_OK)
-        rc = remember_masters(c, outputs);
     if (rc == MAG_OK)
         rc = publish(c, outputs);
     if (rc == MAG_OK)

@@ -38,8 +38,8 @@ int32_t mesos_left(void *ctx, const json_t *nodes, mag_step *out, mag_error *err
 int32_t mesos_health(struct mesos_call *c);
 int32_t mesos_stats(struct mesos_call *c, json_t **ret);
 
-/* The masters as the state of the last change knows them, from mesos_cluster.c: "masters" in the
- * driver's blob. Borrows from `state`. */
-struct mesos_masters mesos_masters_of(const struct mesos_call *c, const json_t *state);
+/* mesos_cluster.c: the masters by the addresses that were published last: none while they are made.
+ * Borrows from the spec. */
+struct mesos_masters mesos_masters_of(const struct mesos_call *c);
 
 #endif

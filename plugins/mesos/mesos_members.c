@@ -8,7 +8,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum { POLL_MS = 2000 };
 
@@ -41,7 +40,7 @@ static void sort_by_use(const struct mesos_state *s, json_t *nodes)
 int32_t mesos_order(void *ctx, json_t *nodes, mag_error *err)
 {
     struct mesos_call *c = ctx;
-    struct mesos_masters m = mesos_masters_of(c, c->set.state);
+    struct mesos_masters m = mesos_masters_of(c);
     struct mesos_state state = {0};
     mag_error why = {.struct_size = sizeof why};
     int32_t rc = mesos_state_read(&m, &state, &why);
@@ -70,38 +69,15 @@ static json_t *hosts_of(const json_t *nodes)
     return list;
 }
 
-static int64_t unix_ms(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* Since when this operation has been trying, by the stored plan. */
-static int32_t time_left(struct mesos_call *c, int64_t *ret_ms, mag_error *err)
-{
-    json_t *plan = mag_json_at(c->set.state, "plan");
-    int64_t seconds, since = mag_json_int(plan, "since", 0);
-    int32_t rc = mag_label_int(mag_labels_of(c->spec, NULL), "drain_timeout_seconds", 0, 3600, 60,
-                               &seconds, err);
-    if (rc == MAG_OK && !since) {
-        since = unix_ms();
-        (void)json_object_set_new(plan, "since", json_integer(since));
-        rc = mag_heat_set_save(&c->set, err);
-    }
-    *ret_ms = since + seconds * 1000 - unix_ms();
-    return rc;
-}
-
 int32_t mesos_leave(void *ctx, const json_t *nodes, mag_step *out, mag_error *err)
 {
     struct mesos_call *c = ctx;
-    struct mesos_masters m = mesos_masters_of(c, c->set.state);
+    struct mesos_masters m = mesos_masters_of(c);
     struct mesos_state state = {0};
     _mag_json_ json_t *hosts = hosts_of(nodes);
     mag_error why = {.struct_size = sizeof why};
     int64_t left_ms;
-    int32_t rc = time_left(c, &left_ms, err);
+    int32_t rc = mag_coe_time_left(&c->set, c->spec, &left_ms, err);
     if (rc != MAG_OK)
         return rc;
     rc = mesos_state_read(&m, &state, &why);
@@ -127,12 +103,12 @@ int32_t mesos_leave(void *ctx, const json_t *nodes, mag_step *out, mag_error *er
 int32_t mesos_left(void *ctx, const json_t *nodes, mag_step *out, mag_error *err)
 {
     struct mesos_call *c = ctx;
-    struct mesos_masters m = mesos_masters_of(c, c->set.state);
+    struct mesos_masters m = mesos_masters_of(c);
     struct mesos_state state = {0};
     _mag_json_ json_t *hosts = hosts_of(nodes);
     mag_error why = {.struct_size = sizeof why};
     int64_t left_ms;
-    int32_t rc = time_left(c, &left_ms, err);
+    int32_t rc = mag_coe_time_left(&c->set, c->spec, &left_ms, err);
     if (rc != MAG_OK)
         return rc;
     rc = mesos_state_read(&m, &state, &why);
@@ -238,13 +214,9 @@ static int32_t judge(const struct mesos_call *c, const struct mesos_masters *m,
 
 int32_t mesos_health(struct mesos_call *c)
 {
-    _mag_json_ json_t *state = NULL;
-    int32_t rc = mag_json_parse(c->op->state, "state", &state, c->err);
-    if (rc != MAG_OK)
-        return rc;
     struct mag_verdict v = mag_verdict_new();
-    struct mesos_masters m = mesos_masters_of(c, state);
-    rc = judge(c, &m, &v);
+    struct mesos_masters m = mesos_masters_of(c);
+    int32_t rc = judge(c, &m, &v);
     if (rc == MAG_OK)
         rc = mag_verdict_publish(&v, c->self->host, c->op, false, c->err);
     mag_verdict_done(&v);
@@ -253,12 +225,9 @@ int32_t mesos_health(struct mesos_call *c)
 
 int32_t mesos_stats(struct mesos_call *c, json_t **ret)
 {
-    _mag_json_ json_t *doc = NULL;
     struct mesos_state s = {0};
-    int32_t rc = mag_json_parse(c->op->state, "state", &doc, c->err);
-    struct mesos_masters m = mesos_masters_of(c, doc);
-    if (rc == MAG_OK)
-        rc = mesos_state_read(&m, &s, c->err);
+    struct mesos_masters m = mesos_masters_of(c);
+    int32_t rc = mesos_state_read(&m, &s, c->err);
     if (rc != MAG_OK)
         return rc;
     *ret = json_pack("{s:I, s:{s:f, s:f}, s:{s:I, s:I}}", "nodes", (json_int_t)s.n, "cpu",

@@ -37,8 +37,7 @@ static int32_t user_data(void *ctx, const json_t *group, char **ret, mag_error *
     if (rc != MAG_OK)
         return rc;
     if (json_object_set_new(p, "API_PORT", json_integer(api_port(r->c->spec))) < 0 ||
-        json_object_set_new(p, "SWARM_INIT",
-                            json_boolean(!mag_json_bool(r->set.state, "made", false))) < 0)
+        json_object_set_new(p, "SWARM_INIT", json_boolean(r->c->op->kind == MAG_OP_CREATE)) < 0)
         rc = mag_fail_nomem(err);
     if (rc == MAG_OK)
         rc = mag_boot_user_data(host, "swarm", p,
@@ -115,10 +114,6 @@ static int32_t publish(struct heat_run *r, const json_t *outputs)
                    *outside ? outside : mag_json_text(outputs, "api_private", ""),
                    api_port(c->spec));
     int32_t rc = mag_output_new(c->self->host, c->op, "api_address", json_string(address), c->err);
-    if (rc == MAG_OK && !mag_json_bool(r->set.state, "made", false)) {
-        (void)json_object_set_new(r->set.state, "made", json_true());
-        rc = mag_heat_set_save(&r->set, c->err);
-    }
     return rc == MAG_OK ? publish_version(c) : rc;
 }
 

@@ -9,7 +9,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum { ASK_MS = 5000, POLL_MS = 2000, NO_QUORUM = 500 };
 
@@ -38,29 +37,6 @@ static const json_t *entry_of(const json_t *list, const char *name)
 }
 
 /* ---- leaving ---- */
-
-static int64_t unix_ms(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* Since when this operation has been waiting for its nodes to be empty, by the stored plan. */
-static int32_t time_left(struct heat_run *r, int64_t *ret_ms, mag_error *err)
-{
-    json_t *plan = mag_json_at(r->set.state, "plan");
-    int64_t seconds, since = mag_json_int(plan, "since", 0);
-    int32_t rc = mag_label_int(mag_labels_of(r->c->spec, NULL), "drain_timeout_seconds", 0, 3600,
-                               60, &seconds, err);
-    if (rc == MAG_OK && !since) {
-        since = unix_ms();
-        (void)json_object_set_new(plan, "since", json_integer(since));
-        rc = mag_heat_set_save(&r->set, err);
-    }
-    *ret_ms = since + seconds * 1000 - unix_ms();
-    return rc;
-}
 
 /* Tasks of the swarm that still run on a node. */
 static int32_t tasks_on(const struct mag_docker *d, const char *id, size_t *ret, mag_error *err)
@@ -115,7 +91,7 @@ int32_t heat_leave(void *ctx, const json_t *nodes, mag_step *out, mag_error *err
     uint32_t status = 0;
     size_t busy = 0;
     int64_t left_ms;
-    int32_t rc = time_left(r, &left_ms, err);
+    int32_t rc = mag_coe_time_left(&r->set, r->c->spec, &left_ms, err);
     if (rc != MAG_OK)
         return rc;
     rc = swarm_nodes(&d, &list, &status, &why);

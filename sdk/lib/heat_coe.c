@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum phase { CHOSEN, LEFT_ENGINE, FORGOTTEN };
 #define CLUSTER_TEMPLATE "coe_cluster.yaml"
@@ -171,15 +172,43 @@ static void newest_first(json_t *nodes)
         (void)json_array_set_new(nodes, i, v[i]);
 }
 
+/* The removed numbers of a group, in the state. */
+static json_t *removed_of(struct mag_heat_set *s, const json_t *group)
+{
+    json_t *all = json_object_get(s->state, "removed");
+    if (!all)
+        (void)json_object_set_new(s->state, "removed", all = json_object());
+    json_t *list = json_object_get(all, uuid_of(group));
+    if (!list)
+        (void)json_object_set_new(all, uuid_of(group), list = json_array());
+    return list;
+}
+
+/* Numbers that earlier operations took away: the stack says them, as the texts they were given as.
+ */
+static void recall_removed(struct run *r, const json_t *group, const json_t *outputs)
+{
+    json_t *removed = removed_of(r->s, group), *v;
+    size_t i;
+    json_array_foreach(json_object_get(outputs, "nodes_removed"), i, v)
+    {
+        const char *text = json_string_value(v);
+        int64_t number = text ? strtoll(text, NULL, 10) : -1;
+        if (text && *text && !has_number(removed, number))
+            (void)json_array_append_new(removed, json_integer(number));
+    }
+}
+
 /* What stands in the outputs of the stack that has the group; nothing when it is yet to be made. */
 static int32_t look(struct run *r, const json_t *group, json_t **ret)
 {
     struct mag_heat_stack stack;
     int32_t rc = mag_heat_set_show(r->s, has_stack(group) ? uuid_of(group) : NULL, &stack, r->err);
     if (rc == MAG_OK) {
+        recall_removed(r, group, stack.outputs);
         *ret = mag_coe_workers(stack.outputs, uuid_of(group));
         rc = *ret ? MAG_OK : mag_fail_nomem(r->err);
-    } else if (rc == MAG_E_PRECONDITION) {
+    } else if (rc == MAG_E_PRECONDITION && r->err && same(r->err->reason, "StackGone")) {
         *ret = json_array();
         rc = *ret ? MAG_OK : rc;
     }
@@ -214,18 +243,6 @@ static int32_t choose_in(struct run *r, const json_t *group, json_t *removed, js
     return rc;
 }
 
-/* The removed numbers of a group, in the state. */
-static json_t *removed_of(struct mag_heat_set *s, const json_t *group)
-{
-    json_t *all = json_object_get(s->state, "removed");
-    if (!all)
-        (void)json_object_set_new(s->state, "removed", all = json_object());
-    json_t *list = json_object_get(all, uuid_of(group));
-    if (!list)
-        (void)json_object_set_new(all, uuid_of(group), list = json_array());
-    return list;
-}
-
 static int32_t choose(struct run *r, json_t *leaving)
 {
     size_t i;
@@ -250,6 +267,30 @@ static int32_t enter(struct run *r, enum phase phase)
 {
     (void)json_object_set_new(mag_json_at(r->s->state, "plan"), "phase", json_integer(phase));
     return mag_heat_set_save(r->s, r->err);
+}
+
+/* The state is an operation's own; what outlives it is told by the cluster's stack. */
+static int32_t recall(struct mag_heat_set *s, mag_error *err)
+{
+    struct mag_heat_stack stack;
+    mag_error why = {.struct_size = sizeof why};
+    if (s->op->kind == MAG_OP_CREATE || json_object_get(s->state, "generation"))
+        return MAG_OK;
+    int32_t rc = mag_heat_set_show(s, NULL, &stack, &why);
+    int64_t generation = 1;
+    json_t *v = rc == MAG_OK ? json_object_get(stack.outputs, "generation") : NULL;
+    if (json_is_integer(v))
+        generation = json_integer_value(v);
+    else if (json_is_string(v))
+        generation = strtoll(json_string_value(v), NULL, 10);
+    const char *word = mag_json_text(stack.outputs, "change.magnum_change", "");
+    bool bad = json_object_set_new(s->state, "generation", json_integer(generation)) < 0 ||
+               json_object_set_new(s->state, "change", json_pack("{s:s}", "word", word)) < 0;
+    mag_heat_stack_done(&stack);
+    if (rc == MAG_OK || (rc == MAG_E_PRECONDITION && strcmp(why.reason, "StackGone") == 0))
+        return bad ? mag_fail_nomem(err) : MAG_OK;
+    *err = why;
+    return rc;
 }
 
 /* Once for each operation; a new one of the same wish starts from what is there now. */
@@ -415,7 +456,9 @@ int32_t mag_coe_converge(struct mag_heat_set *s, const struct mag_coe *coe, cons
                          json_t **ret_outputs, mag_step *out, mag_error *err)
 {
     struct run r = {s, coe, spec, out, err};
-    int32_t rc = plan(&r);
+    int32_t rc = recall(s, err);
+    if (rc == MAG_OK)
+        rc = plan(&r);
     const json_t *leaving = rc == MAG_OK ? mag_json_at(s->state, "plan.leaving") : NULL;
     bool any = json_array_size(leaving) > 0;
     if (any && phase_of(s) < LEFT_ENGINE) {
@@ -438,6 +481,9 @@ int32_t mag_coe_change(struct mag_heat_set *s, const struct mag_coe *coe, const 
                        const char *word, mag_step *out, mag_error *err)
 {
     const char *op = s->op->op_id ? s->op->op_id : "";
+    int32_t rc = recall(s, err);
+    if (rc != MAG_OK)
+        return rc;
     if (!same(mag_json_text(s->state, "change.op", "-"), op) ||
         !same(mag_json_text(s->state, "change.word", ""), word)) {
         json_t *change = json_pack("{s:s, s:s}", "op", op, "word", word);
@@ -447,9 +493,32 @@ int32_t mag_coe_change(struct mag_heat_set *s, const struct mag_coe *coe, const 
             return mag_fail_nomem(err);
         /* the stacks are asked for another thing than before */
         (void)json_object_set_new(mag_json_at(s->state, "heat"), "begun", json_array());
-        int32_t rc = mag_heat_set_save(s, err);
+        rc = mag_heat_set_save(s, err);
         if (rc != MAG_OK)
             return rc;
     }
     return mag_coe_converge(s, coe, spec, NULL, out, err);
+}
+
+static int64_t unix_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int32_t mag_coe_time_left(struct mag_heat_set *s, const json_t *spec, int64_t *ret_ms,
+                          mag_error *err)
+{
+    json_t *plan = mag_json_at(s->state, "plan");
+    int64_t seconds, since = mag_json_int(plan, "since", 0);
+    int32_t rc = mag_label_int(mag_labels_of(spec, NULL), "drain_timeout_seconds", 0, 3600, 60,
+                               &seconds, err);
+    if (rc == MAG_OK && !since) {
+        since = unix_ms();
+        (void)json_object_set_new(plan, "since", json_integer(since));
+        rc = mag_heat_set_save(s, err);
+    }
+    *ret_ms = since + seconds * 1000 - unix_ms();
+    return rc;
 }

@@ -2,7 +2,7 @@
  * engine: create, update, scale and nodegroups are one convergence of all its stacks. A driver adds
  * what only it knows by the functions of mag_coe; what was decided is stored before anything is
  * done, so any step may run twice. State: members of mag_heat_set's document: "generation",
- * "change", "plan", "removed".
+ * "change", "plan", "removed"; what outlives an operation stands in the outputs of the stacks.
  *
  * A node here is {"n": its number in its group, "name", "id": its server's, "address", "public",
  * "group": the nodegroup's uuid}. Numbers are never used again.
@@ -37,6 +37,11 @@ int32_t mag_coe_converge(struct mag_heat_set *s, const struct mag_coe *coe, cons
  * "magnum_change" says the word, and each reports again when it made the change. */
 int32_t mag_coe_change(struct mag_heat_set *s, const struct mag_coe *coe, const json_t *spec,
                        const char *word, mag_step *out, mag_error *err);
+
+/* For `leave` and `left`: how long this operation may still wait for nodes to be empty, by the
+ * label drain_timeout_seconds (default 60) and since it first asked; negative: no longer. */
+int32_t mag_coe_time_left(struct mag_heat_set *s, const json_t *spec, int64_t *ret_ms,
+                          mag_error *err);
 
 /* Nodes as they stand in the outputs: masters of the cluster's stack, or workers of any. group:
  * their nodegroup's uuid. A new list; NULL: no memory. */

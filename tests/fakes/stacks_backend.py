@@ -47,6 +47,9 @@ def outputs(stack):
         values = {**nodes(stack, "master_", "master_"), **nodes(stack, "worker_", "worker_"),
                   "api_private": "10.0.7.10", "api_public": "", "network": "net", "subnet": "sub",
                   "node_security_group": "group"}
+    p = stack["parameters"]
+    values.update(nodes_removed=p.get("nodes_to_remove", []),
+                  generation=p.get("worker_generation", 1), change=p.get("worker_metadata", {}))
     return [{"output_key": k, "output_value": v} for k, v in values.items()]
 
 
