@@ -103,12 +103,13 @@ static int32_t know(struct heat_run *r, const json_t *group, const json_t *group
                : mag_fail_nomem(r->c->err);
 }
 
+/* The version is the cluster's: a group's own labels still say the former one. */
 static int32_t count_up(struct heat_run *r, const json_t *group, bool upgrade)
 {
     json_t *entry = entry_of(r, group);
     char tag[64];
-    int32_t rc = mag_label_text(mag_labels_of(r->c->spec, group), "kube_tag", "", tag, sizeof tag,
-                                r->c->err);
+    int32_t rc =
+        mag_label_text(mag_labels_of(r->c->spec, NULL), "kube_tag", "", tag, sizeof tag, r->c->err);
     if (rc != MAG_OK)
         return rc;
     int bad = json_object_set_new(entry, "generation", json_integer(heat_generation(r, group) + 1));
