@@ -70,11 +70,15 @@ typedef int32_t (*verb_fn)(struct swarm_call *c);
 enum verb { VALIDATE, CONVERGE, CA_PREPARE, CA_COMPLETE, REMOVE, HEALTH };
 
 /* A delete knows no template when the database has lost it, or when nothing was stored yet: then
- * both ways are looked at. */
+ * both ways are looked at. Without a stack in the ledger none was asked for, and there may be no
+ * Heat at all. */
 static int32_t remove_any(struct swarm_call *c)
 {
+    _mag_json_ json_t *stacks = NULL;
     int32_t rc = local_remove(c);
-    return rc == MAG_OK ? heat_remove(c) : rc;
+    if (rc == MAG_OK)
+        rc = mag_ledger_list(&c->self->services, c->op, MAG_HEAT_LEDGER_KIND, &stacks, c->err);
+    return rc == MAG_OK && json_array_size(stacks) ? heat_remove(c) : rc;
 }
 
 static bool through_heat(const json_t *spec)
