@@ -55,11 +55,11 @@ static void play(const struct script *v, size_t n)
 
 static void test_list(void)
 {
-    PLAY({"GET", "/api/v1/namespaces/default/pods?limit=250", NULL, 200, "{\"items\":[{},{}]}"},
-         {"GET", "/api/v1/replicationcontrollers?labelSelector=app%3Dweb&limit=250", NULL, 200,
+    PLAY({"GET", "/api/v1/namespaces/default/pods?limit=100", NULL, 200, "{\"items\":[{},{}]}"},
+         {"GET", "/api/v1/replicationcontrollers?labelSelector=app%3Dweb&limit=100", NULL, 200,
           "{\"items\":[]}"},
-         {"GET", "/api/v1/nodes?limit=250", NULL, 200, "{\"items\":[{}]}"},
-         {"GET", "/api/v1/namespaces/a%2Fb/services?limit=250", NULL, 403,
+         {"GET", "/api/v1/nodes?limit=100", NULL, 200, "{\"items\":[{}]}"},
+         {"GET", "/api/v1/namespaces/a%2Fb/services?limit=100", NULL, 403,
           "{\"reason\":\"Forbidden\"}"});
     static const struct {
         const char *kind, *query;
