@@ -649,7 +649,8 @@ static bool play(uint64_t seed, enum bug bug)
     memset(ids, 0, sizeof ids);
     memset(clusters, 0, sizeof clusters);
     calls.len = 0;
-    (void)quick("TRUNCATE cluster, nodegroup, operation, operation_event, ledger, observation");
+    (void)quick(
+        "TRUNCATE cluster, nodegroup, operation, operation_event, ledger, observation CASCADE");
     if (roll(4) && !warm_up())
         return false;
     for (int i = 0; i < CALLS; i++)
