@@ -6,6 +6,7 @@
 #include "lib/heat_params.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MINE "kubernetes"
@@ -86,21 +87,56 @@ bool heat_decided(const struct heat_run *r, const char *phase)
     return strcmp(mag_json_text(mine(r), "op", ""), key) == 0;
 }
 
-/* A group that is new to us: its nodes begin with what its labels say. */
-static int32_t know(struct heat_run *r, const json_t *group, const json_t *groups, bool *changed)
+/* What the group's nodes were last told, as their stack's outputs have it; NULL: there are none. */
+static int32_t told(struct heat_run *r, const json_t *group, json_t **ret)
+{
+    bool shared = group == r->masters || group == r->workers;
+    struct mag_heat_stack s = {.outputs = NULL};
+    *ret = NULL;
+    if (r->c->op->kind == MAG_OP_CREATE)
+        return MAG_OK;
+    int32_t rc =
+        mag_heat_set_look(&r->set, shared ? NULL : mag_json_text(group, "uuid", ""), &s, r->c->err);
+    if (rc == MAG_OK && s.outputs)
+        *ret = json_incref(mag_json_at(s.outputs, group == r->masters ? "told.master"
+                                                  : shared            ? "told.worker"
+                                                                      : "told"));
+    mag_heat_stack_done(&s);
+    return rc;
+}
+
+static int64_t number_of(const json_t *v)
+{
+    if (json_is_string(v)) /* Heat's parameters are texts now and then */
+        return strtoll(json_string_value(v), NULL, 10);
+    return json_is_integer(v) ? json_integer_value(v) : 0;
+}
+
+/* A group that this operation meets for the first time: it goes on from what its nodes were told,
+ * and nodes that are new begin with what the group's labels say. */
+static int32_t know(struct heat_run *r, const json_t *group, bool *changed)
 {
     char tag[64];
+    _mag_json_ json_t *before = NULL;
     if (entry_of(r, group))
         return MAG_OK;
     int32_t rc = mag_label_text(mag_labels_of(r->c->spec, group), "kube_tag", "", tag, sizeof tag,
                                 r->c->err);
+    if (rc == MAG_OK)
+        rc = told(r, group, &before);
     if (rc != MAG_OK)
         return rc;
+    int64_t generation = number_of(mag_json_at(before, "generation"));
+    const char *version = mag_json_text(before, "metadata.magnum_kube_version", tag);
+    const char *ca = mag_json_text(before, "metadata.magnum_ca_phase", "");
     *changed = true;
-    return json_object_set_new((json_t *)(uintptr_t)groups, mag_json_text(group, "uuid", ""),
-                               json_pack("{s:i, s:s}", "generation", 1, "version", tag)) == 0
-               ? MAG_OK
-               : mag_fail_nomem(r->c->err);
+    int bad = json_object_set_new(mag_json_at(mine(r), "groups"), mag_json_text(group, "uuid", ""),
+                                  json_pack("{s:I, s:s}", "generation",
+                                            (json_int_t)(generation > 0 ? generation : 1),
+                                            "version", version));
+    if (*ca && !*heat_ca_phase(r))
+        bad |= json_object_set_new(mine(r), "ca", json_string(ca));
+    return bad ? mag_fail_nomem(r->c->err) : MAG_OK;
 }
 
 /* The version is the cluster's: a group's own labels still say the former one. */
@@ -150,8 +186,8 @@ int32_t heat_decide(struct heat_run *r, const char *phase)
     int32_t rc = MAG_OK;
     json_array_foreach(mag_json_at(r->c->spec, "nodegroups"), i, g)
     {
-        if (rc == MAG_OK)
-            rc = know(r, g, mag_json_at(mine(r), "groups"), &changed);
+        if (rc == MAG_OK && (heat_is_meant(r, g) || g == r->masters))
+            rc = know(r, g, &changed);
     }
     if (rc == MAG_OK && phase && !heat_decided(r, phase)) {
         rc = decide_phase(r, phase);
