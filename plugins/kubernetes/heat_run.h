@@ -6,9 +6,10 @@
  *   {"op": "<operation>/<phase>", "ca": phase, "leave": {...},
  *    "groups": {nodegroup: {"generation": n, "version": tag}}}
  * A group's generation grows with each change that its running nodes have to make themselves
- * (upgrade, rotation); nodes see it in their metadata and report it done by a signal. The state is the
- * operation's own: the next one recalls generation, version and phase from the stacks' output "told".
- * Neighbours: kubernetes.c, lib/heat_cluster, heat/ (the templates), boot/ (what nodes run). */
+ * (upgrade, rotation); nodes see it in their metadata and report it done by a signal. The state is
+ * the operation's own: the next one recalls generation, version and phase from the stacks' output
+ * "told". Neighbours: kubernetes.c, lib/heat_cluster, heat/ (the templates), boot/ (what nodes
+ * run). */
 #ifndef KUBERNETES_HEAT_RUN_H
 #define KUBERNETES_HEAT_RUN_H
 
