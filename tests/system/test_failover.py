@@ -107,7 +107,7 @@ def main():
         S["a"], S["b"] = make_pair(top)
         stack.callback(S["a"].stop)
         stack.callback(S["b"].stop)
-        S["b"].sql("SELECT 1")
+        wait_for("the standby to have the database", lambda: S["b"].sql("SELECT 1"))
         connection = (f"host={S['a'].socket},{S['b'].socket} dbname=magnum user=magnum "
                       "target_session_attrs=read-write")
         S["client"], S["template"] = stack.enter_context(pgmagnum.magnum(top, connection))
