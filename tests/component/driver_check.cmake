@@ -36,6 +36,7 @@ wrong_plugin(manifest WRONG_NOTHING MORE "maturitty: beta")
 wrong_plugin(operations WRONG_NOTHING OPERATIONS "create, delete")
 
 magnum_add_system_test(driver_check RING component TIMEOUT 600)
+set_tests_properties(component/driver_check PROPERTIES FIXTURES_REQUIRED kubernetes_verdict)
 get_property(wrong GLOBAL PROPERTY MAGNUM_WRONG)
 add_custom_target(wrong_plugins ALL DEPENDS ${wrong} magnum-driver-check hello simulator
   certs-local certs-barbican cert-mem swarm kubernetes mesos)

@@ -104,8 +104,32 @@ def drivers_of_stacks_pass():
                                 "cluster_distro": "ubuntu"}}, spec)
         spec.flush()
         check_equal(failed(kit(*options, "--spec", spec.name, "--config", "state_dir=@DIR@/swarm",
-                               mt.BUILD / "plugins/swarm.yaml", want=0)), [], "swarm")
-    check_equal(failed(kit(*options, mt.BUILD / "plugins/mesos.yaml", want=0)), [], "mesos")
+                               *kept_verdict("swarm"), want=0)), [], "swarm")
+    check_equal(failed(kit(*options, *kept_verdict("mesos"), want=0)), [], "mesos")
+
+
+def an_operator_sees_their_verdicts():
+    """Of everything we ship; that of Kubernetes is made by component/kubernetes_heat_check."""
+    ours = ["kubernetes", "swarm", "mesos", "certs-local", "certs-barbican"]
+    with mt.Allinone() as stack:
+        stack.start()
+
+        def manage(*args):
+            r = subprocess.run([str(mt.BIN / "magnum-driver-manage"), "--config", "/dev/null",
+                                "--plugin-dir", str(mt.BUILD / "plugins"), "--connection",
+                                stack.connection(), *args], capture_output=True, text=True,
+                               env=mt.clean_env(), timeout=60 * mt.SLOW)
+            check_equal(r.returncode, 0, f"{args}: {r.stdout}{r.stderr}")
+            return r.stdout
+        for name in ours:
+            manage("check", f"org.magnum.{name}", "--verdict",
+                   str(mt.BUILD / f"plugins/{name}.verdict.json"))
+        listed = {d["id"]: d["verdict"] for d in json.loads(manage("list", "--json"))}
+    for name in ours:
+        verdict = listed[f"org.magnum.{name}"]
+        print(f"      {name}: {verdict}", flush=True)
+        n, of = re.fullmatch(r"passed \((\d+) of (\d+)\)", verdict).groups()
+        check(n == of and int(n) > 10, f"{name}: {verdict}")
 
 
 def caught(fault, name):
@@ -204,6 +228,7 @@ def bad_usage_is_told():
 mt.main(__name__, [a_right_driver_passes, our_certificate_managers_pass,
                    a_token_s_certificate_manager_passes,
                    drivers_of_local_nodes_pass_what_makes_none, drivers_of_stacks_pass,
+                   an_operator_sees_their_verdicts,
                    every_wrong_driver_has_a_check,
                    *[caught(f, n) for f, n in sorted(CAUGHT.items())], reports_say_the_same,
                    the_same_seed_walks_the_same_way, a_failure_tells_how_to_repeat_it,

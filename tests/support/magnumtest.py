@@ -295,14 +295,18 @@ class Allinone:
             return subprocess.Popen([str(self.bin / program), *words], env=env,
                                     stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
+    def socket_dir(self):
+        record = self.state / "socket-dir"
+        return record.read_text() if record.exists() else str(self.state / "run")
+
+    def connection(self):
+        """For tools that work on its database."""
+        return f"host={self.socket_dir()} user=magnum dbname=magnum"
+
     def sql(self, text):
         """Rows of a query, as lists of text, through psql on the private socket."""
-        socket_dir = self.state / "run"
-        record = self.state / "socket-dir"
-        if record.exists():
-            socket_dir = record.read_text()
         out = subprocess.run(
-            [PSQL, "-h", str(socket_dir), "-U", "magnum", "-d", "magnum", "-X", "-A", "-t",
+            [PSQL, "-h", self.socket_dir(), "-U", "magnum", "-d", "magnum", "-X", "-A", "-t",
              "-F", "\t", "-v", "ON_ERROR_STOP=1", "-c", text],
             check=True, capture_output=True, text=True, env=self.full_env()).stdout
         return [line.split("\t") for line in out.splitlines()]

@@ -23,12 +23,6 @@ RATE, SECONDS = 200, 8  # operations wanted per second, and for how long
 
 # ---- the tool ----
 
-def connection():
-    record = S["stack"].state / "socket-dir"
-    where = record.read_text() if record.exists() else S["stack"].state / "run"
-    return f"host={where} user=magnum dbname=magnum"
-
-
 def manage(*args, want=0, env=None, database=True):
     """Output of magnum-driver-manage (both streams); with -f json what it says."""
     command = [str(mt.BIN / "magnum-driver-manage"), "--config", "/dev/null",
@@ -36,7 +30,7 @@ def manage(*args, want=0, env=None, database=True):
                "--set", f"drivers.install_dir={S['installed']}",
                "--set", f"drivers.trusted_keys_dir={S['keys']}"]
     if database:
-        command += ["--connection", connection()]
+        command += ["--connection", S["stack"].connection()]
     r = subprocess.run([*command, *map(str, args)], capture_output=True, text=True,
                        env=mt.clean_env(**(env or {})), timeout=60 * mt.SLOW)
     check(want is None or r.returncode == want,
