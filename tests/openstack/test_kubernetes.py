@@ -334,8 +334,11 @@ def a_stack_deleted_by_hand_is_said_and_the_cluster_deletable():
     ask("POST", f"/v1/clusters/{S['b']}/actions/resize", dict(node_count=1), want=202)
     b = becomes_failed(S["b"], "UPDATE_FAILED")
     check("does not exist any more" in b["status_reason"], f"{b['status_reason']}")
-    wait_ended("health to say it", lambda: "deleted outside" in str(
-        show(S["b"])["health_status_reason"]), 120)
+    try:
+        wait_ended("health to say it", lambda: "deleted outside" in str(
+            show(S["b"])["health_status_reason"]), 120)
+    except mt.Failed as e:
+        raise mt.Failed(f"{e}: {show(S['b'])}") from e
     remove(S["b"])
 
 

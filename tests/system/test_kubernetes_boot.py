@@ -433,12 +433,18 @@ def test_upgrade():
     wait_for("pods of daemon sets on the worker", lambda: [
         p for p in get(master, "pods", "-A", "--field-selector", f"spec.nodeName={worker.name}")
         ["items"] if p["metadata"].get("ownerReferences", [{}])[0].get("kind") == "DaemonSet"], 180)
+
+    def on_worker():
+        """{uid: kind of owner}; others may come once it takes pods again."""
+        pods = get(master, "pods", "-A", "--field-selector", f"spec.nodeName={worker.name}")["items"]
+        return {p["metadata"]["uid"]: p["metadata"].get("ownerReferences", [{}])[0].get("kind")
+                for p in pods}
+    before = on_worker()
     metadata(worker, 2, f"v{NEWER}")
     change(worker, PATH=worker.path)
     check_equal(last_signal(worker), ("SUCCESS", "g2"), "signal")
-    left = get(master, "pods", "-A", "--field-selector", f"spec.nodeName={worker.name}")["items"]
-    check(left and all(p["metadata"]["ownerReferences"][0]["kind"] == "DaemonSet" for p in left),
-          "only pods of daemon sets are left")
+    left = [owner for uid, owner in before.items() if uid in on_worker()]
+    check(left and set(left) == {"DaemonSet"}, f"only pods of daemon sets are left: {left}")
     check(NEWER in worker.run("/opt/bin/kubelet", "--version"), "kubelet")
     check_equal(worker.calls()[-1], "systemctl restart kubelet.service", "last call")
 
