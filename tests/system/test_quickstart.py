@@ -27,7 +27,7 @@ def quickstart(*more, programs=mt.BIN, want=0):
 
 def ready_nodes(out):
     """Nodes in the last table of `docker node ls`."""
-    return len(re.findall(r"quickstart-(?:manager|worker)-\d+ +Ready +Active",
+    return len(re.findall(r"quickstart-(?:master|worker)-\d+ +Ready +Active",
                           out[out.index("Scaling"):]))
 
 
