@@ -152,11 +152,10 @@ static void test_versions(void)
     CU_ASSERT_PTR_NULL(plugin_find_version(&t.plugins, SIM_ID, "8"));
     CU_ASSERT_STRING_EQUAL(new->ref, SIM_ID "@9.0");
     struct coe_call c = test_call(SIM_ID, "health", NULL, "c", NULL);
-    pid_t pids[2] = {0};
+    pid_t pid = 0, pids[2] = {0};
+    c.ret_pid = &pid;
     for (size_t i = 0; i < 4; i++) {
         c.driver_version = i % 2 ? "9.0" : old->version;
-        pid_t pid = 0;
-        c.ret_pid = &pid;
         ASSERT_OK(front_coe_call(t.pool, &c, &r, &e), &e);
         coe_result_done(&r);
         CU_ASSERT(pids[i % 2] == 0 || pids[i % 2] == pid); /* each has a process of its own */

@@ -435,10 +435,11 @@ def test_upgrade():
         ["items"] if p["metadata"].get("ownerReferences", [{}])[0].get("kind") == "DaemonSet"], 180)
 
     def on_worker():
-        """{uid: kind of owner}; others may come once it takes pods again."""
+        """{uid: kind of owner}; others may come once it takes pods again, and one that was evicted
+        is on its way, for which a kubelet would have to end its containers."""
         pods = get(master, "pods", "-A", "--field-selector", f"spec.nodeName={worker.name}")["items"]
         return {p["metadata"]["uid"]: p["metadata"].get("ownerReferences", [{}])[0].get("kind")
-                for p in pods}
+                for p in pods if "deletionTimestamp" not in p["metadata"]}
     before = on_worker()
     metadata(worker, 2, f"v{NEWER}")
     change(worker, PATH=worker.path)
