@@ -371,7 +371,8 @@ def run(l):
         "trust.trustee_domain_name": "magnum", "trust.trustee_domain_admin_password": lab.PASSWORD,
         "trust.trustee_domain_admin_name": "trustee_domain_admin",
         "api.public_url": "http://127.0.0.1:9511", "conductor.lease_ms": "3000",
-        "conductor.health_interval_s": "5", "certificates.rotation_grace_s": "1"})
+        "conductor.health_interval_s": "5",
+        "conductor.health_interval_failed_s": "5", "certificates.rotation_grace_s": "1"})
     words = [w for k, v in options.items() for w in ("--set", f"{k}={v}")]
     with account() as S["project"], mt.Allinone(options=words) as S["stack"]:
         S["token"], body = lab.login(NAME, of_project(NAME))
