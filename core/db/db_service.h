@@ -15,7 +15,8 @@ int db_service_live(struct db *db, const char *binary, int64_t max_age_ms,
                     struct mservice_list *ret, struct err *e) MUST_CHECK;
 
 /* Publishes the drivers one conductor instance found, every version of them (replaces its earlier
- * list). Members used: id, name, kind, version, vendor, sha256, manifest, label_schema, ready, not_ready_reason. */
+ * list). Members used: id, name, kind, version, vendor, sha256, manifest, label_schema, ready,
+ * not_ready_reason. */
 int db_driver_publish(struct db *db, const char *instance, const struct driver_row_list *l,
                       struct err *e) MUST_CHECK;
 /* All drivers published by conductors alive within max_age_ms (0 = any), merged per id: its current

@@ -21,8 +21,8 @@ struct row_entity {
 /* row_cluster, row_template, ... : named as in entity.h */
 extern const struct row_entity row_cluster, row_template, row_nodegroup, row_operation,
     row_operation_event, row_cluster_shown, row_cluster_listed, row_ledger_entry, row_mservice,
-    row_x509keypair, row_certificate, row_quota, row_federation, row_driver_row,
-    row_coe_object, row_node;
+    row_x509keypair, row_certificate, row_quota, row_federation, row_driver_row, row_coe_object,
+    row_node;
 
 const struct row_column *row_find(const struct row_entity *t, const char *column);
 
