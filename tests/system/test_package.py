@@ -30,6 +30,13 @@ def mount(kind, source, target, *options):
     subprocess.run(["mount", "-t", kind, source, target, *options], check=True)
 
 
+def mountpoint(path):
+    path = os.path.realpath(path)
+    while not os.path.ismount(path):
+        path = os.path.dirname(path)
+    return path
+
+
 def enter():
     """Namespaces first, by running this file once more; then an overlay over the whole system."""
     if "MAGNUM_PACKAGE_ROOT" not in os.environ:
@@ -44,6 +51,9 @@ def enter():
         os.mkdir(f"{top}/{d}")
     root = f"{top}/root"
     mount("overlay", "overlay", root, "-o", f"lowerdir=/,upperdir={top}/upper,workdir={top}/work")
+    for path in {mountpoint(mt.SOURCE), mountpoint(mt.BUILD), mountpoint(tempfile.gettempdir())} - {"/"}:
+        os.makedirs(root + path, exist_ok=True)  # the overlay has but the one file system
+        subprocess.run(["mount", "--bind", path, root + path], check=True)
     mount("proc", "proc", f"{root}/proc")
     subprocess.run(["mount", "--rbind", "/dev", f"{root}/dev"], check=True)
     mount("tmpfs", "tmpfs", f"{root}/run", "-o", "mode=755")
