@@ -68,13 +68,13 @@ def shown_version():
 
 
 def library_hosts(version):
-    """Processes of driver hosts that have this version's library open."""
+    """Processes of our conductors' driver hosts that have this version's library open."""
+    library = str(mt.BUILD / "plugins/simulator.so") if version == "1.0.0" else str(S["dir"])
     found = []
-    for pid in mt.pids():
+    for pid in [c for conductor in S["all"]() if conductor for c in mt.children(conductor)]:
         with contextlib.suppress(OSError):
-            maps = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-            if "magnum-driver-host" in maps and f"{S['dir']}" in maps if version != "1.0.0" else \
-                    "magnum-driver-host" in maps and str(mt.BUILD / "plugins/simulator.so") in maps:
+            words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+            if "magnum-driver-host" in words and library in words:
                 found.append(pid)
     return found
 
@@ -372,6 +372,8 @@ def main():
                                "conductor.heartbeat_ms=500", "conductor.lease_ms=4000",
                                "quotas.max_clusters_per_project=100000")
                    for x in ("--set", o)]
+        # looks at the health of the old version's clusters start its processes again
+        options += ["--set", "conductor.health_interval_s=3600"]
         a = stack.enter_context(mt.Allinone(options=options))
         a.start()
         S["stack"] = a
