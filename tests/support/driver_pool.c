@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <ftw.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -42,9 +43,28 @@ int test_count_children(void)
     return n;
 }
 
+/* When a process began, in clock ticks since boot: field 22 of its stat, the 20th after the name in
+ * parentheses; -1 = it is gone. */
+static int64_t began(int64_t pid)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%" PRId64 "/stat", pid);
+    _cleanup_free_ char *text = NULL;
+    if (io_read_file(path, 4096, &text, NULL, NULL) != 0)
+        return -1;
+    const char *p = strrchr(text, ')');
+    long long ticks = -1;
+    if (!p || sscanf(p + 1,
+                     " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+                     "%*s %*s %lld",
+                     &ticks) != 1)
+        return -1;
+    return ticks;
+}
+
 pid_t test_newest_child(void)
 {
-    pid_t newest = 0;
+    int64_t newest = 0, when = -1;
     DIR *d = opendir("/proc/self/task");
     for (struct dirent *e; d && (e = readdir(d));) {
         char path[300];
@@ -55,13 +75,18 @@ pid_t test_newest_child(void)
         char *save = NULL;
         for (char *p = strtok_r(text, " ", &save); p; p = strtok_r(NULL, " ", &save)) {
             int64_t pid;
-            if (parse_i64(p, 1, INT32_MAX, &pid) && pid > newest)
-                newest = (pid_t)pid;
+            if (!parse_i64(p, 1, INT32_MAX, &pid))
+                continue;
+            int64_t t = began(pid);
+            if (t > when || (t == when && pid > newest)) {
+                newest = pid;
+                when = t;
+            }
         }
     }
     if (d)
         closedir(d);
-    return newest;
+    return (pid_t)newest;
 }
 
 bool test_wait_gone(pid_t pid)

@@ -33,7 +33,7 @@ void test_pool_start(struct test_pool *t, const struct driver_transport *transpo
 void test_pool_end(struct test_pool *t);
 int test_count_fds(void);
 int test_count_children(void);
-pid_t test_newest_child(void);  /* highest pid; 0 = no child */
+pid_t test_newest_child(void);  /* begun last (process ids wrap around); 0 = no child */
 bool test_wait_gone(pid_t pid); /* ended and reaped, within 10 s */
 
 struct record { /* what one cluster's conductor would know */

@@ -142,14 +142,21 @@ spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
 
 
 def running(count):
-    """Waits until so many pods of the controller are ready, and returns {pod: node}."""
+    """Waits until so many pods of the controller are ready, and returns {pod: node}. Asks the pods
+    themselves: right after a node was emptied the controller's own count is still the old one."""
+    found = {}
+
     def there():
-        status = get("rc", "web")["status"]
-        return status.get("readyReplicas", 0) == count == status["replicas"]
+        found.clear()
+        pods = [p for p in get("pods", "-l", "app=web")["items"]
+                if "deletionTimestamp" not in p["metadata"]]
+        for p in pods:
+            if any(c["type"] == "Ready" and c["status"] == "True"
+                   for c in p["status"].get("conditions", [])):
+                found[p["metadata"]["name"]] = p["spec"]["nodeName"]
+        return len(found) == len(pods) == count
     wait_for(f"{count} pods to be ready", there, 90, 0.3)
-    return {p["metadata"]["name"]: p["spec"]["nodeName"]
-            for p in get("pods", "-l", "app=web")["items"]
-            if "deletionTimestamp" not in p["metadata"]}
+    return dict(found)
 
 
 def fetch(pod, address):
