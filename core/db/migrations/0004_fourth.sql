@@ -1,5 +1,5 @@
--- What came with the fourth round: additions only, so that the API and conductors of the release
--- before go on beside the new ones (expand, later contract).
+-- compatible-with: 1
+-- Additions only, so that programs of revision 1 go on working beside newer ones.
 
 -- ---- etcd discovery ----
 -- Tokens of the built-in discovery endpoint and the members that announced themselves under them,
