@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/log_writer.h"
 #include "base/str.h"
 
 #include <errno.h>
@@ -89,7 +90,7 @@ void log_write(enum log_level level, const char *event, const char *fmt, ...)
         str_printf(&line, " %s", str_text(&text));
     }
     str_append_c(&line, '\n');
-    if (!line.oom) /* a log that can't be written must not stop the service: ignoring */
-        (void)!write(STDERR_FILENO, line.s, line.len);
+    if (!line.oom)
+        log_writer_put(line.s, line.len);
     errno = saved;
 }

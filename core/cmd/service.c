@@ -2,6 +2,7 @@
 #include "cmd/service.h"
 
 #include "base/log.h"
+#include "base/log_writer.h"
 #include "base/str.h"
 
 #include <getopt.h>
@@ -12,6 +13,7 @@
 #include <systemd/sd-daemon.h>
 
 enum { STOPPED = 0, FAILED = 1, USAGE = 2 };
+enum { LOG_WAIT_MS = 1000 }; /* for the reader of the log, at the end */
 
 static int set_option(struct config *cfg, const char *text, struct err *e)
 {
@@ -114,7 +116,7 @@ static int run(const struct service_program *p, const char *file, const struct s
     int rc = configure(&from, &cfg, &level, &e);
     if (rc == 0) {
         log_setup(p->name, level, strcmp(cfg->log_format, "json") == 0);
-        rc = p->start(p->ctx, cfg, &e);
+        rc = log_writer_start((size_t)cfg->log_buffer_kb * 1024, &e);
     }
     if (rc == 0)
         serve(p, &from, &wanted);
@@ -123,6 +125,7 @@ static int run(const struct service_program *p, const char *file, const struct s
     p->stop(p->ctx);
     return rc == 0 ? STOPPED : FAILED;
 }
+    log_writer_stop(LOG_WAIT_MS);
 
 int service_main(int argc, char **argv, const struct service_program *p)
 {
