@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log_writer.h"
 #include "base/str.h"
+#include "base/trace.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -13,7 +14,10 @@
 static const char *program = "magnum";
 static atomic_int threshold = LOG_INFO;
 static bool as_json;
+enum { ID_MAX = 64, DRIVER_MAX = 128 }; /* longer ones are cut */
 static _Thread_local struct log_context context;
+static _Thread_local char request_text[ID_MAX], cluster_text[ID_MAX], operation_text[ID_MAX],
+    driver_text[DRIVER_MAX];
 
 static const char *const names[] = {"ERROR", "WARNING", "INFO", "DEBUG"};
 
@@ -39,19 +43,85 @@ bool log_level_parse(const char *s, enum log_level *ret)
     return false;
 }
 
-void log_context_set(const struct log_context *ctx)
+static void keep(const char **at, char *buf, size_t size, const char *value)
 {
-    context = ctx ? *ctx : (struct log_context){NULL, NULL, NULL, NULL};
+    *at = buf;
+    if (value != buf)
+        snprintf(buf, size, "%s", value);
 }
 
-static void add(struct str *line, json_t *o, const char *key, const char *value)
+void log_context_add(const struct log_context *ctx)
 {
+    if (ctx->request)
+        keep(&context.request, request_text, sizeof request_text, ctx->request);
+    if (ctx->cluster)
+        keep(&context.cluster, cluster_text, sizeof cluster_text, ctx->cluster);
+    if (ctx->operation)
+        keep(&context.operation, operation_text, sizeof operation_text, ctx->operation);
+    if (ctx->driver)
+        keep(&context.driver, driver_text, sizeof driver_text, ctx->driver);
+}
+
+void log_context_set(const struct log_context *ctx)
+{
+    context = (struct log_context){NULL, NULL, NULL, NULL};
+    if (ctx)
+        log_context_add(ctx);
+}
+
+const struct log_context *log_context_get(void)
+{
+    return &context;
+}
+
+/* The length of the character at s, 0 when there is no valid one. */
+static size_t character(const unsigned char *s)
+{
+    size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xF0 ? 4 : s[0] >= 0xE0 ? 3 : s[0] >= 0xC2 ? 2 : 0;
+    if (s[0] > 0xF4)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xC0) != 0x80)
+            return 0;
+    bool overlong = (s[0] == 0xE0 && s[1] < 0xA0) || (s[0] == 0xF0 && s[1] < 0x90);
+    bool surrogate = s[0] == 0xED && s[1] >= 0xA0, beyond = s[0] == 0xF4 && s[1] >= 0x90;
+    return overlong || surrogate || beyond ? 0 : n;
+}
+
+/* The text as valid UTF-8 without control characters. */
+static void clean(struct str *to, const char *value)
+{
+    for (const unsigned char *p = (const unsigned char *)value; *p;) {
+        size_t n = character(p);
+        if (n == 0)
+            str_append(to, "\xEF\xBF\xBD");
+        else if (n == 1 && (*p < 0x20 || *p == 0x7F))
+            str_append_c(to, ' ');
+        else
+            str_append_n(to, p, n);
+        p += n ? n : 1;
+    }
+}
+
+/* One member of the line; JSON members are escaped as RFC 8259 wants it. */
+static void add(struct str *line, const char *key, const char *value)
+{
+    _cleanup_str_ struct str text = STR_INIT;
     if (!value)
         return;
-    if (o)
-        json_object_set_new(o, key, json_string(value));
-    else
-        str_printf(line, " %s=%s", key, value);
+    clean(&text, value);
+    if (!as_json) {
+        str_printf(line, " %s=%s", key, str_text(&text));
+        return;
+    }
+    str_printf(line, "%s\"%s\":\"", line->len > 1 ? "," : "", key);
+    for (const char *p = str_text(&text); *p; p++) {
+        if (*p == '"' || *p == '\\')
+            str_append_c(line, '\\');
+        str_append_c(line, *p);
+    }
+    str_append_c(line, '"');
+    line->oom |= text.oom;
 }
 
 void log_write(enum log_level level, const char *event, const char *fmt, ...)
@@ -64,33 +134,32 @@ void log_write(enum log_level level, const char *event, const char *fmt, ...)
     va_start(ap, fmt);
     str_vprintf(&text, fmt, ap);
     va_end(ap);
-    for (size_t i = 0; i < text.len; i++) /* one event, one line */
-        if (text.s[i] == '\n' || text.s[i] == '\r')
-            text.s[i] = ' ';
     char when[CLOCK_ISO_MAX];
     clock_iso(clock_wall_us(), when);
-    _cleanup_json_ json_t *o = as_json ? json_object() : NULL;
-    if (o) {
-        add(&line, o, "time", when);
-        add(&line, o, "level", names[level]);
-        add(&line, o, "program", program);
-        add(&line, o, "event", event);
+    if (as_json) {
+        str_append_c(&line, '{');
+        add(&line, "time", when);
+        add(&line, "level", names[level]);
+        add(&line, "program", program);
+        add(&line, "event", event);
     } else {
         str_printf(&line, "%s %s %s %s", when, program, names[level], event);
     }
-    add(&line, o, "req", context.request);
-    add(&line, o, "cluster", context.cluster);
-    add(&line, o, "op", context.operation);
-    add(&line, o, "driver", context.driver);
-    if (o) {
-        add(&line, o, "text", str_text(&text));
-        _cleanup_free_ char *dump = json_dumps(o, JSON_COMPACT);
-        str_append(&line, dump);
+    const struct trace_context *trace = trace_current();
+    add(&line, "req", context.request);
+    add(&line, "cluster", context.cluster);
+    add(&line, "op", context.operation);
+    add(&line, "driver", context.driver);
+    add(&line, "trace", trace ? trace->trace_id : NULL);
+    if (as_json) {
+        add(&line, "text", str_text(&text));
+        str_append_c(&line, '}');
     } else {
-        str_printf(&line, " %s", str_text(&text));
+        str_append_c(&line, ' ');
+        clean(&line, str_text(&text));
     }
     str_append_c(&line, '\n');
-    if (!line.oom)
+    if (!line.oom && !text.oom)
         log_writer_put(line.s, line.len);
     errno = saved;
 }

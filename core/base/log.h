@@ -3,8 +3,10 @@
  *
  * Rule: libraries return errors; only request handlers, the operation runner and main() log them,
  * once. A tolerated failure says "ignoring". The context (request, cluster, operation ids) is
- * per thread and set by those same places. Levels may change at run time. Neighbours: everything.
- */
+ * per thread and set by those same places; the trace id is that of the thread's trace (trace.h).
+ * Whatever bytes a value has, a line is one line, and in the JSON format one valid object: bytes
+ * that are no UTF-8 are shown as U+FFFD, control characters of the text format as blanks.
+ * Levels may change at run time. Neighbours: everything. */
 #ifndef MAGNUM_BASE_LOG_H
 #define MAGNUM_BASE_LOG_H
 
@@ -12,7 +14,7 @@
 
 enum log_level { LOG_ERR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-struct log_context { /* borrowed strings, NULL = absent; valid until replaced */
+struct log_context { /* NULL = absent */
     const char *request, *cluster, *operation, *driver;
 };
 
@@ -20,7 +22,11 @@ struct log_context { /* borrowed strings, NULL = absent; valid until replaced */
 void log_setup(const char *program, enum log_level level, bool json);
 void log_set_level(enum log_level level);
 bool log_level_parse(const char *s, enum log_level *ret); /* error, warning, info, debug */
-void log_context_set(const struct log_context *ctx);      /* NULL clears; copies the pointers */
+void log_context_set(const struct log_context *ctx);      /* NULL clears; copies the texts */
+/* Sets only what is not NULL: what has been learnt meanwhile. */
+void log_context_add(const struct log_context *ctx);
+/* This thread's; valid until it is changed. */
+const struct log_context *log_context_get(void);
 
 /* event: a stable token such as "op.finished". */
 void log_write(enum log_level level, const char *event, const char *fmt, ...)
