@@ -7,8 +7,10 @@
 #include "api/catalog.h"
 #include "api/driver_cache.h"
 #include "api/errors.h"
+#include "api/etcd_discovery.h"
 #include "api/follow.h"
 #include "api/text.h"
+#include "api/traced.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
@@ -159,6 +161,19 @@ static bool absent(const struct api_call *c, const char *resource)
     return strcmp(resource, "bays") == 0 || strcmp(resource, "baymodels") == 0;
 }
 
+/* What the path names, for the log: only ids, a name may belong to many. */
+static void note_names(const struct api_call *c)
+{
+    char id[UUID_TEXT];
+    bool known = c->n_args && uuid_like(c->arg[0], id);
+    const char *pattern = c->route->pattern;
+    if (known && (str_starts(pattern, "clusters/") || str_starts(pattern, "bays/") ||
+                  str_starts(pattern, "certificates/")))
+        log_context_add(&(struct log_context){.cluster = id});
+    else if (known && str_starts(pattern, "operations/"))
+        log_context_add(&(struct log_context){.operation = id});
+}
+
 /* A request to /v1 whose path is known to have no microversion problem of its own. */
 static void route(struct api_call *c, const char *const *seg, size_t n, const struct api_version *v,
                   bool slash)
@@ -197,6 +212,7 @@ static void route(struct api_call *c, const char *const *seg, size_t n, const st
     c->minor = v->minor;
     c->n_args = m.n_args;
     memcpy(c->arg, m.args, sizeof m.args);
+    note_names(c);
     rc = version_headers(c, v, &e);
     if (rc == 0 && slash && strcmp(seg[n - 1], "detail") == 0 && n == 2 &&
         strcmp(c->rq->method, "GET") == 0 && m.n_args == 0)
@@ -248,6 +264,13 @@ static void versioned(struct api_call *c, const char *const *seg, size_t n, bool
     }
 }
 
+static void discover(struct api_call *c, const char *const *seg, size_t n)
+{
+    struct err e = ERR_INIT;
+    int rc = etcd_discovery(c, seg, n, &e);
+    finish(c, rc, &e);
+}
+
 static void dispatch(struct api_call *c, char *path)
 {
     /* one more than a route can have: longer paths are not found */
@@ -270,6 +293,8 @@ static void dispatch(struct api_call *c, char *path)
         document(c, discovery_root, false, NULL);
     else if (strcmp(seg[0], "v1") == 0)
         versioned(c, seg + 1, n - 1, slash);
+    else if (c->api->cfg->discovery_enabled && n > 1 && strcmp(seg[0], "discovery") == 0)
+        discover(c, seg + 1, n - 1);
     else
         versioned(c, seg, n, slash);
 }
@@ -280,7 +305,7 @@ static void authorised(struct api_call *c)
     const char *challenge = NULL;
     _cleanup_free_ char *path = str_dup(c->rq->path);
     int rc = 0;
-    if (!is_public(c->rq->path))
+    if (!is_public(c->rq->path) && !etcd_discovery_open(c->api->cfg, c->rq->path))
         rc = auth_check(c->api->auth, header_of, c->rq, c->rq->from_loopback, &c->who, &challenge,
                         &e);
     if (rc == ERR_UNAUTHORIZED) {
@@ -337,10 +362,13 @@ void api_handle(struct api *a, const struct http_request *raw, struct http_respo
     memcpy(c.who.request_id, "req-", 4);
     uuid_make(c.who.request_id + 4);
     struct log_context ctx = {.request = c.who.request_id};
+    struct traced traced;
     log_context_set(&ctx);
+    traced_begin(&traced, &c);
     (void)http_response_header(rp, "x-openstack-request-id", c.who.request_id);
     authorised(&c);
     note(&c, began);
+    traced_end(&traced, &c);
     log_context_set(NULL);
     query_done(&c.query);
     json_decref(c.body);

@@ -5,6 +5,7 @@
 #include "api/clusters.h"
 #include "api/driver_cache.h"
 #include "api/driver_select.h"
+#include "api/etcd_discovery.h"
 #include "api/label_rules.h"
 #include "api/labels.h"
 #include "api/rules.h"
@@ -268,6 +269,8 @@ static int create(struct api_call *c, struct create *k, struct err *e)
         rc = inherit(c, k, e);
     if (rc == 0)
         rc = check_resources(c, k, e);
+    if (rc == 0)
+        rc = etcd_discovery_for(c, k->driver, &k->cl, jsonx_int(c->body, "master_count", 1), e);
     if (rc == 0)
         rc = accept(c, k, e);
     return rc;

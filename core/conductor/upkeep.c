@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "conductor/conductor_internal.h"
 #include "db/db_backend.h"
+#include "db/db_discovery.h"
 #include "db/db_event.h"
 
 enum { BATCH = 500, BATCHES_MAX = 200, PAUSE_MS = 20, STALE_INTERVALS = 3 };
@@ -39,6 +40,8 @@ static int once(struct conductor *c, struct err *e)
     if (rc == 0 && stale)
         log_info("upkeep", "%lld clusters' health is UNKNOWN: nobody could read it",
                  (long long)stale);
+    if (rc == 0)
+        rc = db_discovery_trim(c->db, e);
     return rc ? rc : db_backend_trim(c->db, e);
 }
 

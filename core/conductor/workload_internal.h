@@ -28,8 +28,6 @@ int workload_refresh(struct conductor *c, const json_t *params, int64_t deadline
  * owns *ret, a JSON object. */
 int manifest_read(struct conductor *c, const json_t *params, json_t **ret,
                   struct err *e) MUST_CHECK;
-/* May a manifest come from there? networks: CIDRs that may be asked whatever they are. */
-bool manifest_address_allowed(const struct strv *networks, const struct sockaddr *to);
 
 /* ---- workload_facts.c ---- */
 /* Checks what Magnum wants of a manifest, gives it our label, and fills name, target, labels,

@@ -217,7 +217,8 @@ static int check_directories(const json_t *m, struct plugin *p, struct err *e)
 static int check_rights(const json_t *m, struct plugin *p, struct err *e)
 {
     static const char *const networks[] = {"brokered", "direct", NULL};
-    _cleanup_free_ char *network = NULL;
+    static const char *const discovery[] = {"none", "optional", "required", NULL};
+    _cleanup_free_ char *network = NULL, *etcd = NULL;
     const json_t *limits = json_object_get(m, "limits");
     int rc;
     if (limits && !json_is_object(limits))
@@ -233,6 +234,7 @@ static int check_rights(const json_t *m, struct plugin *p, struct err *e)
         (rc = get_int(limits, "processes", 1, 1048576, &p->processes, e)) != 0 ||
         (rc = get_int(limits, "file_mb", 1, 1048576, &p->file_mb, e)) != 0 ||
         (rc = get_bool(m, "privileged", &p->privileged, e)) != 0 ||
+        (rc = get_choice(m, "etcd_discovery", discovery, "none", &etcd, e)) != 0 ||
         (rc = check_directories(m, p, e)) != 0)
         return rc;
     p->network_direct = str_eq(network, "direct");
@@ -300,7 +302,7 @@ int manifest_unknown(const json_t *manifest, struct strv *ret, struct err *e)
         "manifest",   "id",          "kind",         "name",          "version",    "vendor",
         "library",    "abi",         "provides",     "interfaces",    "operations", "maturity",
         "network",    "exec",        "unix_sockets", "service_token", "limits",     "labels",
-        "privileged", "directories", "config"};
+        "privileged", "directories", "config",       "etcd_discovery"};
     const char *key;
     json_t *v;
     json_object_foreach((json_t *)manifest, key, v)

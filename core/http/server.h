@@ -3,7 +3,9 @@
  * The answer is queued on the access handler's second (or later) call, never on the first: that
  * would close the connection and cost five times the throughput.
  * Limits come from config (api_*): over-long headers 431, over-long bodies 413, both with the
- * handler's error body (through http_reject_fn) and the connection kept usable where possible.
+ * handler's error body (through http_reject_fn) and the connection kept usable where possible. With
+ * all api.max_connections taken a new one pushes out the oldest idle one, else the one that has
+ * been sending its request longest; only when all are at work it gets a 503.
  * Neighbours: api (handler), cmd. */
 #ifndef MAGNUM_HTTP_SERVER_H
 #define MAGNUM_HTTP_SERVER_H
@@ -30,9 +32,17 @@ struct http_request {
 };
 /* First value of a header, NULL when absent; case-insensitive. */
 const char *http_request_header(const struct http_request *r, const char *name);
+/* Appends all values of a header, joined by commas as RFC 9110 allows; nothing when it is absent. */
+void http_request_header_all(const struct http_request *r, const char *name, struct str *to);
+/* The handler that ran last has put the request aside. */
+bool http_request_parked(const struct http_request *r);
 /* Calls fn for every query argument in order (value "" when it has none). */
 void http_request_query(const struct http_request *r,
                         void (*fn)(void *ctx, const char *name, const char *value), void *ctx);
+
+/* One field of a form (application/x-www-form-urlencoded), decoded; NULL: it has none, its escapes
+ * are wrong, or memory is gone. Caller frees. */
+char *http_form_value(const char *body, const char *name);
 
 struct http_response {
     int status;
@@ -43,6 +53,7 @@ struct http_response {
         char *value; /* owned */
     } headers[24];
     size_t n_headers;
+    const char *route; /* static: what the metrics count it as; NULL = refused by the listener */
 };
 /* Copies value; ERR_NOMEM. */
 int http_response_header(struct http_response *r, const char *name, const char *value);
@@ -77,6 +88,18 @@ int http_server_start_waits(const struct config *cfg, http_handler handler, http
                             http_waits_fn waits, void *ctx, struct http_server **ret,
                             struct err *e) MUST_CHECK;
 int http_server_port(const struct http_server *s); /* 0 for a unix socket */
+/* Requests that are read, worked on or answered at this moment. Any thread. */
+unsigned http_server_in_flight(const struct http_server *s);
+/* Connections now, and what became of others since the start. Any thread. */
+struct http_server_counts {
+    uint64_t open;
+    uint64_t pushed_out; /* idle or slow ones that made room for new ones */
+    uint64_t refused;    /* new ones, because all others were at work */
+    uint64_t expired;    /* idle, slow or stalled for api.request_timeout_s */
+    uint64_t cut_off;    /* in the middle of an answer, because too much was unread */
+    uint64_t unread;     /* bytes of answers that clients have not taken yet */
+};
+void http_server_count(struct http_server *s, struct http_server_counts *ret);
 /* Stops accepting, lets requests in flight finish (api_shutdown_timeout_s), closes. */
 void http_server_stop(struct http_server **s);
 

@@ -1,7 +1,9 @@
 /* See uri_internal.h. */
+#include "http/server.h"
 #include "http/uri_internal.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int hex(char ch)
@@ -29,6 +31,27 @@ size_t uri_decode(char *s, bool *bad)
     }
     *out = '\0';
     return (size_t)(out - s);
+}
+
+char *http_form_value(const char *body, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *p = body; p; p = (p = strchr(p, '&')) ? p + 1 : NULL) {
+        if (strncmp(p, name, n) != 0 || p[n] != '=')
+            continue;
+        char *value = strndup(p + n + 1, strcspn(p + n + 1, "&"));
+        bool bad = false;
+        for (char *q = value; q && *q; q++)
+            *q = *q == '+' ? ' ' : *q;
+        if (value)
+            (void)uri_decode(value, &bad);
+        if (bad) {
+            free(value);
+            value = NULL;
+        }
+        return value;
+    }
+    return NULL;
 }
 
 bool uri_is_utf8(const char *s)

@@ -8,6 +8,7 @@
 #include "conductor/conductor.h"
 #include "conductor/workload_internal.h"
 #include "db/db_objects.h"
+#include "http/address.h"
 #include "rpc/rpc.h"
 
 #include <arpa/inet.h>
@@ -270,8 +271,8 @@ static bool allowed(const char *address, const char *networks)
                                     v6 ? (void *)&six.sin6_addr : (void *)&four.sin_addr),
                           1);
     CU_ASSERT_EQUAL(strv_split(&list, networks, ','), 0);
-    bool ok = manifest_address_allowed(&list, v6 ? (const struct sockaddr *)(const void *)&six
-                                                 : (const struct sockaddr *)(const void *)&four);
+    bool ok = http_address_allowed(&list, v6 ? (const struct sockaddr *)(const void *)&six
+                                             : (const struct sockaddr *)(const void *)&four);
     strv_free(&list);
     return ok;
 }
