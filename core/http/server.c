@@ -11,6 +11,8 @@
 
 /* Room of a connection beside its headers: parsed header entries and pieces of a body. */
 enum { CONNECTION_ROOM = 32768 };
+/* Connections beyond the limit for the moment until they are refused or have pushed one out. */
+enum { CONNECTIONS_ABOVE = 1024 };
 
 static void log_mhd(void *cls, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 static void log_mhd(void *cls, const char *fmt, va_list ap)
@@ -35,6 +37,7 @@ static struct http_server *new_server(const struct config *cfg, http_handler han
     s->ctx = ctx;
     s->max_body = (size_t)cfg->api_max_body_bytes;
     s->max_header = (size_t)cfg->api_max_header_bytes;
+    s->max_unread = (size_t)cfg->api_max_unread_mb * 1024 * 1024;
     s->timeout_ms = cfg->api_request_timeout_s * 1000;
     s->shutdown_ms = cfg->api_shutdown_timeout_s * 1000;
     pthread_mutex_init(&s->lock, NULL);
@@ -61,12 +64,13 @@ static void free_server(struct http_server *s)
 static int start_daemon(struct http_server *s, const struct config *cfg, struct err *e)
 {
     unsigned threads = (unsigned)cfg->api_threads;
-    unsigned limit = (unsigned)cfg->api_max_connections;
+    /* Each thread of the pool has its share of this limit and leaves the rest in the listener's
+     * queue; server_limit.c counts them all together and always takes them from there. */
+    unsigned limit = threads * ((unsigned)s->max_conns + CONNECTIONS_ABOVE);
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_LISTEN_SOCKET, s->listener.fd, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)(s->max_header + CONNECTION_ROOM), NULL},
-        /* The pool divides the limit by its threads. */
-        {MHD_OPTION_CONNECTION_LIMIT, limit < threads ? threads : limit, NULL},
+        {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)limit, NULL},
         {MHD_OPTION_PER_IP_CONNECTION_LIMIT, cfg->api_max_connections_per_ip, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, 0, NULL}, /* server_watch.c does it better */
         /* One thread is no pool; the option refuses the value 1. */
@@ -88,6 +92,7 @@ static int start_daemon(struct http_server *s, const struct config *cfg, struct 
 static int start_all(struct http_server *s, const struct config *cfg, struct err *e)
 {
     int rc = http_listen(cfg, &s->listener, e);
+    limit_connections(s, cfg);
     if (rc == 0)
         rc = watch_start(s, e);
     if (rc == 0 && s->waits)
@@ -130,6 +135,11 @@ int http_server_port(const struct http_server *s)
     return s->listener.port;
 }
 
+unsigned http_server_in_flight(const struct http_server *s)
+{
+    return (unsigned)atomic_load(&s->in_flight);
+}
+
 static void wait_in_flight(struct http_server *s)
 {
     struct timespec until;
@@ -140,7 +150,7 @@ static void wait_in_flight(struct http_server *s)
     while (atomic_load(&s->in_flight) && rc != ETIMEDOUT)
         rc = pthread_cond_timedwait(&s->idle, &s->lock, &until);
     pthread_mutex_unlock(&s->lock);
-    unsigned left = (unsigned)atomic_load(&s->in_flight);
+    unsigned left = http_server_in_flight(s);
     if (left)
         log_warn("http.stop", "%u requests were not finished in time; closing", left);
 }

@@ -3,6 +3,7 @@
  *   server.c          start, graceful stop, libmicrohttpd's options
  *   server_request.c  from libmicrohttpd's calls to one handler call and its answer
  *   server_watch.c    the list of connections and their deadlines
+ *   server_limit.c    which connection goes when there are too many, or too much is unread
  *   server_work.c     threads for requests that wait for somebody
  *   server_park.c     requests that wait for news, without a thread
  * A connection belongs to one thread of the pool; only `mark` is shared with the watcher. */
@@ -31,11 +32,17 @@ struct conn {
     int fd;
     bool from_loopback;
     atomic_uint_fast64_t mark;
-    uint64_t end_seen; /* the watcher's: `mark` when the client had closed its side */
-    atomic_bool begun; /* a request line has arrived since the last answer */
+    uint64_t end_seen;    /* the watcher's: `mark` when the client had closed its side */
+    uint64_t taken;       /* the watcher's: bytes the client had taken when it last took some */
+    int64_t taken_ms;     /* and when that was */
+    atomic_bool begun;    /* a request line has arrived since the last answer */
+    atomic_size_t unread; /* size of the answer it is reading */
+    atomic_int_fast64_t reading_ms; /* since when */
+    bool leaving;                   /* pushed out or refused, under the server's lock */
 
     /* The request in hand; reset by request_reset. */
     struct MHD_Connection *mhd;
+    int64_t began_us; /* monotonic: when all of it was here */
     bool counted; /* in server->in_flight */
     bool bad_escape;
     int reject; /* ERR_* of a refusal, 0 = none */
@@ -63,14 +70,19 @@ struct http_server {
     http_reject_fn reject;
     http_waits_fn waits;
     void *ctx;
-    size_t max_body, max_header;
+    size_t max_body, max_header, max_conns, max_unread;
     int64_t timeout_ms, shutdown_ms;
     atomic_bool draining;
     atomic_uint_fast32_t in_flight;
+    atomic_size_t unread; /* sizes of all answers that clients have not read to their end */
 
-    pthread_mutex_t lock; /* conns, watch_stop; with `idle` also the end of in_flight */
+    /* Connections, their counts, watch_stop; with `idle` also the end of in_flight. */
+    pthread_mutex_t lock;
     pthread_cond_t wake, idle;
     struct conn *conns;
+    struct http_server_counts counts, told; /* told: what the log knows */
+    uint64_t leaving;                       /* of counts.open: shut, and not closed yet */
+    int64_t tell_ms;
     pthread_t watcher;
     bool watching, watch_stop;
 
@@ -98,6 +110,19 @@ int watch_start(struct http_server *s, struct err *e) MUST_CHECK;
 void watch_end(struct http_server *s);
 /* Shuts every connection and waits until the pool has closed them. */
 void watch_close_all(struct http_server *s);
+
+/* server_limit.c */
+/* Lowers api.max_connections to what the process may open, after raising that. */
+void limit_connections(struct http_server *s, const struct config *cfg);
+/* Under the lock: makes room for c, which has just been added. False: refuse it. */
+bool limit_make_room(struct http_server *s, struct conn *c);
+/* Tells in the log, now and then, what was closed or refused. Under the lock. */
+void limit_tell(struct http_server *s, int64_t now_ms);
+/* An answer of this size begins to be read, or its reading has ended. */
+void limit_reading(struct conn *c, size_t size);
+void limit_read(struct conn *c);
+/* The time from which c has taken nothing of its answer. */
+int64_t limit_stalled_since(struct conn *c, int64_t now_ms);
 
 /* server_park.c */
 /* After a handler that parked: true when the request sleeps now (and c may be somebody else's

@@ -2,7 +2,9 @@
  * handler is called once with the headers, once per piece of body and once at the end; a request
  * that breaks a limit is still read to its end when that is cheap, so that the client sees the
  * refusal and the connection stays usable. Neighbours: server_internal.h. */
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/parse.h"
 #include "http/server_internal.h"
 #include "http/uri_internal.h"
@@ -21,6 +23,39 @@ const char *http_request_header(const struct http_request *r, const char *name)
 {
     struct conn *c = r->impl;
     return c ? MHD_lookup_connection_value(c->mhd, MHD_HEADER_KIND, name) : NULL;
+}
+
+struct header_all {
+    const char *name;
+    struct str *to;
+    bool any;
+};
+
+static enum MHD_Result header_one(void *cls, enum MHD_ValueKind kind, const char *name,
+                                  const char *value)
+{
+    (void)kind;
+    struct header_all *h = cls;
+    if (strcasecmp(name, h->name) == 0) {
+        str_append(h->to, h->any ? "," : "");
+        str_append(h->to, value);
+        h->any = true;
+    }
+    return MHD_YES;
+}
+
+void http_request_header_all(const struct http_request *r, const char *name, struct str *to)
+{
+    struct conn *c = r->impl;
+    struct header_all h = {name, to, false};
+    if (c)
+        (void)MHD_get_connection_values(c->mhd, MHD_HEADER_KIND, header_one, &h);
+}
+
+bool http_request_parked(const struct http_request *r)
+{
+    const struct conn *c = r->impl;
+    return c && c->parked;
 }
 
 struct query_call {
@@ -65,6 +100,7 @@ void http_response_done(struct http_response *r)
         free(r->headers[i].value);
     r->n_headers = 0;
     r->status = 0;
+    r->route = NULL;
 }
 
 /* ---- the request line ---- */
@@ -201,12 +237,26 @@ static struct MHD_Response *make_response(struct conn *c)
     return NULL;
 }
 
+static void count_answer(const struct conn *c)
+{
+    const char *route = c->answer.route ? c->answer.route : "(refused)";
+    char code[16];
+    if (!metrics_on())
+        return;
+    snprintf(code, sizeof code, "%d", c->answer.status);
+    metrics_inc(METRIC_HTTP_REQUESTS, METRICS_LABELS_OF(route, c->pub.method, code));
+    if (c->answer.route && !c->pub.parked_ms)
+        metrics_observe_us(METRIC_HTTP_DURATION, clock_mono_us() - c->began_us,
+                           METRICS_LABELS_OF(route, c->pub.method));
+}
+
 /* MHD_NO closes the connection: all that is left when an answer cannot be built. */
 static enum MHD_Result send_answer(struct conn *c)
 {
     if (!answer_ok(c))
         return MHD_NO;
     size_t len = c->answer.body.len;
+    count_answer(c);
     struct MHD_Response *r = make_response(c);
     unsigned status = (unsigned)c->answer.status;
     http_response_done(&c->answer);
@@ -214,6 +264,7 @@ static enum MHD_Result send_answer(struct conn *c)
         return MHD_NO;
     int64_t wait_ms = c->server->timeout_ms + (int64_t)(len / SLOW_BYTES_PER_MS);
     enum MHD_Result rc = MHD_NO;
+    limit_reading(c, len);
     if (watch_phase(c, PHASE_HANDLING, PHASE_WRITING, wait_ms))
         rc = MHD_queue_response(c->mhd, status, r);
     MHD_destroy_response(r);
@@ -227,6 +278,9 @@ void request_refuse_raw(struct conn *c, int code, const char *text)
     struct err why = ERR_INIT;
     err_set(&why, code, "%s", text);
     c->server->reject(c->server->ctx, &blank, &why, &resp);
+    char status[16];
+    snprintf(status, sizeof status, "%d", resp.status);
+    metrics_inc(METRIC_HTTP_REQUESTS, METRICS_LABELS_OF("(refused)", "", status));
     _cleanup_str_ struct str out = STR_INIT;
     str_printf(&out, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: %zu\r\n", resp.status,
                MHD_get_reason_phrase_for((unsigned)resp.status), resp.body.len);
@@ -262,6 +316,7 @@ static enum MHD_Result first_call(struct conn *c, const char *url, const char *m
                                    .impl = c};
     if (!check_head(c))
         return MHD_YES;
+    c->began_us = clock_mono_us();
     return watch_phase(c, PHASE_READING, PHASE_HANDLING, 0) ? answer_now(c) : MHD_NO;
 }
 
@@ -299,6 +354,7 @@ static enum MHD_Result whole_request(struct conn *c)
 {
     if (!watch_phase(c, PHASE_READING, PHASE_HANDLING, 0))
         return MHD_NO;
+    c->began_us = clock_mono_us();
     c->pub.body = str_text(&c->body);
     c->pub.body_len = c->body.len;
     return handle_request(c);
@@ -351,6 +407,7 @@ void request_completed(void *cls, struct MHD_Connection *mhd, void **req,
         str_free(&c->body);
     str_clear(&c->body);
     http_response_done(&c->answer);
+    limit_read(c);
     atomic_store(&c->begun, false);
     if (!watch_phase(c, PHASE_WRITING, PHASE_READING, s->timeout_ms))
         (void)watch_phase(c, PHASE_HANDLING, PHASE_READING, s->timeout_ms);

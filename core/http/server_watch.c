@@ -62,7 +62,13 @@ static void opened(struct http_server *s, struct MHD_Connection *mhd, void **soc
     else
         pthread_cond_signal(&s->wake);
     s->conns = c;
+    s->counts.open++;
+    bool room = limit_make_room(s, c);
     pthread_mutex_unlock(&s->lock);
+    if (!room && watch_phase(c, PHASE_READING, PHASE_EXPIRED, 0)) {
+        request_refuse_raw(c, ERR_SERVICE_DOWN, "Too many connections are open; try again.");
+        (void)shutdown(c->fd, SHUT_RDWR);
+    }
 }
 
 static void closed(struct http_server *s, struct conn *c)
@@ -74,9 +80,12 @@ static void closed(struct http_server *s, struct conn *c)
         s->conns = c->next;
     if (c->next)
         c->next->prev = c->prev;
+    s->counts.open--;
+    s->leaving -= c->leaving;
     if (!s->conns)
         pthread_cond_broadcast(&s->idle);
     pthread_mutex_unlock(&s->lock);
+    limit_read(c);
     park_close(c);
     str_free(&c->raw);
     str_free(&c->body);
@@ -113,6 +122,8 @@ static void look_at(struct conn *c, int64_t now)
     if (phase != PHASE_READING && phase != PHASE_WRITING)
         return;
     bool late = (int64_t)(mark >> 2) <= now;
+    if (phase == PHASE_WRITING)
+        late = late || now - limit_stalled_since(c, now) >= c->server->timeout_ms;
     if (!late && (phase == PHASE_WRITING || !ended(c, mark)))
         return;
     if (!atomic_compare_exchange_strong(&c->mark, &mark, (uint64_t)PHASE_EXPIRED))
@@ -120,6 +131,7 @@ static void look_at(struct conn *c, int64_t now)
     /* An idle connection is closed without a word; half a request is told why. */
     if (late && phase == PHASE_READING && atomic_load(&c->begun))
         request_refuse_raw(c, ERR_REQUEST_TIMEOUT, "The request did not arrive in time.");
+    c->server->counts.expired += late;
     (void)shutdown(c->fd, SHUT_RDWR);
 }
 
@@ -167,6 +179,7 @@ static void *watch_main(void *arg)
             look_at(c, now);
             n = find_gone(c, gone, n);
         }
+        limit_tell(s, now);
         ring_gone(s, gone, n);
         int64_t until = now + look_ms;
         struct timespec ts = {until / 1000, until % 1000 * 1000000};
