@@ -1,13 +1,10 @@
 /* What can be said of the file and its manifest without running any operation. */
 #include "check.h"
 
-#include "base/io.h"
 #include "host/elf_exports.h"
 
 #include <elf.h>
 #include <string.h>
-
-enum { LIBRARY_MAX = 256 << 20 };
 
 static void manifest(struct kit *k, struct verdict *v)
 {
@@ -32,22 +29,13 @@ static int only_entry(void *ctx, const char *name)
     return 1;
 }
 
-static int read_library(const struct kit *k, char **ret, size_t *len, struct verdict *v)
-{
-    struct err e = ERR_INIT;
-    if (io_read_file(k->plugin->library_path, LIBRARY_MAX, ret, len, &e) == 0)
-        return 0;
-    verdict_fail(v, "%s", e.msg);
-    return -1;
-}
-
 static void exports(struct kit *k, struct verdict *v)
 {
     _cleanup_free_ char *file = NULL;
     size_t len = 0;
     char why[ELF_WHY];
     const char *other = NULL;
-    if (read_library(k, &file, &len, v) != 0)
+    if (kit_read_library(k, &file, &len, v) != 0)
         return;
     long n = elf_exports(file, len, only_entry, &other, why);
     if (n < 0)
@@ -86,7 +74,7 @@ static void hardened(struct kit *k, struct verdict *v)
     _cleanup_free_ char *file = NULL;
     size_t len = 0;
     bool relro = false, now = false, exec_stack = false;
-    if (read_library(k, &file, &len, v) != 0)
+    if (kit_read_library(k, &file, &len, v) != 0)
         return;
     const void *head = at(file, len, 0, sizeof(Elf64_Ehdr));
     Elf64_Ehdr eh;

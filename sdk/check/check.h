@@ -5,7 +5,8 @@
  *
  * main.c options; set_up.c the run's surroundings; report.c its results; world.c the services given
  * to the plugin; backend.c the world beyond HTTP; walk.c one operation to its end; cases_*.c what
- * is checked; check_host.c a host that pretends to be another. One thread. */
+ * is checked; check_host.c a host that pretends to be another; observe.c what loading does. One
+ * thread. */
 #ifndef MAGNUM_CHECK_CHECK_H
 #define MAGNUM_CHECK_CHECK_H
 
@@ -41,6 +42,8 @@ bool kit_skips(const struct kit *k, struct verdict *v, unsigned point);
 int kit_reset_config(struct kit *k, struct err *e) MUST_CHECK;
 /* Uniform in [0, n); n > 0. The same for the same seed. */
 unsigned kit_random(struct kit *k, unsigned n);
+/* The plugin's file as data; else the verdict says why not. Caller owns. */
+int kit_read_library(const struct kit *k, char **ret, size_t *len, struct verdict *v) MUST_CHECK;
 bool kit_offers(const struct kit *k, const char *iface, const char *operation);
 
 /* ---- verdicts ---- */
@@ -59,10 +62,10 @@ struct check_case {
     const char *group, *name;
     void (*run)(struct kit *k, struct verdict *v);
 };
-extern const struct check_case cases_static[], cases_coe[], cases_walks[], cases_cert[],
-    cases_hosts[], cases_end[];
-extern const size_t cases_static_count, cases_coe_count, cases_walks_count, cases_cert_count,
-    cases_hosts_count, cases_end_count;
+extern const struct check_case cases_static[], cases_library[], cases_coe[], cases_walks[],
+    cases_cert[], cases_hosts[], cases_end[];
+extern const size_t cases_static_count, cases_library_count, cases_coe_count, cases_walks_count,
+    cases_cert_count, cases_hosts_count, cases_end_count;
 
 /* ---- backend.c ---- */
 

@@ -4,17 +4,25 @@
  *
  * What to pretend stands in the plugin's configuration, as JSON under "magnum_check": {major,
  * minor, table: bytes of mag_host, services: bool, rounds: instances to make and destroy}. Started
- * by magnum-driver-check only; neighbours: sdk/host/serve.h, cases_hosts.c. */
+ * by magnum-driver-check only; neighbours: sdk/host/serve.h, cases_hosts.c. With --load it only
+ * loads a library, under the kit's eyes (observe.h). */
 #include "base/parse.h"
+#include "base/str.h"
+#include "host/load.h"
 #include "host/serve.h"
+#include "observe.h"
 
 #include <dirent.h>
+#include <locale.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <unistd.h>
+
+extern char **environ;
 
 enum { FD_SOCKET = 3, FD_LIBRARY = 4, EXIT_USAGE = 64, EXIT_ORPHAN = 65, WARM_UP = 100 };
 enum { GROWTH_MAX = 16 << 10 }; /* bytes of heap; a lost instance is 32 at least */
@@ -109,9 +117,50 @@ static int tried(const mag_plugin *p, const mag_host *host, const json_t *hello,
     return 0;
 }
 
+/* ---- --load ---- */
+
+static void note_environment(struct str *ret)
+{
+    for (char **v = environ; v && *v; v++)
+        str_printf(ret, "%s\n", *v);
+}
+
+/* Ends without its exit handlers: those are the library's, too, and nobody looks any more. */
+static void load_and_end(int n, char **files)
+{
+    struct str before = STR_INIT, after = STR_INIT;
+    sigset_t blocked = {0}, now = {0};
+    char why[LOAD_WHY];
+    for (int i = 1; i < n; i++)
+        (void)load_alone(files[i], why); /* one that is found only beside the library comes later */
+    note_environment(&before);
+    setvbuf(stdout, NULL, _IONBF, 0);
+    (void)alarm(OBSERVE_LONGEST_S);
+    (void)sigprocmask(SIG_BLOCK, NULL, &blocked);
+    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0 || raise(SIGSTOP) != 0)
+        _exit(OBSERVE_UNTRACED);
+    (void)getsid(OBSERVE_BEGIN);
+    int rc = load_alone(files[0], why);
+    (void)getsid(OBSERVE_END);
+    (void)sigprocmask(SIG_BLOCK, NULL, &now);
+    note_environment(&after);
+    if (rc != 0)
+        fprintf(stderr, "%s\n", why);
+    const char *locale = setlocale(LC_ALL, NULL);
+    if (rc == 0 && strcmp(str_text(&before), str_text(&after)) != 0)
+        rc = OBSERVE_ENVIRONMENT;
+    else if (rc == 0 && memcmp(&blocked, &now, sizeof now) != 0)
+        rc = OBSERVE_SIGNALS;
+    else if (rc == 0 && locale && strcmp(locale, "C") != 0)
+        rc = OBSERVE_LOCALE;
+    _exit(rc < 0 ? OBSERVE_UNLOADABLE : rc);
+}
+
 int main(int argc, char **argv)
 {
     int64_t parent;
+    if (argc > 2 && strcmp(argv[1], OBSERVE_OPTION) == 0)
+        load_and_end(argc - 2, argv + 2);
     if (argc != 3 || !parse_i64(argv[1], 1, INT32_MAX, &parent)) {
         fprintf(stderr, "magnum-check-host is started by magnum-driver-check, not by hand\n");
         return EXIT_USAGE;

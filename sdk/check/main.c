@@ -4,6 +4,7 @@
 #include "set_up.h"
 
 #include "base/clock.h"
+#include "base/io.h"
 #include "base/parse.h"
 
 #include <getopt.h>
@@ -13,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PASSED = 0, FAILED = 1, USAGE = 2 };
+enum { PASSED = 0, FAILED = 1, USAGE = 2, LIBRARY_MAX = 256 << 20 };
 
 static const char help[] =
     "usage: magnum-driver-check [options] MANIFEST.yaml\n"
@@ -102,6 +103,15 @@ bool kit_offers(const struct kit *k, const char *iface, const char *operation)
            (!operation || has_text(json_object_get(k->plugin->manifest, "operations"), operation));
 }
 
+int kit_read_library(const struct kit *k, char **ret, size_t *len, struct verdict *v)
+{
+    struct err e = ERR_INIT;
+    if (io_read_file(k->plugin->library_path, LIBRARY_MAX, ret, len, &e) == 0)
+        return 0;
+    verdict_fail(v, "%s", e.msg);
+    return -1;
+}
+
 /* ---- the run ---- */
 
 static bool matches(const char *pattern, const char *text)
@@ -135,6 +145,7 @@ static int choose(const struct run *r, struct report *all, struct err *e)
 {
     bool cert = str_eq(r->kit.plugin->kind, "cert-manager");
     int rc = add_cases(r, all, cases_static, cases_static_count, e);
+    rc = rc ? rc : add_cases(r, all, cases_library, cases_library_count, e);
     rc = rc ? rc : add_cases(r, all, cases_hosts, cases_hosts_count, e);
     if (cert)
         rc = rc ? rc : add_cases(r, all, cases_cert, cases_cert_count, e);

@@ -28,6 +28,14 @@ static bool listed(const json_t *list, const char *s)
     return false;
 }
 
+int load_alone(const char *library, char why[LOAD_WHY])
+{
+    if (dlopen(library, RTLD_NOW | RTLD_LOCAL))
+        return 0;
+    snprintf(why, LOAD_WHY, "%s", dlerror());
+    return -1;
+}
+
 static mag_plugin_entry_fn find_entry(int lib_fd, char why[LOAD_WHY])
 {
     char path[64];

@@ -17,6 +17,10 @@ enum { LOAD_WHY = 512 };
 const mag_plugin *load_library(int lib_fd, const json_t *manifest, const mag_host *host,
                                char why[LOAD_WHY]);
 
+/* Loads a library and does nothing else with it: only its constructors run. For the check kit,
+ * which looks on. 0, or -1 with `why`. */
+int load_alone(const char *library, char why[LOAD_WHY]);
+
 /* Asks an instance for its interfaces and compares them with the manifest both ways: interfaces
  * known here that are offered but not listed, or listed but not offered; lifecycle verbs against
  * `operations`. 0, or -1 with `why`. *ret: {"interfaces": [..], "verbs": {iface: [..]}}, what this

@@ -18,5 +18,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     char why[ELF_WHY] = "";
     if (elf_exports(data, size, each, &total, why) < 0 && !why[0])
         abort();
+    (void)elf_imports(data, size, each, &total, why);
+    (void)elf_needed(data, size, each, &total, why);
     return 0;
 }

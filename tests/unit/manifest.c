@@ -214,8 +214,27 @@ static void expect_exports(const char *file, long want, const char *names)
         char keep = data[at];
         data[at] = (char)~keep;
         (void)elf_exports(data, len, ignore_name, NULL, why);
+        (void)elf_imports(data, len, ignore_name, NULL, why);
+        (void)elf_needed(data, len, ignore_name, NULL, why);
         data[at] = keep;
     }
+}
+
+static void test_wants(void)
+{
+    _cleanup_free_ char *path = str_fmt(
+        "%s/plugins/hello.so", getenv("MAGNUM_BUILD_DIR") ? getenv("MAGNUM_BUILD_DIR") : ".");
+    _cleanup_free_ char *data = NULL;
+    _cleanup_str_ struct str imports = STR_INIT, libraries = STR_INIT;
+    struct err e = ERR_INIT;
+    size_t len;
+    char why[ELF_WHY] = "";
+    ASSERT_OK(io_read_file(path, 64 << 20, &data, &len, &e), &e);
+    CU_ASSERT(elf_imports(data, len, note_name, &imports, why) > 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(str_text(&imports), "calloc "));
+    CU_ASSERT_PTR_NULL(strstr(str_text(&imports), "mag_plugin_entry"));
+    CU_ASSERT(elf_needed(data, len, note_name, &libraries, why) > 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(str_text(&libraries), "libc.so.6 "));
 }
 
 static void test_exports(void)
@@ -229,4 +248,4 @@ static void test_exports(void)
 }
 
 TEST_MAIN("manifest", NULL, NULL, TEST(test_good), TEST(test_defaults), TEST(test_rules),
-          TEST(test_garbage), TEST(test_deaths), TEST(test_exports))
+          TEST(test_garbage), TEST(test_deaths), TEST(test_exports), TEST(test_wants))
