@@ -14,7 +14,9 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/uuid.h"
+#include "http/metrics_server.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -209,6 +211,7 @@ static void route(struct api_call *c, const char *const *seg, size_t n, const st
         return;
     }
     c->route = m.route;
+    c->rp->route = m.route->pattern;
     c->minor = v->minor;
     c->n_args = m.n_args;
     memcpy(c->arg, m.args, sizeof m.args);
@@ -227,6 +230,7 @@ static void document(struct api_call *c, void (*fn)(struct api_call *), bool hea
                      const struct api_version *v)
 {
     struct err e = ERR_INIT;
+    c->rp->route = headers ? "(version)" : "(root)";
     if (strcmp(c->rq->method, "GET") != 0) {
         method_error(c, "GET");
         return;
@@ -309,6 +313,7 @@ static void authorised(struct api_call *c)
         rc = auth_check(c->api->auth, header_of, c->rq, c->rq->from_loopback, &c->who, &challenge,
                         &e);
     if (rc == ERR_UNAUTHORIZED) {
+        c->rp->route = "(unauthorized)";
         error_unauthorized(c->rp, challenge);
         return;
     }
@@ -333,6 +338,20 @@ static void note(const struct api_call *c, int64_t began_us)
               c->rq->raw_path, c->rp->status, (long long)(clock_mono_us() - began_us));
 }
 
+/* Who may read the metrics here: callers on this machine that speak for nobody else. To others
+ * there is no such path. */
+static bool is_metrics(const struct api *a, const struct http_request *rq)
+{
+    static const char *const relayed[] = {"Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"};
+    if (strcmp(rq->path, "/metrics") != 0 || !rq->from_loopback || !a->cfg->metrics_on_api_port ||
+        !metrics_on())
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(relayed); i++)
+        if (http_request_header(rq, relayed[i]))
+            return false;
+    return true;
+}
+
 /* Methods are understood in small letters too, as the original does. */
 static const char *upper_method(const char *method, char buf[16])
 {
@@ -351,11 +370,18 @@ void api_handle(struct api *a, const struct http_request *raw, struct http_respo
     struct api_call c = {.api = a, .rq = rq, .rp = rp, .minor = 1};
     request.method = upper_method(raw->method, method);
     int64_t began = clock_mono_us();
+    rp->route = "(none)";
     if (strcmp(rq->path, "/healthcheck") == 0 || strcmp(rq->path, "/healthcheck/") == 0) {
+        rp->route = "(healthcheck)";
         healthcheck(a, rq, rp);
         return;
     }
+    if (is_metrics(a, rq)) {
+        metrics_answer(rq, rp);
+        return;
+    }
     if (strcmp(rq->method, "OPTIONS") == 0) {
+        rp->route = "(options)";
         rp->status = 200;
         return;
     }
@@ -393,6 +419,20 @@ static void reject(void *ctx, const struct http_request *rq, const struct err *w
         error_routing(rp, 400, "", http_request_header(rq, "Accept"));
     else
         error_from(rp, why, false, id);
+}
+
+static void collect(void *ctx)
+{
+    const struct api *a = ctx;
+    struct http_server_counts n;
+    http_server_count(a->http, &n);
+    metrics_set(METRIC_HTTP_IN_FLIGHT, http_server_in_flight(a->http), NULL);
+    metrics_set(METRIC_HTTP_CONNECTIONS, (double)n.open, NULL);
+    metrics_set(METRIC_HTTP_UNREAD, (double)n.unread, NULL);
+    metrics_set(METRIC_HTTP_CLOSED, (double)n.pushed_out, METRICS_LABELS_OF("pushed_out"));
+    metrics_set(METRIC_HTTP_CLOSED, (double)n.refused, METRICS_LABELS_OF("refused"));
+    metrics_set(METRIC_HTTP_CLOSED, (double)n.expired, METRICS_LABELS_OF("expired"));
+    metrics_set(METRIC_HTTP_CLOSED, (double)n.cut_off, METRICS_LABELS_OF("cut_off"));
 }
 
 static void api_free(struct api **a)
@@ -460,9 +500,12 @@ int api_start(const struct config *cfg, struct db *db, struct rpc_client *rpc, s
         rc = http_server_start_waits(cfg, handle, reject, waits, a, &a->http, e);
     if (rc == 0) {
         atomic_store(&a->port, http_server_port(a->http));
-        rc = write_port(a, e);
+        rc = metrics_collect(collect, a, e);
     }
+    if (rc == 0)
+        rc = write_port(a, e);
     if (rc < 0) {
+        metrics_uncollect(collect, a);
         follow_close(a->follow);
         http_server_stop(&a->http);
         api_free(&a);
@@ -482,6 +525,7 @@ void api_stop(struct api **a)
     if (!*a)
         return;
     follow_close((*a)->follow); /* whoever waits for news is answered now */
+    metrics_uncollect(collect, *a);
     http_server_stop(&(*a)->http);
     api_free(a);
 }

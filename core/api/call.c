@@ -4,6 +4,8 @@
 #include "api/follow.h"
 #include "api/text.h"
 #include "base/clock.h"
+#include "base/log.h"
+#include "base/trace.h"
 #include "base/uuid.h"
 
 #include <string.h>
@@ -95,6 +97,7 @@ int operation_prepare(const struct api_call *c, enum op_kind kind, const struct 
                       int64_t timeout_min, struct operation *op, struct err *e)
 {
     char id[UUID_TEXT];
+    char parent[TRACE_PARENT_TEXT];
     bool oom = false;
     uuid_make(id);
     if (timeout_min <= 0)
@@ -107,6 +110,7 @@ int operation_prepare(const struct api_call *c, enum op_kind kind, const struct 
     op->user_id = copy(c->who.user_id, &oom);
     op->driver_id = copy(cl->driver_id, &oom);
     op->request_id = copy(c->who.request_id, &oom);
+    op->traceparent = copy(trace_text(parent), &oom);
     op->deadline_at = clock_wall_us() + timeout_min * 60 * 1000000;
     if (kind == OP_ROTATE_CA) /* waiting for the clients is no part of the work */
         op->deadline_at += c->api->cfg->certificates_rotation_grace_s * 1000000;
@@ -117,6 +121,7 @@ void operation_wake(struct api_call *c, const char *method, const char *operatio
 {
     if (!operation_id)
         return;
+    log_context_add(&(struct log_context){.operation = operation_id});
     follow_operation(c->api->follow, operation_id);
     if (!c->api->rpc)
         return;
@@ -154,8 +159,10 @@ int operation_accept(struct api_call *c, const struct cluster *cl, enum op_kind 
         rc = operation_seal_token(c, kind, &op, e);
         if (rc == 0)
             rc = db_accept_change(c->api->db, cl->uuid, &op, ch, idem ? &idem->db : &none.db, e);
-        if (rc == 0)
+        if (rc == 0) {
+            log_context_add(&(struct log_context){.cluster = cl->uuid});
             operation_wake(c, "op.due", op.id);
+        }
     }
     operation_done(&op);
     return rc;

@@ -10,6 +10,7 @@
 #include "api/labels.h"
 #include "api/rules.h"
 #include "api/text.h"
+#include "base/log.h"
 #include "base/parse.h"
 #include "base/uuid.h"
 #include "db/db_cluster.h"
@@ -245,8 +246,10 @@ static int accept(struct api_call *c, struct create *k, struct err *e)
                               c->api->cfg->quotas_max_clusters_per_project, &k->idem.db, e);
     if (rc == 0 && c->plan)
         return plan_note(c, &k->op, e);
-    if (rc == 0 && !k->idem.db.replayed)
+    if (rc == 0 && !k->idem.db.replayed) {
+        log_context_add(&(struct log_context){.cluster = k->cl.uuid});
         operation_wake(c, "op.due", k->op.id);
+    }
     return rc;
 }
 

@@ -159,6 +159,14 @@ const struct trace_context *trace_current(void)
     return current;
 }
 
+const char *trace_text(char buf[TRACE_PARENT_TEXT])
+{
+    if (!current)
+        return NULL;
+    trace_parent_text(current, buf);
+    return buf;
+}
+
 /* ---- ids ---- */
 
 static uint64_t draw(void)

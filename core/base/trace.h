@@ -35,6 +35,8 @@ bool trace_parse(const char *parent, const char *state, struct trace_context *re
 void trace_parent_text(const struct trace_context *c, char ret[TRACE_PARENT_TEXT]);
 /* This thread's, or NULL. */
 const struct trace_context *trace_current(void);
+/* Its header's value, in buf; NULL when there is none. */
+const char *trace_text(char buf[TRACE_PARENT_TEXT]);
 
 enum trace_kind { TRACE_INTERNAL = 1, TRACE_SERVER, TRACE_CLIENT, TRACE_PRODUCER, TRACE_CONSUMER };
 

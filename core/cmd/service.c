@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/log_writer.h"
 #include "base/str.h"
+#include "http/otlp.h"
 
 #include <getopt.h>
 #include <malloc.h>
@@ -118,14 +119,20 @@ static int run(const struct service_program *p, const char *file, const struct s
         log_setup(p->name, level, strcmp(cfg->log_format, "json") == 0);
         rc = log_writer_start((size_t)cfg->log_buffer_kb * 1024, &e);
     }
+    struct otlp *spans = NULL;
+    if (rc == 0)
+        rc = otlp_start(cfg, p->name, &spans, &e);
+    if (rc == 0)
+        rc = p->start(p->ctx, cfg, &e);
     if (rc == 0)
         serve(p, &from, &wanted);
     else
         fprintf(stderr, "%s: %s\n", p->name, e.msg);
     p->stop(p->ctx);
+    otlp_stop(&spans); /* nobody is left who makes any */
+    log_writer_stop(LOG_WAIT_MS);
     return rc == 0 ? STOPPED : FAILED;
 }
-    log_writer_stop(LOG_WAIT_MS);
 
 int service_main(int argc, char **argv, const struct service_program *p)
 {

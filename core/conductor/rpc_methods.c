@@ -2,6 +2,7 @@
  * and their parameters are listed in rpc/rpc.h. Every method may be repeated. */
 #include "base/clock.h"
 #include "base/jsonx.h"
+#include "base/log.h"
 #include "conductor/cert_store.h"
 #include "conductor/conductor_internal.h"
 #include "conductor/workload_internal.h"
@@ -150,6 +151,7 @@ int rpc_call_driver(struct conductor *c, struct coe_call *call, enum op_kind kin
     struct coe_services services = services_for(&x);
     uuid_make(id);
     call->op_id = id;
+    log_context_add(&(struct log_context){.cluster = call->cluster_id, .driver = call->driver_id});
     call->attempt = 1;
     call->services = &services;
     rc = front_coe_call(d.pool, call, &r, e);

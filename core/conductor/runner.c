@@ -5,6 +5,7 @@
  * operation is refused in the same way and must be ended by its runner, while it has the lease. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/trace.h"
 #include "conductor/conductor_internal.h"
 #include "conductor/writes.h"
 #include "model/codes.h"
@@ -49,6 +50,25 @@ static void set_context(const struct run *r)
                                         .operation = r->op.id,
                                         .driver = r->op.driver_id};
     log_context_set(&context);
+}
+
+/* One turn of an operation, within the trace of the request that made it. */
+static void begin_span(const struct run *r, struct trace_span *s)
+{
+    struct trace_context from;
+    *s = (struct trace_span){.kind = TRACE_INTERNAL};
+    if (!trace_parse(r->op.traceparent, NULL, &from))
+        return;
+    trace_span_begin(s, &from, TRACE_INTERNAL);
+    trace_span_enter(s);
+    trace_span_name(s, "operation %s", r->op.kind);
+    trace_span_text(s, "magnum.operation.id", r->op.id);
+    trace_span_text(s, "magnum.operation.kind", r->op.kind);
+    trace_span_text(s, "magnum.operation.stage", engine_stages(r->s.kind)[r->s.stage].name);
+    trace_span_number(s, "magnum.operation.steps", r->op.steps);
+    trace_span_text(s, "magnum.cluster.id", r->op.cluster_id);
+    trace_span_text(s, "magnum.driver.id", r->op.driver_id);
+    trace_span_text(s, "magnum.request_id", r->op.request_id);
 }
 
 /* ---- writes ---- */
@@ -250,7 +270,9 @@ void runner_work(struct run *r)
     int64_t next_ms = 0; /* when the queue may have something for us after this run */
     if (!wake_event(r))
         return;
+    struct trace_span span;
     set_context(r);
+    begin_span(r, &span);
     while (out == NEXT_EVENT) {
         const struct engine_env env = {
             .cfg = &c->engine, .now_us = conductor_now_us(c), .random = roll};
@@ -264,7 +286,10 @@ void runner_work(struct run *r)
             next_ms = plan.v[i].due_in_ms;
             out = act(r, &plan.v[i]);
         }
+        if (out == NEXT_EVENT && r->ev.rc < 0)
+            trace_span_fail(&span, r->ev.message);
     }
+    trace_span_end(&span);
     log_context_set(NULL);
     if (out == PAUSED)
         return; /* somebody else may have it by now */

@@ -178,6 +178,7 @@ static int copy_members(const struct operation *old, const struct operation *ask
         {&ret->driver_id, old->driver_id},       {&ret->driver_version, version},
         {&ret->nodegroup_id, old->nodegroup_id}, {&ret->retry_of, old->id},
         {&ret->user_id, asked->user_id},         {&ret->request_id, asked->request_id},
+        {&ret->traceparent, asked->traceparent},
     };
     for (size_t i = 0; !rc && i < ARRAY_LEN(texts); i++)
         rc = accept_set(texts[i].to, texts[i].from, e);

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/jsonx.h"
+#include "base/trace.h"
 #include "drivers/conversation.h"
 #include "drivers/supervisor.h"
 #include "magnum/lifecycle.h"
@@ -131,8 +132,8 @@ static int settle(struct driver_pool *p, struct child *c, const struct coe_call 
     }
 }
 
-int front_coe_call(struct driver_pool *p, const struct coe_call *c, struct coe_result *ret,
-                   struct err *e)
+static int carry_out(struct driver_pool *p, const struct coe_call *c, struct coe_result *ret,
+                     struct err *e)
 {
     struct driver *d = pool_driver_version(p, c->driver_id, c->driver_version);
     if (!d)
@@ -163,6 +164,49 @@ int front_coe_call(struct driver_pool *p, const struct coe_call *c, struct coe_r
         *ret = r;
     else
         coe_result_done(&r);
+    return rc;
+}
+
+/* Within the trace of who asks; what the driver has done over HTTP meanwhile is below it. */
+static void begin_span(struct trace_span *s, const struct coe_call *c)
+{
+    const struct trace_context *parent = trace_current();
+    *s = (struct trace_span){.kind = TRACE_CLIENT};
+    if (!parent)
+        return;
+    trace_span_begin(s, parent, TRACE_CLIENT);
+    trace_span_enter(s);
+    trace_span_name(s, "%s/%s", c->interface, c->verb);
+    trace_span_text(s, "rpc.system", "magnum.driver");
+    trace_span_text(s, "rpc.service", c->interface);
+    trace_span_text(s, "rpc.method", c->verb);
+    trace_span_text(s, "magnum.driver.id", c->driver_id);
+    trace_span_text(s, "magnum.driver.version", c->driver_version);
+    trace_span_text(s, "magnum.cluster.id", c->cluster_id);
+    trace_span_number(s, "magnum.operation.attempt", c->attempt);
+}
+
+static void end_span(struct trace_span *s, int rc, const struct coe_result *r, const struct err *e)
+{
+    if (rc == 0)
+        trace_span_number(s, "magnum.driver.result", r->rc);
+    if (rc == 0 && r->rc < 0) {
+        trace_span_text(s, "error.type", r->reason);
+        trace_span_fail(s, r->err_message);
+    } else if (rc < 0) {
+        trace_span_text(s, "error.type", err_token(rc));
+        trace_span_fail(s, e ? e->msg : NULL);
+    }
+    trace_span_end(s);
+}
+
+int front_coe_call(struct driver_pool *p, const struct coe_call *c, struct coe_result *ret,
+                   struct err *e)
+{
+    struct trace_span span;
+    begin_span(&span, c);
+    int rc = carry_out(p, c, ret, e);
+    end_span(&span, rc, ret, e);
     return rc;
 }
 

@@ -152,6 +152,70 @@ static int add_headers(struct exchange *x, const struct http_call *call, struct 
     return rc;
 }
 
+/* ---- the trace ---- */
+
+/* "host" or "host:port" of a URL, without user and brackets; *port 0 when it names none. */
+static void server_of(const char *url, char *host, size_t size, int64_t *port)
+{
+    const char *begin = strstr(url, "://") + 3, *end = begin + strcspn(begin, "/?#");
+    const char *at = memchr(begin, '@', (size_t)(end - begin));
+    if (at)
+        begin = at + 1;
+    const char *close = *begin == '[' ? memchr(begin, ']', (size_t)(end - begin)) : NULL;
+    const char *colon = memchr(close ? close : begin, ':', (size_t)(end - (close ? close : begin)));
+    const char *stop = close ? close : colon ? colon : end;
+    begin += close ? 1 : 0;
+    snprintf(host, size, "%.*s", (int)(stop - begin), begin);
+    *port = colon ? strtoll(colon + 1, NULL, 10) : 0;
+}
+
+/* What a caller asks for within a trace is a span of it, and the server hears of which. */
+static int begin_span(struct exchange *x, const struct http_call *call, struct err *e)
+{
+    const struct trace_context *parent = trace_current();
+    struct trace_span *s = &x->span;
+    char host[256] = "", text[TRACE_PARENT_TEXT];
+    int64_t port = 0;
+    if (!parent || has_header(call, "traceparent"))
+        return 0;
+    trace_span_begin(s, parent, TRACE_CLIENT);
+    if (s->recording) {
+        bool tls = strncasecmp(call->url, "https", 5) == 0;
+        server_of(call->url, host, sizeof host, &port);
+        trace_span_name(s, "%s", call->method);
+        trace_span_text(s, "http.request.method", call->method);
+        trace_span_text(s, "server.address", call->unix_socket ? call->unix_socket : host);
+        if (!call->unix_socket)
+            trace_span_number(s, "server.port", port ? port : tls ? 443 : 80);
+        /* without what may be secret in it */
+        _cleanup_free_ char *full = strchr(call->url, '@')
+                                        ? NULL
+                                        : str_fmt("%.*s", (int)strcspn(call->url, "?#"), call->url);
+        trace_span_text(s, "url.full", full);
+    }
+    trace_parent_text(&s->ctx, text);
+    _cleanup_free_ char *line = str_fmt("traceparent: %s", text);
+    _cleanup_free_ char *state = s->ctx.state ? str_fmt("tracestate: %s", s->ctx.state) : NULL;
+    if (!line || (s->ctx.state && !state))
+        return err_nomem(e);
+    int rc = add_line(x, line, e);
+    return rc == 0 && state ? add_line(x, state, e) : rc;
+}
+
+static void end_span(struct exchange *x, int rc, int status)
+{
+    struct trace_span *s = &x->span;
+    if (status)
+        trace_span_number(s, "http.response.status_code", status);
+    if (s->recording && (rc < 0 || status >= 400)) {
+        char code[16];
+        snprintf(code, sizeof code, "%d", status);
+        trace_span_text(s, "error.type", rc < 0 ? err_token(rc) : code);
+        trace_span_fail(s, rc < 0 ? x->text : NULL);
+    }
+    trace_span_end(s);
+}
+
 /* ---- what the server sends ---- */
 
 static size_t take_body(char *data, size_t size, size_t n, void *arg)
@@ -370,6 +434,8 @@ int exchange_begin(struct exchange *x, const struct http_call *call, struct err 
     x->max_body = call->max_body ? call->max_body : BODY_DEFAULT;
     if (rc == 0)
         rc = add_headers(x, call, e);
+    if (rc == 0)
+        rc = begin_span(x, call, e);
     if (rc != 0)
         return rc;
     CURLcode cc = set_options(x, call);
@@ -378,10 +444,11 @@ int exchange_begin(struct exchange *x, const struct http_call *call, struct err 
 
 int exchange_end(struct exchange *x, CURLcode cc, struct http_answer *ret, struct err *e)
 {
-    if (cc != CURLE_OK)
-        return fail(cc, x, x->call, e);
     long status = 0;
     (void)curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status);
+    end_span(x, cc == CURLE_OK ? 0 : code_of(cc, x), (int)status);
+    if (cc != CURLE_OK)
+        return fail(cc, x, x->call, e);
     size_t len = x->body.len;
     _cleanup_free_ char *body = str_take(&x->body);
     _cleanup_free_ char *headers = str_take(&x->headers);
@@ -394,6 +461,7 @@ int exchange_end(struct exchange *x, CURLcode cc, struct http_answer *ret, struc
 
 void exchange_done(struct exchange *x)
 {
+    trace_span_drop(&x->span); /* it was never begun, or has ended */
     curl_slist_free_all(x->lines);
     str_free(&x->body);
     str_free(&x->headers);

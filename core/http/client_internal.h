@@ -4,6 +4,7 @@
 #define MAGNUM_HTTP_CLIENT_INTERNAL_H
 
 #include "base/str.h"
+#include "base/trace.h"
 #include "http/client.h"
 
 #include <curl/curl.h>
@@ -29,6 +30,7 @@ struct exchange {
     size_t max_body;
     bool too_large, forbidden;
     char text[CURL_ERROR_SIZE];
+    struct trace_span span; /* within the caller's trace; empty when it has none */
 };
 
 /* Checks the call and sets the options of x->curl, which the caller has set; then it may run. */

@@ -32,7 +32,8 @@ struct http_request {
 };
 /* First value of a header, NULL when absent; case-insensitive. */
 const char *http_request_header(const struct http_request *r, const char *name);
-/* Appends all values of a header, joined by commas as RFC 9110 allows; nothing when it is absent. */
+/* Appends all values of a header, joined by commas as RFC 9110 allows; nothing when it is absent.
+ */
 void http_request_header_all(const struct http_request *r, const char *name, struct str *to);
 /* The handler that ran last has put the request aside. */
 bool http_request_parked(const struct http_request *r);

@@ -11,6 +11,16 @@
 #include <pthread.h>
 #include <string.h>
 
+/* The parameters, and by what ids the caller's log and trace know this. */
+static char *body_of(const json_t *params)
+{
+    _cleanup_free_ char *text = params ? jsonx_text(params) : strdup("{}");
+    _cleanup_free_ char *ids = rpc_trace_member();
+    if (!text || !ids || !*ids || text[0] != '{')
+        return ids ? TAKE_PTR(text) : NULL;
+    return str_fmt("{%s%s%s", ids, text[1] == '}' ? "" : ",", text + 1);
+}
+
 struct rpc_call *rpc_call_new(const char *method, const json_t *params, size_t max_body,
                               struct err *e)
 {
@@ -20,7 +30,7 @@ struct rpc_call *rpc_call_new(const char *method, const json_t *params, size_t m
         return NULL;
     }
     rpc_cond_init(&call->done);
-    call->body = params ? jsonx_text(params) : strdup("{}");
+    call->body = body_of(params);
     call->body_len = call->body ? strlen(call->body) : 0;
     int n = snprintf(call->method, sizeof call->method, "%s", method);
     if (!call->body)

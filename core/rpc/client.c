@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/jsonx.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "config/config.h"
 #include "rpc/links_internal.h"
 
@@ -469,6 +470,21 @@ void rpc_client_stop(struct rpc_client **cp)
 }
 
 /* ---- callers ---- */
+/* Part of the caller's trace; without one there is nothing to be part of. */
+static void begin_span(struct trace_span *s, enum trace_kind kind, const char *method)
+{
+    const struct trace_context *parent = trace_current();
+    *s = (struct trace_span){.kind = kind};
+    if (!parent)
+        return;
+    trace_span_begin(s, parent, kind);
+    trace_span_enter(s);
+    trace_span_name(s, "magnum.conductor/%s", method);
+    trace_span_text(s, "rpc.system", "zeromq");
+    trace_span_text(s, "rpc.service", "magnum.conductor");
+    trace_span_text(s, "rpc.method", method);
+}
+
 /* The caller holds the lock; false when the client stops or too many wait. */
 static bool hand_over(struct rpc_client *c, struct rpc_call *call)
 {
@@ -485,7 +501,10 @@ void rpc_client_notify(struct rpc_client *c, const char *method, const json_t *p
                        bool everyone)
 {
     struct err e = ERR_INIT;
+    struct trace_span span;
+    begin_span(&span, TRACE_PRODUCER, method);
     struct rpc_call *call = rpc_call_new(method, params, (size_t)c->cfg->rpc_max_message_bytes, &e);
+    trace_span_end(&span); /* nobody waits for it: what is left is the server's */
     if (!call) {
         log_warn("rpc.notify_dropped", "%s; ignoring", e.msg);
         return;
@@ -550,9 +569,13 @@ static int outcome(const struct rpc_call *call, json_t **result, struct err *e)
 static int call_out(struct rpc_client *c, const char *method, const json_t *params,
                     int64_t timeout_ms, bool once, json_t **result, struct err *e)
 {
+    struct trace_span span;
+    begin_span(&span, TRACE_CLIENT, method);
     struct rpc_call *call = rpc_call_new(method, params, (size_t)c->cfg->rpc_max_message_bytes, e);
-    if (!call)
+    if (!call) {
+        trace_span_drop(&span);
         return e ? e->code : ERR_INVALID;
+    }
     call->once = once;
     call->timeout_ms = timeout_ms;
     call->deadline_ms = clock_mono_ms() + timeout_ms;
@@ -560,17 +583,31 @@ static int call_out(struct rpc_client *c, const char *method, const json_t *para
     if (rc == 0)
         rc = outcome(call, result, e);
     rpc_call_free(&call);
+    if (rc < 0)
+        trace_span_fail(&span, err_token(rc));
+    trace_span_end(&span);
+    return rc;
+}
+
+static int counted(struct rpc_client *c, const char *method, const json_t *params,
+                   int64_t timeout_ms, bool once, json_t **result, struct err *e)
+{
+    int64_t begun = clock_mono_us();
+    int rc = call_out(c, method, params, timeout_ms, once, result, e);
+    metrics_inc(METRIC_RPC_CLIENT, METRICS_LABELS_OF(method, metrics_result(rc)));
+    metrics_observe_us(METRIC_RPC_CLIENT_DURATION, clock_mono_us() - begun,
+                       METRICS_LABELS_OF(method));
     return rc;
 }
 
 int rpc_client_call(struct rpc_client *c, const char *method, const json_t *params,
                     int64_t timeout_ms, json_t **result, struct err *e)
 {
-    return call_out(c, method, params, timeout_ms, false, result, e);
+    return counted(c, method, params, timeout_ms, false, result, e);
 }
 
 int rpc_client_call_once(struct rpc_client *c, const char *method, const json_t *params,
                          int64_t timeout_ms, json_t **result, struct err *e)
 {
-    return call_out(c, method, params, timeout_ms, true, result, e);
+    return counted(c, method, params, timeout_ms, true, result, e);
 }

@@ -4,12 +4,16 @@
  * milliseconds the caller still waits, parameters (JSON). An answer is four: version, id, status,
  * body (JSON). Status "ok": the result; "error": {"code","message"} from the handler; "refused":
  * the same, but the server did not start the work and another one should be asked.
+ * Beside the method's own parameters a request may carry a member "_trace" with what the caller's
+ * log and trace know it by ({"request", "parent", "state"}); the server takes it out again, and one
+ * that does not know it passes it over.
  * Time left travels as a duration, since the clocks of two machines need not agree.
  * Neighbours: client.c, calls.c, peers.c, server.c; base/config below. */
 #ifndef MAGNUM_RPC_RPC_INTERNAL_H
 #define MAGNUM_RPC_RPC_INTERNAL_H
 
 #include "base/err.h"
+#include "base/trace.h"
 #include "rpc/rpc.h"
 
 #include <czmq.h>
@@ -45,6 +49,12 @@ struct rpc_part {
     size_t size;
 };
 bool rpc_parts_send(zsock_t *sock, const struct rpc_part *parts, size_t n);
+/* The caller's ids as a member of the parameters, put into their text ("{...}"); "" when this
+ * thread has none. Caller frees; NULL = no memory. */
+char *rpc_trace_member(void);
+/* The reverse, on the thread that serves: takes the member out of params, sets the log's context
+ * and begins the span of the call, which is current until it ends. */
+void rpc_trace_begin(json_t *params, const char *method, bool notify, struct trace_span *span);
 /* {"code","message"} of an error as text. Caller frees; NULL = no memory. */
 char *rpc_error_body(const struct err *e);
 /* The reverse: fills e and returns its code (PROTOCOL when it can't be read). */

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/jsonx.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/parse.h"
 #include "config/config.h"
 #include "rpc/rpc_internal.h"
@@ -126,9 +127,18 @@ static int run_handler(const struct rpc_server *s, const struct job *j, json_t *
     int rc = jsonx_parse(j->body, j->body_len, RPC_JSON_DEPTH, &params, e);
     if (rc < 0)
         return err_wrap(e, "request %s", j->method);
+    struct trace_span span;
+    rpc_trace_begin(params, j->method, j->notify, &span);
+    int64_t begun = clock_mono_us();
     rc = s->handler(s->ctx, j->method, params, j->deadline_ms, result, e);
+    metrics_inc(METRIC_RPC_SERVER, METRICS_LABELS_OF(j->method, metrics_result(rc)));
+    metrics_observe_us(METRIC_RPC_SERVER_DURATION, clock_mono_us() - begun,
+                       METRICS_LABELS_OF(j->method));
     if (rc < 0 && e->code == 0) /* a handler that forgot its text */
         err_set(e, rc, "%s failed: %s", j->method, err_token(rc));
+    if (rc < 0)
+        trace_span_fail(&span, e->msg);
+    trace_span_end(&span);
     return rc;
 }
 
@@ -137,6 +147,7 @@ static void run(const struct rpc_server *s, struct job *j)
     _cleanup_json_ json_t *result = NULL;
     struct err e = ERR_INIT;
     int rc = run_handler(s, j, &result, &e);
+    log_context_set(NULL);
     if (rc < 0) {
         /* Of a call the caller hears it; of a notification nobody would. */
         if (j->notify)

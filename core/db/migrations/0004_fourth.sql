@@ -22,3 +22,26 @@ CREATE TABLE discovery_member (
     CONSTRAINT discovery_member_token FOREIGN KEY (token) REFERENCES discovery (token)
         ON DELETE CASCADE
 );
+
+-- ---- fair shares ----
+-- The queue by project: conductors go from one project with due work to the next, however much of
+-- it one of them has (op_lease.c). The expression is the one used there.
+CREATE INDEX operation_project_due ON operation (coalesce(project_id, ''), due_at)
+    WHERE status IN ('PENDING', 'RUNNING', 'BLOCKED') AND superseded_by IS NULL;
+
+-- ---- traces ----
+-- The W3C trace context (version 00) of the request that made the operation, so that whichever
+-- conductor works on it goes on with the client's trace. NULL: made by none, or before this revision.
+ALTER TABLE operation ADD COLUMN traceparent text;
+
+-- ---- archives ----
+-- How much of each archive file of magnum-db-manage is valid, told by the transaction that removed
+-- the rows which were written there: what a crash left behind it is cut off. id: in its first line.
+CREATE TABLE archive_file (
+    id text COLLATE "C" PRIMARY KEY,
+    path text NOT NULL,
+    bytes bigint NOT NULL,
+    row_count bigint NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz
+);
