@@ -1,10 +1,13 @@
-/* magnum-db-manage: brings the database schema up and says where it stands. Verbs as Magnum's tool
- * of this name, plus revision-list and check. Exit status: 0 done, 1 failed (one line says why),
- * 2 wrong usage. Neighbours: db/db_migrate, config. */
+/* magnum-db-manage: brings the database schema up, says where it stands, and takes old history out
+ * of it. Verbs as Magnum's tool of this name has them, or other OpenStack services' tools. Exit
+ * status: 0 done, 1 failed (one line says why), 2 wrong usage; online_data_migrations has 1 for
+ * "there is more to do" as elsewhere, and 2 for a failure. Neighbours: db/db_migrate,
+ * db_manage_*.c. */
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/str.h"
 #include "cmd/db_manage_certs.h"
+#include "cmd/db_manage_history.h"
 #include "config/config.h"
 #include "db/db_migrate.h"
 
@@ -22,7 +25,21 @@ static const char help[] =
     "  revision-list    print all revisions this program knows\n"
     "  stamp REV        record REV as reached without running any SQL\n"
     "  check            compare the database with what the migrations make\n"
+    "  online_data_migrations\n"
+    "                   fill in what newer revisions want of old rows, beside running services\n"
+    "  purge            remove old operations, events and services that are gone\n"
+    "  archive          move old operations and events into a file\n"
     "  certs migrate    move clusters' certificates to another manager (needs a conductor)\n"
+    "\n"
+    "  --max-count N          online_data_migrations: at most N rows; exit status 1: there is more "
+    "to\n"
+    "                         do, 0: nothing is left, 2: it failed\n"
+    "  --days N               purge, archive: what is older than N days\n"
+    "  --before TIME          or: from before 2026-01-31 or 2026-01-31T12:00:00Z (UTC)\n"
+    "  --file FILE            archive: where to; lines of JSON are appended\n"
+    "  --dry-run              purge, archive: only count\n"
+    "  --batch N              rows per transaction (500)\n"
+    "  --pause-ms N           between two transactions (20)\n"
     "\n"
     "  --from MANAGER         certs migrate: who keeps them: x509keypair, local, barbican, ...\n"
     "  --to MANAGER           certs migrate: who shall\n"
@@ -79,6 +96,27 @@ static int do_certs(struct db *db, const char *arg, struct err *e)
     if (str_blank(move.from) || str_blank(move.to))
         return err_set(e, ERR_INVALID, "certs migrate needs --from and --to");
     return certs_migrate_run(move.cfg, db, move.from, move.to, move.cluster, e);
+}
+
+static struct history history = {.days = -1, .batch = 500, .pause_ms = 20};
+static bool more; /* of online_data_migrations */
+
+static int do_purge(struct db *db, const char *arg, struct err *e)
+{
+    (void)arg;
+    return history_purge(db, &history, e);
+}
+
+static int do_archive(struct db *db, const char *arg, struct err *e)
+{
+    (void)arg;
+    return history_archive(db, &history, e);
+}
+
+static int do_online(struct db *db, const char *arg, struct err *e)
+{
+    (void)arg;
+    return history_migrate(db, &history, &more, e);
 }
 
 static int do_version(struct db *db, const char *arg, struct err *e)
@@ -156,9 +194,17 @@ static const struct verb {
     const char *name;
     int min_args, max_args;
     int (*run)(struct db *db, const char *arg, struct err *e);
+    int failed; /* exit status */
 } verbs[] = {
-    {"upgrade", 0, 1, do_upgrade}, {"version", 0, 0, do_version}, {"revision-list", 0, 0, do_list},
-    {"stamp", 1, 1, do_stamp},     {"check", 0, 0, do_check},     {"certs", 1, 1, do_certs},
+    {"upgrade", 0, 1, do_upgrade, FAILED},
+    {"version", 0, 0, do_version, FAILED},
+    {"revision-list", 0, 0, do_list, FAILED},
+    {"stamp", 1, 1, do_stamp, FAILED},
+    {"check", 0, 0, do_check, FAILED},
+    {"certs", 1, 1, do_certs, FAILED},
+    {"purge", 0, 0, do_purge, FAILED},
+    {"archive", 0, 0, do_archive, FAILED},
+    {"online_data_migrations", 0, 0, do_online, USAGE},
 };
 
 static const struct verb *find_verb(const char *name)
@@ -186,13 +232,44 @@ static int run(const struct verb *verb, const char *arg, const char *file, const
     return rc;
 }
 
+enum { OPT_NUMBER = 1000 }; /* from here on: an index into `numbers` */
+static const struct {
+    int64_t *to, min, max;
+} numbers[] = {
+    {&history.days, 0, 100000},
+    {&history.max_count, 1, INT64_MAX},
+    {&history.batch, 1, 100000},
+    {&history.pause_ms, 0, 60000},
+};
+
+static bool number_given(int option, const char *text)
+{
+    size_t i = (size_t)(option - OPT_NUMBER);
+    if (parse_i64(text, numbers[i].min, numbers[i].max, numbers[i].to))
+        return true;
+    fprintf(stderr, "magnum-db-manage: \"%s\" is no number from %lld to %lld\n", text,
+            (long long)numbers[i].min, (long long)numbers[i].max);
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},  {"connection", required_argument, NULL, 'd'},
-        {"from", required_argument, NULL, 'F'},    {"to", required_argument, NULL, 'T'},
-        {"cluster", required_argument, NULL, 'C'}, {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'},
+        {"connection", required_argument, NULL, 'd'},
+        {"from", required_argument, NULL, 'F'},
+        {"to", required_argument, NULL, 'T'},
+        {"cluster", required_argument, NULL, 'C'},
+        {"days", required_argument, NULL, OPT_NUMBER},
+        {"max-count", required_argument, NULL, OPT_NUMBER + 1},
+        {"batch", required_argument, NULL, OPT_NUMBER + 2},
+        {"pause-ms", required_argument, NULL, OPT_NUMBER + 3},
+        {"before", required_argument, NULL, 'B'},
+        {"file", required_argument, NULL, 'f'},
+        {"dry-run", no_argument, NULL, 'n'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     const char *file = NULL, *connection = NULL;
     for (int c; (c = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
@@ -212,6 +289,15 @@ int main(int argc, char **argv)
         case 'C':
             move.cluster = optarg;
             break;
+        case 'B':
+            history.before = optarg;
+            break;
+        case 'f':
+            history.file = optarg;
+            break;
+        case 'n':
+            history.dry_run = true;
+            break;
         case 'V':
             printf("magnum-db-manage %s\n", MAGNUM_VERSION);
             return DONE;
@@ -219,7 +305,8 @@ int main(int argc, char **argv)
             fputs(help, stdout);
             return DONE;
         default:
-            return USAGE; /* getopt has said what is wrong */
+            if (c < OPT_NUMBER || !number_given(c, optarg))
+                return USAGE; /* what is wrong has been said */
         }
     }
     if (optind == argc)
@@ -236,7 +323,7 @@ int main(int argc, char **argv)
     log_setup("magnum-db-manage", LOG_WARN, false);
     struct err e = ERR_INIT;
     if (run(verb, args ? argv[optind + 1] : NULL, file, connection, &e) == 0)
-        return DONE;
+        return more ? FAILED : DONE;
     fprintf(stderr, "magnum-db-manage: %s\n", e.msg);
-    return FAILED;
+    return verb->failed;
 }

@@ -1,6 +1,7 @@
 /* The inventory of certificate bundles: see db_certificate.h. */
 #include "db/db_certificate.h"
 
+#include "certificate_internal.h"
 #include "op_internal.h"
 
 #include <string.h>
@@ -113,16 +114,10 @@ int db_certificate_adopt(struct db *db, const char *cluster_uuid, struct err *e)
 {
     static const struct sql_stmt adopt = {
         "certificate_adopt",
-        "INSERT INTO certificate (cluster_id, role, serial, manager, project_id, ref)"
-        " SELECT c.uuid, v.role, 1, coalesce(nullif(c.cert_manager, ''), 'x509keypair'),"
-        " c.project_id, v.ref FROM cluster c, LATERAL (VALUES ('ca', c.ca_cert_ref),"
-        " ('etcd-ca', c.etcd_ca_cert_ref), ('front-proxy-ca', c.front_proxy_ca_cert_ref),"
-        " ('client', c.magnum_cert_ref)) AS v(role, ref)"
-        " WHERE v.ref <> '' AND CASE WHEN $1::text IS NULL"
-        /* a delete under way has just taken them away */
-        " THEN c.status NOT LIKE 'DELETE%' ELSE c.uuid = $1 END"
-        " AND NOT EXISTS (SELECT FROM certificate x WHERE x.cluster_id = c.uuid)"
-        " ON CONFLICT (cluster_id, role, serial, manager) DO NOTHING"};
+        ADOPT_CERTIFICATES("cluster", " AND CASE WHEN $1::text IS NULL"
+                                      /* a delete under way has just taken them away */
+                                      " THEN c.status NOT LIKE 'DELETE%' ELSE c.uuid = $1 END"
+                                      " AND" NO_CERTIFICATES)};
     _cleanup_params_ struct sql_params p = {.n = 0};
     param_str(&p, cluster_uuid);
     return sql_write(db, &adopt, &p, NULL, e);

@@ -2,6 +2,7 @@
 #include "db/db_event.h"
 
 #include "cluster_internal.h"
+#include "purge_internal.h"
 
 int db_cluster_events(struct db *db, const char *cluster_uuid, int64_t after, int64_t limit,
                       struct operation_event_list *ret, struct err *e)
@@ -82,30 +83,27 @@ static int trim(struct db *db, const struct sql_stmt *stmt, int64_t days, int64_
 int db_events_trim(struct db *db, int64_t days, int64_t batch, int64_t *ret_n, struct err *e)
 {
     static const struct sql_stmt events = {
-        "events_trim", "WITH old AS (SELECT id FROM operation_event"
-                       " WHERE created_at < now() - $1::bigint * interval '1 day'"
-                       " ORDER BY created_at LIMIT $2::bigint FOR UPDATE SKIP LOCKED),"
-                       " gone AS (DELETE FROM operation_event e USING old WHERE e.id = old.id"
-                       " RETURNING 1) SELECT count(*) FROM gone"};
+        "events_trim",
+        "WITH old AS (SELECT x.id" OLD_EVENTS(
+            "now() - $1::bigint * interval '1 day'") " ORDER BY x.created_at"
+                                                     " LIMIT $2::bigint FOR UPDATE SKIP LOCKED),"
+                                                     " gone AS (DELETE FROM operation_event e "
+                                                     "USING old WHERE e.id = old.id"
+                                                     " RETURNING 1) SELECT count(*) FROM gone"};
     return trim(db, &events, days, batch, ret_n, e);
 }
 
 int db_operations_trim(struct db *db, int64_t days, int64_t batch, int64_t *ret_n, struct err *e)
 {
-    /* a cluster that is gone needs none of its operations; OFFSET 0 keeps the looks at the others a
-     * lookup per candidate */
     static const struct sql_stmt operations = {
         "operations_trim",
-        "WITH old AS (SELECT o.id FROM operation o"
-        " WHERE o.finished_at < now() - $1::bigint * interval '1 day'"
-        " AND (NOT EXISTS (SELECT FROM cluster c WHERE c.uuid = o.cluster_id OFFSET 0)"
-        " OR (EXISTS (SELECT FROM operation x WHERE x.cluster_id = o.cluster_id"
-        " AND x.generation > o.generation OFFSET 0) AND (o.status <> 'SUCCEEDED'"
-        " OR EXISTS (SELECT FROM operation y WHERE y.cluster_id = o.cluster_id"
-        " AND y.generation > o.generation AND y.status = 'SUCCEEDED' OFFSET 0))))"
-        " ORDER BY o.finished_at LIMIT $2::bigint FOR UPDATE OF o SKIP LOCKED),"
-        " events AS (DELETE FROM operation_event e USING old WHERE e.operation_id = old.id),"
-        " gone AS (DELETE FROM operation o USING old WHERE o.id = old.id RETURNING 1)"
-        " SELECT count(*) FROM gone"};
+        "WITH old AS (SELECT x.id" OLD_OPERATIONS(
+            "now() - $1::bigint * interval '1 day'") " ORDER BY x.finished_at LIMIT $2::bigint"
+                                                     " FOR UPDATE OF x SKIP LOCKED),"
+                                                     " events AS (DELETE FROM operation_event e "
+                                                     "USING old WHERE e.operation_id = old.id),"
+                                                     " gone AS (DELETE FROM operation o USING old "
+                                                     "WHERE o.id = old.id RETURNING 1)"
+                                                     " SELECT count(*) FROM gone"};
     return trim(db, &operations, days, batch, ret_n, e);
 }
