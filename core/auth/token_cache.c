@@ -3,6 +3,7 @@
  * that a flood of wrong tokens does not push out right ones. */
 #include "auth/keystone_internal.h"
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "base/secret.h"
 
 #include <openssl/core_names.h>
@@ -18,6 +19,7 @@ enum { MAC_LEN = 32, WAYS = 8, UNKNOWN_TTL_MS = 30000 };
 struct entry {
     unsigned char mac[MAC_LEN];
     int64_t until_ms;     /* monotonic; 0 = free */
+    bool taken;           /* holds something, be it old */
     struct identity *who; /* NULL: Keystone did not know the token */
 };
 
@@ -40,7 +42,7 @@ struct token_cache {
     pthread_mutex_t lock;
     pthread_cond_t landed;
     struct flight *flights;
-    size_t n_sets;
+    size_t n_sets, n_taken;
     struct entry *entries; /* n_sets * WAYS */
 };
 
@@ -162,6 +164,9 @@ static void remember(struct token_cache *c, const struct flight *f)
     int64_t ttl = f->who || c->ttl_ms < UNKNOWN_TTL_MS ? c->ttl_ms : UNKNOWN_TTL_MS;
     struct entry *to = place(c, f->mac);
     identity_unref(to->who);
+    c->n_taken += !to->taken;
+    to->taken = true;
+    metrics_set(METRIC_TOKEN_CACHE_ENTRIES, (double)c->n_taken, NULL);
     memcpy(to->mac, f->mac, MAC_LEN);
     to->until_ms = clock_mono_ms() + ttl;
     to->who = f->who ? identity_ref(f->who) : NULL;
@@ -226,6 +231,7 @@ int token_cache_get(struct token_cache *c, const char *token, token_ask_fn ask, 
     pthread_mutex_lock(&c->lock);
     const struct entry *known = find(c, own.mac);
     struct flight *other = known ? NULL : under_way(c, own.mac);
+    metrics_inc(METRIC_TOKEN_CACHE, METRICS_LABELS_OF(known ? "hit" : "miss"));
     if (known && known->who) {
         *ret = identity_ref(known->who);
         rc = 0;

@@ -318,3 +318,13 @@ void metrics_forget(enum metric m)
             atomic_store_explicit(&s->shown, false, memory_order_relaxed);
     }
 }
+
+const char *metrics_result(int rc)
+{
+    if (rc >= 0)
+        return "ok";
+    if (rc == ERR_TIMEOUT)
+        return "timeout";
+    return rc == ERR_UNAVAILABLE || rc == ERR_BUSY || rc == ERR_SERVICE_DOWN ? "unavailable"
+                                                                             : "error";
+}

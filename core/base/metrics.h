@@ -50,6 +50,9 @@ void metrics_observe_us(enum metric m, int64_t us, const char *const *labels);
 void metrics_set(enum metric m, double value, const char *const *labels);
 void metrics_change(enum metric m, int64_t by, const char *const *labels);
 
+/* What a return value is as the label `result`: ok, timeout, unavailable or error. */
+const char *metrics_result(int rc);
+
 /* Around several metrics_set that are to be seen together: nothing is written out meanwhile.
  * Inside, metrics_forget takes away all series of a gauge until they are set again. */
 void metrics_update_begin(void);

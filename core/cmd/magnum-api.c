@@ -6,6 +6,7 @@
 #include "cmd/service.h"
 #include "db/db.h"
 #include "db/db_service.h"
+#include "http/metrics_server.h"
 #include "rpc/rpc.h"
 
 static const char help[] =
@@ -25,6 +26,7 @@ struct parts {
     struct rpc_client *rpc;
     struct auth *auth;
     struct api *api;
+    struct http_server *metrics;
 };
 
 /* Conductors to ask: those that have beaten their heart lately. */
@@ -44,9 +46,13 @@ static int start(void *ctx, const struct config *cfg, struct err *e)
 {
     struct parts *p = ctx;
     p->cfg = cfg;
-    int rc = db_open(cfg, &p->db, e);
+    int rc = metrics_serve(cfg, "magnum-api", cfg->metrics_api_listen, &p->metrics, e);
+    if (rc == 0)
+        rc = db_open(cfg, &p->db, e);
     if (rc == 0)
         rc = db_schema_check(p->db, e);
+    if (rc == 0)
+        rc = db_watch_start(p->db, e);
     if (rc == 0)
         rc = auth_new(cfg, &p->auth, e);
     if (rc == 0)
@@ -82,6 +88,7 @@ static void dump(void *ctx)
 static void stop(void *ctx)
 {
     struct parts *p = ctx;
+    http_server_stop(&p->metrics);
     api_stop(&p->api);
     rpc_client_stop(&p->rpc);
     auth_free(&p->auth);
@@ -90,7 +97,7 @@ static void stop(void *ctx)
 
 int main(int argc, char **argv)
 {
-    struct parts parts = {NULL, NULL, NULL, NULL, NULL};
+    struct parts parts = {NULL, NULL, NULL, NULL, NULL, NULL};
     const struct service_program program = {"magnum-api", help, &parts, start,
                                             reload,       dump, stop,   NULL};
     return service_main(argc, argv, &program);

@@ -3,6 +3,7 @@
 #include "cmd/service.h"
 #include "conductor/conductor.h"
 #include "db/db.h"
+#include "http/metrics_server.h"
 
 #include <jansson.h>
 #include <malloc.h>
@@ -23,14 +24,19 @@ static const char help[] =
 struct parts {
     struct db *db;
     struct conductor *conductor;
+    struct http_server *metrics;
 };
 
 static int start(void *ctx, const struct config *cfg, struct err *e)
 {
     struct parts *p = ctx;
-    int rc = db_open(cfg, &p->db, e);
+    int rc = metrics_serve(cfg, "magnum-conductor", cfg->metrics_conductor_listen, &p->metrics, e);
+    if (rc == 0)
+        rc = db_open(cfg, &p->db, e);
     if (rc == 0)
         rc = db_schema_check(p->db, e);
+    if (rc == 0)
+        rc = db_watch_start(p->db, e);
     return rc ? rc : conductor_start(cfg, p->db, &p->conductor, e);
 }
 
@@ -55,6 +61,7 @@ static bool alive(void *ctx)
 static void stop(void *ctx)
 {
     struct parts *p = ctx;
+    http_server_stop(&p->metrics);
     conductor_stop(&p->conductor);
     db_close(&p->db);
 }
@@ -81,7 +88,7 @@ static void keep_secrets(void)
 int main(int argc, char **argv)
 {
     keep_secrets();
-    struct parts parts = {NULL, NULL};
+    struct parts parts = {NULL, NULL, NULL};
     const struct service_program program = {
         "magnum-conductor", help, &parts, start, reload, dump, stop, alive};
     return service_main(argc, argv, &program);

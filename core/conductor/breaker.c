@@ -5,6 +5,7 @@
  * state is written to a row, for operators. See conductor_internal.h; broker.c calls this. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "conductor/conductor_internal.h"
 #include "db/db_backend.h"
 
@@ -70,6 +71,7 @@ static struct breaker *find(struct breakers *b, const char *endpoint)
 static void tell(struct conductor *c, const struct breaker *k, const char *reason)
 {
     struct err e = ERR_INIT;
+    metrics_set(METRIC_BREAKER, k->state != BREAKER_CLOSED, METRICS_LABELS_OF(k->endpoint));
     log_write(k->state == BREAKER_OPEN ? LOG_WARN : LOG_INFO, "backend", "%s is %s%s%s",
               k->endpoint, names[k->state], reason ? ": " : "", reason ? reason : "");
     if (db_backend_set(c->db, c->instance, k->endpoint, names[k->state], k->failures, reason, &e))

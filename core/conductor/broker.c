@@ -3,6 +3,7 @@
  * stop. See magnum/host.h for the services a driver may name. Neighbours: step.c, http/client. */
 #include "base/clock.h"
 #include "conductor/conductor_internal.h"
+#include "conductor/measure.h"
 
 #include <string.h>
 
@@ -46,6 +47,15 @@ static int permitted(const struct call_ctx *x, struct err *e)
     return 0;
 }
 
+static int ask(struct call_ctx *x, const struct http_call *call, const struct http_call_spec *rq,
+               struct http_answer *answer, struct err *e)
+{
+    int64_t begun = clock_mono_us();
+    int rc = http_client_do(x->c->http, call, answer, e);
+    measure_backend(rq->service, false, rc, answer->status, clock_mono_us() - begun);
+    return rc;
+}
+
 /* Through the endpoint's circuit breaker, unless it is the cluster's own API. */
 static int guarded(struct call_ctx *x, const struct http_call *call,
                    const struct http_call_spec *rq, struct http_answer *answer, struct err *e)
@@ -54,14 +64,17 @@ static int guarded(struct call_ctx *x, const struct http_call *call,
     if (strcmp(rq->service, "cluster") != 0)
         breaker_name(call->url, call->unix_socket, name);
     if (!name[0])
-        return http_client_do(x->c->http, call, answer, e);
+        return ask(x, call, rq, answer, e);
+    if (x->run)
+        queue_at(&x->c->queue, x->run, name);
     int rc = x->looks ? breaker_enter(x->c, name, e) : 0;
     if (rc) {
         x->refused = rc;
+        measure_backend(rq->service, true, rc, 0, 0);
         snprintf(x->refused_by, sizeof x->refused_by, "%s", name);
         return err_set(e, ERR_UNAVAILABLE, "%s can't be asked now", name);
     }
-    rc = http_client_do(x->c->http, call, answer, e);
+    rc = ask(x, call, rq, answer, e);
     breaker_leave(x->c, name, x->looks, rc, answer->status, rc ? e->msg : NULL);
     return rc;
 }

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "conductor/conductor_internal.h"
+#include "conductor/measure.h"
 #include "db/db_service.h"
 #include "rpc/rpc.h"
 
@@ -11,7 +12,8 @@
 enum { RESCAN_MS = 60000, RPC_DRAIN_MS = 2000 };
 #define SLEEPERS(c)                                                                                \
     ((struct sleeper *const[]){&(c)->scheduler, &(c)->renewer, &(c)->heartbeat, &(c)->health,      \
-                               &(c)->rescan, &(c)->upkeep, &(c)->sweep, &(c)->certs_sweep})
+                               &(c)->rescan, &(c)->upkeep, &(c)->sweep, &(c)->certs_sweep,         \
+                               &(c)->measure})
 
 int64_t conductor_now_us(const struct conductor *c)
 {
@@ -149,7 +151,7 @@ static int start_threads(struct conductor *c, struct err *e)
         [ROLE_HEARTBEAT] = heartbeat_thread, [ROLE_RESCAN] = rescan_thread,
         [ROLE_HEALTH] = health_thread,       [ROLE_CLOCK] = clock_thread,
         [ROLE_UPKEEP] = upkeep_thread,       [ROLE_SWEEP] = sweep_thread,
-        [ROLE_CERTS] = certs_thread,
+        [ROLE_CERTS] = certs_thread,         [ROLE_MEASURE] = measure_thread,
     };
     size_t workers = (size_t)c->cfg->conductor_workers;
     c->workers = calloc(workers, sizeof *c->workers);
@@ -177,6 +179,16 @@ static void configure_engine(struct conductor *c)
     c->engine.step_budget_ms = cfg->conductor_step_budget_ms;
 }
 
+static void configure_shares(struct conductor *c)
+{
+    const struct config *cfg = c->cfg;
+    const struct share_rule projects = {(size_t)cfg->conductor_share,
+                                        (size_t)cfg->conductor_project_operations};
+    const struct share_rule backends = {(size_t)cfg->conductor_share,
+                                        (size_t)cfg->conductor_backend_operations};
+    queue_limit(&c->queue, (size_t)cfg->conductor_workers, &projects, &backends);
+}
+
 static int init(struct conductor *c, struct err *e)
 {
     size_t workers = (size_t)c->cfg->conductor_workers;
@@ -192,7 +204,11 @@ static int init(struct conductor *c, struct err *e)
         rc = trusts_new(c, e);
     if (rc == 0)
         rc = http_client_new(&c->http, e);
-    return rc ? rc : queue_init(&c->queue, (size_t)c->cfg->conductor_held, workers / 2 + 1, e);
+    if (rc == 0)
+        rc = queue_init(&c->queue, (size_t)c->cfg->conductor_held, workers / 2 + 1, e);
+    if (rc == 0)
+        configure_shares(c);
+    return rc;
 }
 
 static int start(struct conductor *c, struct err *e)
@@ -211,8 +227,10 @@ static int start(struct conductor *c, struct err *e)
     if (rc == 0)
         rc = keep_up(c, e);
     if (rc == 0)
+        rc = measure_start(c, e);
+    atomic_store(&c->announced, rc == 0); /* before the heartbeat's thread tells the contrary */
+    if (rc == 0)
         rc = start_threads(c, e);
-    atomic_store(&c->announced, true);
     return rc ? rc : beat(c, e);
 }
 
@@ -273,13 +291,14 @@ static void join(struct conductor *c, enum role role)
 static void withdraw(struct conductor *c)
 {
     struct err e = ERR_INIT;
-    struct sleeper *const quiet[] = {&c->scheduler, &c->health, &c->heartbeat,  &c->rescan,
-                                     &c->upkeep,    &c->sweep,  &c->certs_sweep};
+    struct sleeper *const quiet[] = {&c->scheduler, &c->health, &c->heartbeat,   &c->rescan,
+                                     &c->upkeep,    &c->sweep,  &c->certs_sweep, &c->measure};
     for (size_t i = 0; i < ARRAY_LEN(quiet); i++)
         sleeper_stop(quiet[i]);
     join(c, ROLE_SCHEDULER);
     join(c, ROLE_HEALTH);
     join(c, ROLE_UPKEEP);
+    join(c, ROLE_MEASURE);
     join(c, ROLE_HEARTBEAT);
     if (c->rpc && db_service_gone(c->db, c->host, "magnum-conductor", &e))
         log_warn("conductor.stop", "%s, ignoring: the service will be seen down", e.msg);
@@ -292,6 +311,7 @@ void conductor_stop(struct conductor **conductor)
     struct err e = ERR_INIT;
     if (!c)
         return;
+    measure_stop(c);
     atomic_store(&c->stopping, true);
     withdraw(c);
     if (c->n_workers)

@@ -17,6 +17,7 @@
 #include "drivers/front_coe.h"
 #include "http/client.h"
 #include "operation/engine.h"
+#include "operation/share.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -38,7 +39,10 @@ struct run {
     struct conductor *c;
     /* under the queue's mutex */
     enum run_place place;
-    struct run *next;      /* in the ready queue */
+    struct run *next;      /* in its lane */
+    struct lane *lane;     /* its project's */
+    struct gate *driver;   /* a reference */
+    struct gate *site;     /* the endpoint it called last, or NULL; a reference */
     struct run *successor; /* leased again while this one still ran: starts when this one ends */
     size_t table_index, heap_index;
     int64_t due_ms; /* monotonic */
@@ -69,8 +73,13 @@ struct queue {
     pthread_cond_t work;  /* something is ready, or stopping */
     pthread_cond_t timer; /* the earliest timer changed, or stopping */
     pthread_cond_t ended; /* a run ended */
-    struct run *ready_first, *ready_last;
-    size_t n_ready;
+    struct lane **lanes;  /* of all projects that have runs */
+    struct lane *turn;    /* whose ready run is next, NULL = none is ready */
+    size_t n_lanes, n_ready;
+    struct gate **gates; /* of drivers, and of endpoints of backends */
+    size_t n_gates, working, workers;
+    struct share_rule projects, backends;
+    bool gated;         /* something is ready that no gate lets in */
     struct run **table; /* all runs */
     size_t n_runs, cap;
     struct run **heap; /* waiting ones, earliest first; same capacity as table */
@@ -97,6 +106,7 @@ enum role {
     ROLE_SWEEP,
     ROLE_CERTS,
     ROLE_CLOCK,
+    ROLE_MEASURE,
     ROLES
 };
 
@@ -126,7 +136,8 @@ struct conductor {
     struct drivers *drivers;
     struct trusts *trusts; /* NULL: there is no Keystone */
     bool makes_trusts;
-    struct sleeper scheduler, renewer, heartbeat, health, rescan, upkeep, sweep, certs_sweep;
+    struct sleeper scheduler, renewer, heartbeat, health, rescan, upkeep, sweep, certs_sweep,
+        measure;
     struct breakers breakers;
     pthread_t roles[ROLES], *workers;
     size_t n_roles, n_workers;
@@ -153,12 +164,20 @@ void cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, int64_t mono_ms);
 /* ---- queue.c ---- */
 int queue_init(struct queue *q, size_t max_runs, size_t max_looking, struct err *e) MUST_CHECK;
 void queue_done(struct queue *q);
+/* How many of the runs one project may have, and of the workers one driver or endpoint. */
+void queue_limit(struct queue *q, size_t workers, const struct share_rule *projects,
+                 const struct share_rule *backends);
 /* A leased operation; takes *op. A run of the same operation that is still here has lost its lease:
  * the new one starts when that one has ended. NULL = no memory (the lease runs out). */
 struct run *queue_add(struct queue *q, struct conductor *c, struct operation *op,
                       int64_t held_until_ms);
 /* Room for how many more, given that workers should not have to wait for the rest. */
 size_t queue_room(struct queue *q, size_t workers);
+/* Decides how many of what is due are leased now; claims has as many as due. True when something is
+ * left behind. */
+bool queue_deal(struct queue *q, const struct op_due_list *due, struct share_claim *claims);
+/* The run calls this endpoint: from now on it counts there. */
+void queue_at(struct queue *q, struct run *r, const char *endpoint);
 /* The next run or observation to work on; false when closed. One of the two is set. */
 bool queue_take(struct queue *q, struct run **run, struct observation **look);
 void queue_wait(struct queue *q, struct run *r, int64_t ms); /* puts a worked run to sleep */
@@ -175,9 +194,20 @@ void queue_close(struct queue *q);
 /* Calls fn for every run under the lock; those it returns true for are woken. */
 void queue_each(struct queue *q, bool (*fn)(struct run *r, void *ctx), void *ctx);
 
+/* ---- lanes.c: under the queue's lock, for queue.c ---- */
+bool lanes_join(struct queue *q, struct run *r) MUST_CHECK; /* false = no memory */
+void lanes_leave(struct queue *q, struct run *r);
+void lanes_ready(struct queue *q, struct run *r);
+struct run *lanes_next(struct queue *q); /* it is being worked on until lanes_rest; or NULL */
+void lanes_rest(struct queue *q, struct run *r);
+size_t lanes_held(const struct queue *q, const char *project);
+void lanes_done(struct queue *q);
+
 /* ---- scheduler.c: thread bodies ---- */
 void *scheduler_thread(void *conductor);
 void *renewer_thread(void *conductor);
+/* A lease that was asked for then is believed until: less than the database keeps it. */
+int64_t lease_believed_until(int64_t asked_ms, int64_t lease_ms);
 
 /* ---- runner.c ---- */
 void runner_work(struct run *r); /* until it waits or ends */

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/trace.h"
 #include "conductor/conductor_internal.h"
+#include "conductor/measure.h"
 #include "conductor/writes.h"
 #include "model/codes.h"
 
@@ -95,6 +96,8 @@ static int finish(struct run *r, const struct engine_action *a, struct err *e)
     notice_begin(r, &notice);
     int rc = db_op_finish(r->c->db, &r->guard, &f, e);
     notice_end(r, a, rc == 0, &notice);
+    if (rc == 0)
+        measure_end(r);
     if (rc == 0)
         log_write(s->status == ENG_FAILED ? LOG_WARN : LOG_INFO, "op.finished", "%s %s%s%s",
                   r->op.kind, f.status, f.reason ? ": " : "", f.reason ? f.reason : "");
@@ -197,6 +200,7 @@ enum outcome { GO_ON, NEXT_EVENT, PAUSED, ENDED };
 static enum outcome act(struct run *r, const struct engine_action *a)
 {
     struct err e = ERR_INIT;
+    int64_t begun;
     switch (a->kind) {
     case ACT_STORE:
         if (!written(r, store(r, a, &e), &e))
@@ -215,10 +219,12 @@ static enum outcome act(struct run *r, const struct engine_action *a)
                       "the lease could not be prolonged");
             return NEXT_EVENT;
         }
+        begun = clock_mono_us();
         if (a->kind == ACT_STAGE)
             run_stage(r);
         else
             step_call(r, a);
+        measure_step(r, a, clock_mono_us() - begun);
         return NEXT_EVENT;
     case ACT_WAIT:
         queue_wait(&r->c->queue, r, a->wait_ms);

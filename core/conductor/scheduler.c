@@ -5,11 +5,12 @@
  * or the scan interval, which is what makes lost messages harmless. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "conductor/conductor_internal.h"
 
 #include <string.h>
 
-enum { NOTHING_TAKEN_MS = 100 };
+enum { NOTHING_TAKEN_MS = 100, PROJECTS_PAGE = 64 };
 
 static int64_t min64(int64_t a, int64_t b)
 {
@@ -18,54 +19,121 @@ static int64_t min64(int64_t a, int64_t b)
 
 /* A lease is believed for less time than the database keeps it: its clock may be set a little ahead
  * while ours, which knows no such thing, goes on. */
-static int64_t believed_until(int64_t asked_ms, int64_t lease_ms)
+int64_t lease_believed_until(int64_t asked_ms, int64_t lease_ms)
 {
     return asked_ms + lease_ms - lease_ms / 4;
 }
 
 /* ---- leasing ---- */
+/* A turn goes over at most a page of projects; the next one goes on behind it. */
+struct turns {
+    char *after;       /* owned; NULL: from the first project on */
+    int64_t looked_ms; /* when there was last looked without room */
+};
+
+static int take_turn(struct turns *t, const struct op_due_list *due, struct err *e)
+{
+    const char *last = NULL;
+    for (size_t i = 0; due->n == PROJECTS_PAGE && i < due->n; i++)
+        if (!last || strcmp(due->v[i].project, last) > 0)
+            last = due->v[i].project;
+    char *after = str_dup(last);
+    if (last && !after)
+        return err_nomem(e);
+    free(t->after);
+    t->after = after;
+    return 0;
+}
+
+/* What is due goes to the projects in turns; see operation/share.h. */
+static int lease_dealt(struct conductor *c, const struct strv *drivers,
+                       const struct op_due_list *due, struct operation_list *ret,
+                       int64_t *ret_next_ms, struct err *e)
+{
+    struct share_claim *claims = calloc(due->n + 1, sizeof *claims);
+    struct op_take *takes = calloc(due->n + 1, sizeof *takes);
+    size_t n = 0;
+    int rc = claims && takes ? 0 : err_nomem(e);
+    if (rc == 0) {
+        bool left = queue_deal(&c->queue, due, claims);
+        for (size_t i = 0; i < due->n; i++)
+            if (claims[i].take)
+                takes[n++] = (struct op_take){due->v[i].project, claims[i].take};
+        *ret_next_ms = 0; /* there may be more right now */
+        rc = db_op_lease(c->db, c->instance, c->cfg->conductor_lease_ms, drivers, takes, n, ret,
+                         left ? NULL : ret_next_ms, e);
+    }
+    free(claims);
+    free(takes);
+    return rc;
+}
+
 /* Leases once. *ret_next_ms: when to look again, -1 = nobody knows. */
-static int lease(struct conductor *c, size_t room, int64_t *ret_next_ms, struct err *e)
+static int lease(struct conductor *c, struct turns *t, int64_t *ret_next_ms, struct err *e)
 {
     _cleanup_strv_ struct strv drivers = STRV_INIT;
+    struct op_due_list due = {0};
     struct operation_list list = {0};
+    bool went_on = t->after != NULL;
     int rc = drivers_leased(c, &drivers, e);
-    if (rc)
-        return rc;
-    int64_t lease_ms = c->cfg->conductor_lease_ms, asked = clock_mono_ms();
-    rc = db_op_lease(c->db, c->instance, room, lease_ms, &drivers, &list, ret_next_ms, e);
+    if (rc == 0)
+        rc = db_op_due(c->db, t->after, PROJECTS_PAGE, 2 * c->n_workers, &drivers, &due, e);
+    if (rc == 0)
+        rc = take_turn(t, &due, e);
+    int64_t asked = clock_mono_ms();
+    if (rc == 0)
+        rc = lease_dealt(c, &drivers, &due, &list, ret_next_ms, e);
     for (size_t i = 0; rc == 0 && i < list.n; i++)
-        if (!queue_add(&c->queue, c, &list.v[i], believed_until(asked, lease_ms)))
+        if (!queue_add(&c->queue, c, &list.v[i],
+                       lease_believed_until(asked, c->cfg->conductor_lease_ms)))
             log_warn("op.not_taken", "%s: out of memory, its lease will run out", list.v[i].id);
-    /* what is due but not for us (locked by another conductor, or of a driver we lack) must not
-     * make us look all the time */
+    if (rc == 0 && (went_on || t->after))
+        *ret_next_ms = 0; /* there are more pages */
+    /* what is due but not for us (locked by another conductor, or its project has its share) must
+     * not make us look all the time */
     if (rc == 0 && list.n == 0 && *ret_next_ms >= 0 && *ret_next_ms < NOTHING_TAKEN_MS)
         *ret_next_ms = NOTHING_TAKEN_MS;
     operation_list_done(&list);
+    db_op_due_done(&due);
     return rc;
+}
+
+/* Without room only who has nothing here yet may begin: that can wait for a moment, however often
+ * we are woken. 0: look now. */
+static int64_t put_off(struct conductor *c, struct turns *t)
+{
+    bool full = queue_room(&c->queue, c->n_workers) == 0;
+    int64_t now = clock_mono_ms(), next = t->looked_ms + NOTHING_TAKEN_MS;
+    atomic_store(&c->hungry, full);
+    if (full && now < next)
+        return next - now;
+    if (full)
+        t->looked_ms = now;
+    return 0;
 }
 
 void *scheduler_thread(void *conductor)
 {
     struct conductor *c = conductor;
     const int64_t scan_ms = c->cfg->conductor_scan_interval_ms;
+    struct turns turns = {.looked_ms = -NOTHING_TAKEN_MS};
     int64_t sleep_ms = 0;
     bool down = false;
     while (sleeper_wait(&c->scheduler, sleep_ms)) {
         struct err e = ERR_INIT;
         int64_t next_ms = -1;
-        size_t room = queue_room(&c->queue, c->n_workers);
+        sleep_ms = put_off(c, &turns);
+        if (sleep_ms)
+            continue;
         sleep_ms = scan_ms;
-        atomic_store(&c->hungry, room == 0);
-        if (room == 0)
-            continue; /* woken when a worker has room again */
-        int rc = lease(c, room, &next_ms, &e);
+        int rc = lease(c, &turns, &next_ms, &e);
         if (rc && !down)
             log_warn("scheduler.lease", "%s; trying again", e.msg);
         down = rc != 0;
         if (rc == 0 && next_ms >= 0)
             sleep_ms = min64(scan_ms, next_ms);
     }
+    free(turns.after);
     return NULL;
 }
 
@@ -119,6 +187,7 @@ static bool apply(struct run *r, void *ctx)
         return false;
     if (!v->b->held[i]) {
         atomic_store(&r->lost, true);
+        metrics_inc(METRIC_LEASES_LOST, NULL);
         return true;
     }
     atomic_store(&r->held_until_ms, v->held_until_ms);
@@ -140,7 +209,7 @@ static int renew(struct conductor *c, struct err *e)
     if (rc == 0 && b.n) {
         int64_t lease_ms = c->cfg->conductor_lease_ms, asked = clock_mono_ms();
         rc = db_op_renew(c->db, c->instance, lease_ms, b.ids, b.n, b.held, b.news, e);
-        struct verdict v = {&b, believed_until(asked, lease_ms)};
+        struct verdict v = {&b, lease_believed_until(asked, lease_ms)};
         if (rc == 0)
             queue_each(&c->queue, apply, &v);
     }

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/str.h"
 #include "row_internal.h"
 
@@ -92,7 +93,7 @@ static bool wait_socket(PGconn *pg, short events, int64_t deadline_ms)
 }
 
 /* All results of what was sent; the last one counts, an earlier error wins. */
-static int take_result(struct conn *c, const char *what, PGresult **ret, struct err *e)
+static int read_results(struct conn *c, const char *what, PGresult **ret, struct err *e)
 {
     _cleanup_result_ PGresult *last = NULL;
     int64_t deadline = c->timeout_ms ? clock_mono_ms() + c->timeout_ms : 0;
@@ -129,6 +130,17 @@ static int take_result(struct conn *c, const char *what, PGresult **ret, struct 
     return 0;
 }
 
+static int take_result(struct conn *c, const char *what, PGresult **ret, struct err *e)
+{
+    int64_t begun = clock_mono_us();
+    int rc = read_results(c, what, ret, e);
+    metrics_observe_us(METRIC_DB_STATEMENTS, clock_mono_us() - begun,
+                       METRICS_LABELS_OF(metrics_result(rc)));
+    if (rc == 0)
+        c->answered_ms = clock_mono_ms();
+    return rc;
+}
+
 static unsigned slot_of(const struct conn *c, const struct sql_stmt *s)
 {
     unsigned i = (unsigned)(((uintptr_t)s >> 4) % CONN_STMTS);
@@ -160,15 +172,10 @@ static int prepare(struct conn *c, const struct sql_stmt *s, bool *ret_named, st
     return 0;
 }
 
-int conn_run(struct conn *c, const struct sql_stmt *s, const struct sql_params *p, PGresult **ret,
-             struct err *e)
+/* Hands a statement to libpq; what it answers is still to be taken. */
+static int send_statement(struct conn *c, const struct sql_stmt *s, const struct sql_params *p,
+                          bool named, struct err *e)
 {
-    if (p && p->bad)
-        return err_nomem(e);
-    bool named = false;
-    int rc = s->name && !c->no_session ? prepare(c, s, &named, e) : 0;
-    if (rc)
-        return rc;
     int n = p ? p->n : 0, sent;
     if (named) {
         sent = PQsendQueryPrepared(c->pg, s->name, n, p ? p->value : NULL, p ? p->length : NULL,
@@ -180,9 +187,88 @@ int conn_run(struct conn *c, const struct sql_stmt *s, const struct sql_params *
         sent = PQsendQueryParams(c->pg, sql, n, NULL, p ? p->value : NULL, p ? p->length : NULL,
                                  p ? p->format : NULL, 1);
     }
-    if (!sent)
+    return sent ? 0 : lost(c, e);
+}
+
+static int make_ready(struct conn *c, const struct sql_stmt *s, const struct sql_params *p,
+                      bool *ret_named, struct err *e)
+{
+    *ret_named = false;
+    if (p && p->bad)
+        return err_nomem(e);
+    return s->name && !c->no_session ? prepare(c, s, ret_named, e) : 0;
+}
+
+int conn_run(struct conn *c, const struct sql_stmt *s, const struct sql_params *p, PGresult **ret,
+             struct err *e)
+{
+    bool named = false;
+    int rc = make_ready(c, s, p, &named, e);
+    if (!rc)
+        rc = send_statement(c, s, p, named, e);
+    return rc ? rc : take_result(c, s->name ? s->name : "statement", ret, e);
+}
+
+/* ---- several statements in one round trip ---- */
+
+enum { STEPS_MAX = 16 };
+
+static int send_many(struct conn *c, const struct conn_step *v, size_t n, const bool *named,
+                     struct err *e)
+{
+    int rc = 0;
+    for (size_t i = 0; !rc && i < n; i++)
+        rc = send_statement(c, v[i].stmt, v[i].params, named[i], e);
+    return !rc && !PQpipelineSync(c->pg) ? lost(c, e) : rc;
+}
+
+/* Up to the mark that ends the pipeline: what is left of statements that were not run. */
+static int drain(struct conn *c, struct err *e)
+{
+    int64_t deadline = c->timeout_ms ? clock_mono_ms() + c->timeout_ms : 0;
+    for (bool end = false; !end;) {
+        while (PQisBusy(c->pg))
+            if (!wait_socket(c->pg, POLLIN, deadline) || !PQconsumeInput(c->pg))
+                return lost(c, e);
+        if (PQstatus(c->pg) == CONNECTION_BAD)
+            return lost(c, e);
+        PGresult *r = PQgetResult(c->pg);
+        end = r && PQresultStatus(r) == PGRES_PIPELINE_SYNC;
+        PQclear(r);
+    }
+    return PQexitPipelineMode(c->pg) ? 0 : lost(c, e);
+}
+
+int conn_run_many(struct conn *c, const struct conn_step *v, size_t n, size_t *ret_failed,
+                  struct err *e)
+{
+    bool named[STEPS_MAX];
+    *ret_failed = n;
+    if (n > STEPS_MAX)
+        return err_set(e, ERR_INTERNAL, "too many statements at a time");
+    int rc = 0;
+    for (size_t i = 0; !rc && i < n; i++)
+        rc = make_ready(c, v[i].stmt, v[i].params, &named[i], e);
+    if (rc)
+        return rc;
+    if (!PQenterPipelineMode(c->pg))
         return lost(c, e);
-    return take_result(c, s->name ? s->name : "statement", ret, e);
+    rc = send_many(c, v, n, named, e);
+    if (rc) { /* half of it may be on its way */
+        c->broken = true;
+        return rc;
+    }
+    for (size_t i = 0; !rc && i < n; i++) {
+        _cleanup_result_ PGresult *r = NULL;
+        rc = take_result(c, v[i].stmt->name ? v[i].stmt->name : "statement", &r, e);
+        if (rc)
+            *ret_failed = i;
+        else if (v[i].ret)
+            *v[i].ret = TAKE_PTR(r);
+    }
+    struct err later = ERR_INIT;
+    int ended = c->broken ? 0 : drain(c, rc ? &later : e);
+    return rc ? rc : ended;
 }
 
 int conn_script(struct conn *c, const char *sql, struct err *e)

@@ -3,8 +3,10 @@
 #include "db/db.h"
 
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "config/config.h"
 #include "sql_internal.h"
+#include "watch_internal.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -18,18 +20,29 @@ struct db {
     int64_t wait_ms;
     struct conn_settings settings;
     char *conninfo; /* owned, settings points to it */
+    struct watch *watch;
 };
+
+struct watch *db_watch_of(const struct db *db)
+{
+    return db->watch;
+}
 
 /* Waits under the lock until a connection is idle or may be opened. *ret NULL: open one. */
 static int wait_turn(struct db *db, struct conn **ret, struct err *e)
 {
     int64_t until = clock_mono_ms() + db->wait_ms;
     struct timespec ts = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
+    if (!db->n_idle && db->n_open >= db->max)
+        metrics_inc(METRIC_DB_WAITS, NULL);
     while (!db->n_idle && db->n_open >= db->max)
         if (pthread_cond_timedwait(&db->freed, &db->lock, &ts) != 0 && !db->n_idle &&
-            db->n_open >= db->max)
-            return err_set(e, ERR_TIMEOUT, "no database connection became free within %lld ms",
+            db->n_open >= db->max) {
+            metrics_inc(METRIC_DB_WAIT_TIMEOUTS, NULL);
+            /* shown to users: it is no fault of their request, and passes */
+            return err_set(e, ERR_SERVICE_DOWN, "no database connection became free within %lld ms",
                            (long long)db->wait_ms);
+        }
     *ret = NULL;
     if (db->n_idle)
         *ret = db->idle[--db->n_idle];
@@ -52,13 +65,17 @@ int pool_take(struct db *db, struct conn **ret, struct err *e)
     pthread_mutex_lock(&db->lock);
     int rc = wait_turn(db, &c, e);
     pthread_mutex_unlock(&db->lock);
-    if (rc)
+    if (rc) {
+        watch_refused(db->watch);
         return rc;
+    }
     if (c && !conn_alive(c))
         conn_close(&c);
     if (!c) {
         rc = conn_open(&db->settings, &c, e);
+        metrics_inc(METRIC_DB_CONNECTS, METRICS_LABELS_OF(metrics_result(rc)));
         if (rc) {
+            watch_failed(db->watch, e);
             forget_one(db);
             return rc;
         }
@@ -71,6 +88,7 @@ void pool_give(struct db *db, struct conn *c)
 {
     if (!c)
         return;
+    watch_answered(db->watch, c->answered_ms);
     if (c->broken) {
         conn_close(&c);
         forget_one(db);
@@ -87,6 +105,15 @@ void db_pool_count(struct db *db, struct db_pool_counts *ret)
     pthread_mutex_lock(&db->lock);
     *ret = (struct db_pool_counts){db->n_open, db->n_idle, db->max};
     pthread_mutex_unlock(&db->lock);
+}
+
+static void collect(void *ctx)
+{
+    struct db_pool_counts n;
+    db_pool_count(ctx, &n);
+    metrics_set(METRIC_DB_CONNECTIONS, (double)n.idle, METRICS_LABELS_OF("idle"));
+    metrics_set(METRIC_DB_CONNECTIONS, (double)(n.open - n.idle), METRICS_LABELS_OF("used"));
+    metrics_set(METRIC_DB_CONNECTIONS_MAX, (double)n.max, NULL);
 }
 
 static int check_conninfo(const char *text, struct err *e)
@@ -112,6 +139,9 @@ static int db_init(struct db *db, const struct config *cfg, struct err *e)
     db->idle = calloc(db->max, sizeof(struct conn *));
     db->conninfo = str_dup(cfg->database_connection);
     if (!db->idle || !db->conninfo)
+        return err_nomem(e);
+    db->watch = watch_new(cfg);
+    if (!db->watch)
         return err_nomem(e);
     db->wait_ms = cfg->database_pool_wait_ms;
     db->settings = (struct conn_settings){
@@ -140,6 +170,8 @@ int db_open(const struct config *cfg, struct db **ret, struct err *e)
     rc = db_init(db, cfg, e);
     if (!rc)
         rc = db_ping(db, e);
+    if (!rc)
+        rc = metrics_collect(collect, db, e);
     if (rc) {
         db_close(&db);
         return rc;
@@ -154,8 +186,11 @@ void db_close(struct db **dbp)
     *dbp = NULL;
     if (!db)
         return;
+    metrics_uncollect(collect, db);
+    watch_stop(db->watch);
     for (size_t i = 0; i < db->n_idle; i++)
         conn_close(&db->idle[i]);
+    watch_free(db->watch);
     pthread_cond_destroy(&db->freed);
     pthread_mutex_destroy(&db->lock);
     if (db->conninfo)
@@ -169,10 +204,13 @@ int db_now(struct db *db, int64_t *ret_us, struct err *e)
 {
     static const struct sql_stmt now = {"now", "SELECT clock_timestamp()"};
     _cleanup_result_ PGresult *r = NULL;
+    int64_t before = clock_mono_us();
     int rc = sql_read(db, &now, NULL, &r, e);
-    if (!rc)
-        *ret_us = row_time(r, 0, 0);
-    return rc;
+    if (rc)
+        return rc;
+    *ret_us = row_time(r, 0, 0);
+    watch_clock(db->watch, *ret_us, before);
+    return 0;
 }
 
 int db_ping(struct db *db, struct err *e)

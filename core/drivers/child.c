@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/jsonx.h"
+#include "base/metrics.h"
 #include "base/parse.h"
 #include "host/wire.h"
 
@@ -136,6 +137,7 @@ void child_bury(struct child **cp, char why[DEATH_WHY])
 {
     struct child *c = *cp;
     *cp = NULL;
+    metrics_change(METRIC_HOSTS, -1, METRICS_LABELS_OF(c->log.driver));
     c->transport->reap(&c->conn, why);
     if (c->conn.log_fd >= 0)
         (void)child_log_pump(&c->log, c->conn.log_fd); /* its last words */

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/jsonx.h"
+#include "base/metrics.h"
 #include "base/trace.h"
 #include "drivers/conversation.h"
 #include "drivers/supervisor.h"
@@ -200,13 +201,26 @@ static void end_span(struct trace_span *s, int rc, const struct coe_result *r, c
     trace_span_end(s);
 }
 
-int front_coe_call(struct driver_pool *p, const struct coe_call *c, struct coe_result *ret,
-                   struct err *e)
+static int call_driver(struct driver_pool *p, const struct coe_call *c, struct coe_result *ret,
+                       struct err *e)
 {
     struct trace_span span;
     begin_span(&span, c);
     int rc = carry_out(p, c, ret, e);
     end_span(&span, rc, ret, e);
+    return rc;
+}
+
+int front_coe_call(struct driver_pool *p, const struct coe_call *c, struct coe_result *ret,
+                   struct err *e)
+{
+    int64_t begun = clock_mono_us();
+    int rc = call_driver(p, c, ret, e);
+    bool failed = rc == 0 && ret->rc < 0;
+    metrics_inc(METRIC_DRIVER_CALLS,
+                METRICS_LABELS_OF(c->driver_id, c->verb, failed ? "error" : metrics_result(rc)));
+    metrics_observe_us(METRIC_DRIVER_CALL_DURATION, clock_mono_us() - begun,
+                       METRICS_LABELS_OF(c->driver_id, c->verb));
     return rc;
 }
 

@@ -3,6 +3,7 @@
 #include "drivers/supervisor.h"
 
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "drivers/sha256.h"
 #include "drivers/spawn.h"
 
@@ -105,6 +106,7 @@ int keeper_start_child(struct driver_pool *p, struct driver *d, struct child **r
     c->driver = d;
     c->transport = p->transport;
     c->conn = r.conn;
+    metrics_change(METRIC_HOSTS, 1, METRICS_LABELS_OF(d->plugin->id));
     c->born_ms = clock_mono_ms();
     frame_reader_init(&c->in, (size_t)p->cfg->drivers_max_frame_bytes);
     child_log_init(&c->log, d->plugin->id, (long)r.conn.pid, p->cfg->drivers_log_lines_per_s);
@@ -115,6 +117,7 @@ int keeper_start_child(struct driver_pool *p, struct driver *d, struct child **r
 void keeper_retire(struct driver_pool *p, struct child *c)
 {
     cleanup_closep(&c->conn.sock); /* between calls this is a polite end */
+    metrics_inc(METRIC_HOST_RETIRED, METRICS_LABELS_OF(c->driver->plugin->id));
     pthread_mutex_lock(&p->lock);
     c->kill_at_ms = clock_mono_ms() + RETIRE_MS;
     c->next = p->retiring;

@@ -2,6 +2,7 @@
 #include "drivers/supervisor.h"
 
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "drivers/isolation.h"
 
 #include <errno.h>
@@ -253,6 +254,7 @@ void driver_pool_quarantine(struct driver_pool *p, const char *driver_id, bool o
     if (d->closed && !on)
         death_log_clear(&d->deaths);
     d->closed = on;
+    metrics_set(METRIC_QUARANTINED, on, METRICS_LABELS_OF(d->plugin->ref));
     for (struct waiter *w = d->first; w; w = w->next)
         pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&p->lock);
@@ -262,6 +264,7 @@ void pool_note_death(struct driver_pool *p, struct driver *d, const char *op_id,
 {
     const struct config *cfg = p->cfg;
     log_warn("driver.died", "a host of %s ended: %s", d->plugin->id, why);
+    metrics_inc(METRIC_HOST_DEATHS, METRICS_LABELS_OF(d->plugin->id));
     pthread_mutex_lock(&p->lock);
     bool bad = death_log_add(&d->deaths, clock_mono_ms(), cfg->drivers_quarantine_minutes * 60000,
                              op_id) &&
@@ -271,6 +274,7 @@ void pool_note_death(struct driver_pool *p, struct driver *d, const char *op_id,
     pthread_mutex_unlock(&p->lock);
     if (!bad)
         return;
+    metrics_set(METRIC_QUARANTINED, 1, METRICS_LABELS_OF(d->plugin->ref));
     _cleanup_free_ char *text = str_fmt("%lld hosts ended within %lld minutes, the last one: %s",
                                         (long long)cfg->drivers_quarantine_deaths,
                                         (long long)cfg->drivers_quarantine_minutes, why);
@@ -372,11 +376,14 @@ int pool_start(struct driver_pool *p, struct driver *d, struct child **ret, bool
     struct child *c = NULL;
     *died = false;
     int rc = keeper_start_child(p, d, &c, e);
-    if (rc != 0)
-        return rc;
     struct err why = ERR_INIT;
+    if (rc != 0) {
+        metrics_inc(METRIC_HOST_STARTS, METRICS_LABELS_OF(d->plugin->id, metrics_result(rc)));
+        return rc;
+    }
     rc = child_greet(c, d->hello, (size_t)p->cfg->drivers_max_frame_bytes,
                      p->cfg->drivers_start_timeout_ms, died, &why);
+    metrics_inc(METRIC_HOST_STARTS, METRICS_LABELS_OF(d->plugin->id, metrics_result(rc)));
     if (rc == 0) {
         isolation_note(p, d, c);
         *ret = c;

@@ -43,7 +43,7 @@ struct conn {
     /* The request in hand; reset by request_reset. */
     struct MHD_Connection *mhd;
     int64_t began_us; /* monotonic: when all of it was here */
-    bool counted; /* in server->in_flight */
+    bool counted;     /* in server->in_flight */
     bool bad_escape;
     int reject; /* ERR_* of a refusal, 0 = none */
     const char *reject_text;

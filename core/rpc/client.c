@@ -2,6 +2,9 @@
  * (it may wait for a database), the other owns all sockets and never waits for anything but them.
  * Callers hand a call over under the lock, ring the bell and sleep on the call's condition.
  *
+ * A call that finds nobody to ask has the list read again before it is given up: a conductor may
+ * have come since.
+ *
  * A call is sent to each connection at most once: a conductor that is slow still has it, so after
  * attempt_timeout another one is asked as well and the first answer wins. A connection that is
  * lost gives its calls back at once. */
@@ -18,6 +21,8 @@
 
 enum {
     REFRESH_MS = 1000,
+    REFRESH_MIN_MS = 50, /* between two reads, however many ask for one */
+    LIST_WAIT_MS = 2000, /* a call waits this long for a new list: the database may be slow */
     NOTIFY_MS = 1000,    /* a notification waits this long for a connection */
     FULL_PAUSE_MS = 5,   /* the queue of a connection is full, or it is just being set up */
     BUSY_PAUSE_MS = 100, /* the conductor has too many calls */
@@ -36,13 +41,15 @@ struct rpc_client {
     struct rpc_call *in, **in_tail; /* handed over, not seen by the I/O thread yet */
     size_t n_in, callers;
     struct rpc_peer_list fresh;
-    bool has_fresh, stopping;
-    char why_no_peers[ERR_MSG_MAX]; /* the list could not be read, "" when it could */
+    bool has_fresh, wanted, stopping;
+    uint64_t reads_begun, reads_ended; /* of the list */
+    char why_no_peers[ERR_MSG_MAX];    /* the list could not be read, "" when it could */
     pthread_cond_t refresh_now, no_callers;
 
     struct rpc_links links; /* the I/O thread's, down to the end */
     struct rpc_calls calls;
-    bool listed; /* the first list is here */
+    bool listed;        /* the first list is here */
+    uint64_t list_read; /* reads_ended, as this thread has seen it */
     zmq_pollitem_t *items;
     size_t n_items;
 };
@@ -91,6 +98,29 @@ static void send_to_everyone(struct rpc_client *c, struct rpc_call *call, int64_
         complete(c, call, RPC_OK, NULL, 0);
 }
 
+/* The list may be a second old: one that is read from now on decides. */
+static void ask_for_list(struct rpc_client *c, struct rpc_call *call, int64_t now)
+{
+    pthread_mutex_lock(&c->lock);
+    c->wanted = true;
+    call->needs_list = c->reads_begun + 1;
+    pthread_cond_signal(&c->refresh_now);
+    pthread_mutex_unlock(&c->lock);
+    call->list_until_ms = now + LIST_WAIT_MS;
+}
+
+/* Nobody can take the call now. */
+static void wait_or_give_up(struct rpc_client *c, struct rpc_call *call, int64_t now)
+{
+    if (!call->needs_list)
+        ask_for_list(c, call, now);
+    bool waits = c->list_read < call->needs_list && now < call->list_until_ms;
+    if (waits || rpc_links_hopeful(&c->links))
+        call->attempt_until_ms = now + c->cfg->rpc_attempt_timeout_ms;
+    else
+        complete_no_peer(c, call);
+}
+
 /* Gives the call to a conductor that does not have it yet, if there is one; else it stays as it
  * is. The call may be complete (and gone) afterwards. */
 static void dispatch(struct rpc_client *c, struct rpc_call *call, int64_t now)
@@ -115,8 +145,8 @@ static void dispatch(struct rpc_client *c, struct rpc_call *call, int64_t now)
         }
         k->not_before_ms = now + FULL_PAUSE_MS;
     }
-    if (call->at == 0 && !rpc_links_hopeful(&c->links))
-        complete_no_peer(c, call);
+    if (call->at == 0)
+        wait_or_give_up(c, call, now);
     else
         call->attempt_until_ms = now + c->cfg->rpc_attempt_timeout_ms;
 }
@@ -245,6 +275,8 @@ static int64_t tick(struct rpc_client *c, int64_t now)
             next = call->deadline_ms;
         if (call->at && call->attempt_until_ms < next)
             next = call->attempt_until_ms;
+        if (!call->at && call->list_until_ms > now && call->list_until_ms < next)
+            next = call->list_until_ms;
         for (size_t k = 0; !call->at && k < c->links.n; k++)
             if (c->links.v[k]->not_before_ms > now && c->links.v[k]->not_before_ms < next)
                 next = c->links.v[k]->not_before_ms;
@@ -277,6 +309,7 @@ static bool take_in(struct rpc_client *c)
     c->n_in = 0;
     struct rpc_peer_list fresh = c->fresh;
     bool has_fresh = c->has_fresh, stopping = c->stopping;
+    c->list_read = c->reads_ended;
     c->fresh = (struct rpc_peer_list){.v = NULL};
     c->has_fresh = false;
     pthread_mutex_unlock(&c->lock);
@@ -368,11 +401,26 @@ static void publish(struct rpc_client *c, struct rpc_peer_list *list, int rc, co
     c->has_fresh = true;
 }
 
+/* Until the next read is due, or wanted and not too soon. */
+static void pause_reading(struct rpc_client *c, int64_t begun)
+{
+    int64_t due = clock_mono_ms() + REFRESH_MS;
+    for (;;) {
+        int64_t until = c->wanted && begun + REFRESH_MIN_MS < due ? begun + REFRESH_MIN_MS : due;
+        if (c->stopping || clock_mono_ms() >= until)
+            return;
+        rpc_cond_wait_until(&c->refresh_now, &c->lock, until);
+    }
+}
+
 static void *refresh_main(void *arg)
 {
     struct rpc_client *c = arg;
     pthread_mutex_lock(&c->lock);
     for (bool first = true; !c->stopping; first = false) {
+        c->wanted = false;
+        c->reads_begun++;
+        int64_t begun = clock_mono_ms();
         pthread_mutex_unlock(&c->lock);
         struct rpc_peer_list list = {.v = NULL};
         struct err e = ERR_INIT;
@@ -381,10 +429,9 @@ static void *refresh_main(void *arg)
             rpc_peer_list_done(&list);
         pthread_mutex_lock(&c->lock);
         publish(c, &list, rc, &e, first);
+        c->reads_ended = c->reads_begun;
         rpc_bell_ring(c->bell);
-        int64_t until = clock_mono_ms() + REFRESH_MS;
-        while (!c->stopping && clock_mono_ms() < until)
-            rpc_cond_wait_until(&c->refresh_now, &c->lock, until);
+        pause_reading(c, begun);
     }
     pthread_mutex_unlock(&c->lock);
     return NULL;
