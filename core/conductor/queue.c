@@ -1,5 +1,6 @@
-/* The runs of this conductor: which are ready for a worker, which wait for a time, and the heap of
- * those times. See conductor_internal.h. Everything here is under one mutex and does no I/O. */
+/* The runs of this conductor: which are ready for a worker (in which order: lanes.c), which wait
+ * for a time, and the heap of those times. See conductor_internal.h. Everything here is under one
+ * mutex and does no I/O. */
 #include "base/clock.h"
 #include "conductor/conductor_internal.h"
 
@@ -19,6 +20,14 @@ int queue_init(struct queue *q, size_t max_runs, size_t max_looking, struct err 
     if (rc == 0)
         rc = cond_init(&q->timer, e);
     return rc ? rc : cond_init(&q->ended, e);
+}
+
+void queue_limit(struct queue *q, size_t workers, const struct share_rule *projects,
+                 const struct share_rule *backends)
+{
+    q->workers = workers;
+    q->projects = *projects;
+    q->backends = *backends;
 }
 
 static void observation_free(struct observation *o)
@@ -43,6 +52,7 @@ void queue_done(struct queue *q)
         next = o->next;
         observation_free(o);
     }
+    lanes_done(q);
     free(q->table);
     free(q->heap);
     (void)pthread_cond_destroy(&q->work);
@@ -81,17 +91,11 @@ static void heap_remove(struct queue *q, struct run *r)
     heap_up(q, i, moved);
 }
 
-/* ---- the ready queue ---- */
+/* ---- what is ready ---- */
 static void make_ready(struct queue *q, struct run *r)
 {
     r->place = RUN_READY;
-    r->next = NULL;
-    if (q->ready_last)
-        q->ready_last->next = r;
-    else
-        q->ready_first = r;
-    q->ready_last = r;
-    q->n_ready++;
+    lanes_ready(q, r);
     pthread_cond_signal(&q->work);
 }
 
@@ -126,7 +130,7 @@ struct run *queue_add(struct queue *q, struct conductor *c, struct operation *op
     r->renewal = NOT_RENEWED;
     atomic_store(&r->held_until_ms, held_until_ms);
     pthread_mutex_lock(&q->lock);
-    if (q->n_runs == q->cap) {
+    if (q->n_runs == q->cap || !lanes_join(q, r)) {
         pthread_mutex_unlock(&q->lock);
         run_free(r);
         return NULL;
@@ -146,13 +150,32 @@ struct run *queue_add(struct queue *q, struct conductor *c, struct operation *op
     return r;
 }
 
+/* Under the lock. */
+static size_t room_for(const struct queue *q, size_t workers)
+{
+    size_t left = q->cap - q->n_runs, ahead = 2 * workers;
+    size_t wanted = q->n_ready < ahead ? ahead - q->n_ready : 0;
+    return wanted < left ? wanted : left;
+}
+
 size_t queue_room(struct queue *q, size_t workers)
 {
     pthread_mutex_lock(&q->lock);
-    size_t left = q->cap - q->n_runs, ready = q->n_ready, ahead = 2 * workers;
+    size_t room = room_for(q, workers);
     pthread_mutex_unlock(&q->lock);
-    size_t wanted = ready < ahead ? ahead - ready : 0;
-    return wanted < left ? wanted : left;
+    return room;
+}
+
+bool queue_deal(struct queue *q, const struct op_due_list *due, struct share_claim *claims)
+{
+    pthread_mutex_lock(&q->lock);
+    for (size_t i = 0; i < due->n; i++)
+        claims[i] =
+            (struct share_claim){.has = lanes_held(q, due->v[i].project), .due = due->v[i].n};
+    bool left =
+        share_deal(&q->projects, claims, due->n, room_for(q, q->workers), q->cap - q->n_runs);
+    pthread_mutex_unlock(&q->lock);
+    return left;
 }
 
 static bool may_look(const struct queue *q)
@@ -165,14 +188,9 @@ bool queue_take(struct queue *q, struct run **run, struct observation **look)
     *run = NULL;
     *look = NULL;
     pthread_mutex_lock(&q->lock);
-    while (!q->ready_first && !may_look(q) && !q->closed)
+    while (!(*run = lanes_next(q)) && !may_look(q) && !q->closed)
         pthread_cond_wait(&q->work, &q->lock);
-    if (q->ready_first) { /* operations come first; looking may wait */
-        *run = q->ready_first;
-        q->ready_first = (*run)->next;
-        if (!q->ready_first)
-            q->ready_last = NULL;
-        q->n_ready--;
+    if (*run) { /* operations come first; looking may wait */
         (*run)->place = RUN_WORKING;
         (*run)->poked = false;
     } else if (!q->closed) {
@@ -191,6 +209,7 @@ bool queue_take(struct queue *q, struct run **run, struct observation **look)
 void queue_wait(struct queue *q, struct run *r, int64_t ms)
 {
     pthread_mutex_lock(&q->lock);
+    lanes_rest(q, r);
     r->due_ms = clock_mono_ms() + ms;
     if (r->poked || ms <= 0) {
         make_ready(q, r);
@@ -209,6 +228,8 @@ void queue_end(struct queue *q, struct run *r)
     struct run *moved = q->table[--q->n_runs];
     q->table[r->table_index] = moved;
     moved->table_index = r->table_index;
+    lanes_rest(q, r);
+    lanes_leave(q, r);
     if (r->successor)
         make_ready(q, r->successor);
     pthread_cond_broadcast(&q->ended);

@@ -1,6 +1,7 @@
-/* The reads and the queue of db_operation.h; op_finish.c ends operations, op_outputs.c stores what
- * drivers publish. A statement that changes one operation takes its row lock itself; one that also
- * changes the cluster locks the cluster first, as accepting does, so that the two can't deadlock.
+/* The reads and the steps of db_operation.h; op_lease.c leases, op_finish.c ends operations,
+ * op_outputs.c stores what drivers publish. A statement that changes one operation takes its row
+ * lock itself; one that also changes the cluster locks the cluster first, as accepting does, so
+ * that the two can't deadlock.
  */
 #include "db/db_operation.h"
 
@@ -10,9 +11,6 @@
 #include "wanted_internal.h"
 
 #include <string.h>
-
-/* The predicate of the queue's partial indexes. */
-#define IN_QUEUE "('PENDING', 'RUNNING', 'BLOCKED')"
 
 static const char *const not_null[] = {"created_at", NULL};
 static const struct page_source operations = {
@@ -108,101 +106,6 @@ void code_params(struct sql_params *p, enum op_code code)
     param_str(p, c->text);
     param_str(p, c->actor);
     param_str(p, c->remedy);
-}
-
-/* Superseded operations whose runner is gone: nobody else would end them. */
-static int end_abandoned(struct db *db, struct err *e)
-{
-    static const struct sql_stmt end = {
-        "op_end_abandoned",
-        "WITH gone AS (SELECT id FROM operation WHERE superseded_by IS NOT NULL"
-        " AND status IN " IN_QUEUE " AND (lease_until IS NULL OR lease_until <= now())"
-        " FOR UPDATE SKIP LOCKED),"
-        " ended AS (UPDATE operation o SET status = 'CANCELLED', finished_at = now(),"
-        " updated_at = now(), lease_owner = NULL, lease_until = NULL, blocked_since = NULL,"
-        " code = $1, reason = 'superseded by operation ' || o.superseded_by, actor = $2,"
-        " remedy = $3 FROM gone WHERE o.id = gone.id RETURNING o.*)"
-        " INSERT INTO operation_event (operation_id, cluster_id, project_id, code, percent,"
-        " request_id, message, actor, remedy) SELECT id, cluster_id, project_id, $4, percent,"
-        " request_id, reason, actor, remedy FROM ended"};
-    _cleanup_params_ struct sql_params p = {.n = 0};
-    code_params(&p, CODE_SUPERSEDED);
-    param_str(&p, event_text(EVENT_ENDED_CANCELLED));
-    return sql_write(db, &end, &p, NULL, e);
-}
-
-/* The next known time something may be due: work that waits, or a lease of somebody else that may
- * run out. */
-static int next_due(struct db *db, const char *owner, int64_t *ret_ms, struct err *e)
-{
-    static const struct sql_stmt next = {
-        "op_next_due",
-        "SELECT ceil(extract(epoch FROM least("
-        "(SELECT due_at FROM operation WHERE status IN " IN_QUEUE " AND superseded_by IS NULL"
-        " AND due_at > now() AND lease_until IS NULL ORDER BY due_at LIMIT 1),"
-        "(SELECT min(lease_until) FROM operation WHERE lease_owner IS NOT NULL"
-        " AND lease_owner <> $1)) - now()) * 1000)::bigint"};
-    _cleanup_params_ struct sql_params p = {.n = 0};
-    _cleanup_result_ PGresult *r = NULL;
-    param_str(&p, owner);
-    int rc = sql_read(db, &next, &p, &r, e);
-    if (rc)
-        return rc;
-    int64_t ms = row_int(r, 0, 0, -1);
-    *ret_ms = ms < 0 && !PQgetisnull(r, 0, 0) ? 0 : ms;
-    return 0;
-}
-
-void drivers_param(struct sql_params *p, const struct strv *drivers)
-{
-    if (drivers)
-        param_list(p, (const char *const *)drivers->v, drivers->n);
-    else
-        param_str(p, NULL);
-}
-
-int db_op_lease(struct db *db, const char *owner, size_t max, int64_t lease_ms,
-                const struct strv *drivers, struct operation_list *ret, int64_t *ret_next_due_ms,
-                struct err *e)
-{
-    /* FOR UPDATE looks at the conditions again on the row's newest version, so an operation that
-     * was superseded or leased in between is passed over; an elder that could not end yet (queued
-     * before, or superseded under a live lease) holds this one back; OFFSET 0 keeps the look at the
-     * elders a lookup per candidate, whatever the statistics of an ever-changing queue say */
-    static const struct sql_stmt lease = {
-        "op_lease", "WITH due AS (SELECT o.id FROM operation o WHERE o.status IN " IN_QUEUE
-                    " AND o.superseded_by IS NULL AND o.due_at <= now()"
-                    " AND (o.lease_until IS NULL OR o.lease_until <= now())"
-                    " AND ($4::text[] IS NULL OR coalesce(o.driver_id, '') = ''"
-                    " OR coalesce(o.driver_id || '@' || o.driver_version, o.driver_id)"
-                    " = ANY ($4::text[]) OR o.driver_id || '@*' = ANY ($4::text[]))"
-                    " AND NOT EXISTS (SELECT FROM operation x WHERE x.cluster_id = o.cluster_id"
-                    " AND x.generation < o.generation AND x.finished_at IS NULL OFFSET 0)"
-                    " ORDER BY o.due_at LIMIT $3::bigint FOR UPDATE OF o SKIP LOCKED)"
-                    " UPDATE operation o SET lease_owner = $1, lease_fence = o.lease_fence + 1,"
-                    " lease_until = now() + $2::bigint * interval '1 millisecond',"
-                    " status = CASE o.status WHEN 'PENDING' THEN 'RUNNING' ELSE o.status END,"
-                    " started_at = coalesce(o.started_at, now()), updated_at = now()"
-                    " FROM due WHERE o.id = due.id RETURNING {o.operation}, " NOT_FLUSHED};
-    _cleanup_params_ struct sql_params p = {.n = 0};
-    _cleanup_result_ PGresult *r = NULL;
-    int rc = end_abandoned(db, e);
-    if (rc)
-        return rc;
-    param_str(&p, owner);
-    param_int(&p, lease_ms);
-    param_int(&p, (int64_t)max);
-    drivers_param(&p, drivers);
-    rc = sql_write(db, &lease, &p, &r, e);
-    if (!rc)
-        rc = ROW_LIST(operation, r, ret, e);
-    if (rc || !ret_next_due_ms)
-        return rc;
-    if (max && (size_t)PQntuples(r) == max) { /* there may be more right now */
-        *ret_next_due_ms = 0;
-        return 0;
-    }
-    return next_due(db, owner, ret_next_due_ms, e);
 }
 
 int db_op_renew(struct db *db, const char *owner, int64_t lease_ms, const char *const *ids,

@@ -19,16 +19,36 @@ int db_operation_list(struct db *db, const struct db_scope *s, const char *clust
 int db_operation_events(struct db *db, const char *operation_id, int64_t after, int64_t limit,
                         struct operation_event_list *ret, struct err *e) MUST_CHECK;
 
-/* Leases up to `max` due operations for `owner` (a conductor's instance id): status PENDING,
- * RUNNING or BLOCKED, due_at reached, not leased (or lease expired), not superseded, and no older
- * operation of the same cluster that has not ended. fence grows by one each time. `drivers`: only
- * operations whose driver_id (with a version "id@version"; "id@*": any) is in the list, or
- * empty/NULL driver_id; NULL = any. FOR UPDATE SKIP LOCKED. The rows come with spec, prior and
+/* An operation is due for a conductor when its status is PENDING, RUNNING or BLOCKED, due_at is
+ * reached, it is not leased (or the lease has expired), not superseded, and its driver is one of
+ * `drivers`: by driver_id, with a version "id@version", "id@*" for any, or without a driver; NULL =
+ * any. */
+struct op_due {
+    char *project; /* owned; "" = none */
+    size_t n;      /* due ones, counted up to `each` */
+};
+struct op_due_list {
+    struct op_due *v;
+    size_t n;
+};
+/* Up to `projects` projects with something due, those with ids behind `after` (NULL = from the
+ * first on); in the order in which they have waited. */
+int db_op_due(struct db *db, const char *after, size_t projects, size_t each,
+              const struct strv *drivers, struct op_due_list *ret, struct err *e) MUST_CHECK;
+void db_op_due_done(struct op_due_list *l);
+
+struct op_take { /* so many of this project; borrowed */
+    const char *project;
+    size_t n;
+};
+/* Leases due operations for `owner` (a conductor's instance id), of each project named (once) up to
+ * so many, due longest first; none that an older unfinished operation of the same cluster holds
+ * back. fence grows by one each time. FOR UPDATE SKIP LOCKED. The rows come with spec, prior and
  * state. Also ends superseded operations whose lease has expired (CANCELLED, with an event).
  * *ret_next_due_ms (may be NULL): milliseconds until the next known due time, -1 = none. */
-int db_op_lease(struct db *db, const char *owner, size_t max, int64_t lease_ms,
-                const struct strv *drivers, struct operation_list *ret, int64_t *ret_next_due_ms,
-                struct err *e) MUST_CHECK;
+int db_op_lease(struct db *db, const char *owner, int64_t lease_ms, const struct strv *drivers,
+                const struct op_take *v, size_t n, struct operation_list *ret,
+                int64_t *ret_next_due_ms, struct err *e) MUST_CHECK;
 
 /* Names one lease. Borrowed strings. */
 struct op_guard {

@@ -15,15 +15,22 @@ static void begin(void)
     ASSERT_OK(queue_init(&q, CAP, LOOKING, &e), &e);
 }
 
-static struct run *add(int n)
+static struct run *add_of(int n, const char *project, const char *driver)
 {
     struct operation op;
     operation_init(&op);
     op.id = str_fmt("op%d", n);
+    op.project_id = str_dup(project);
+    op.driver_id = str_dup(driver);
     op.lease_fence = 1;
     struct run *r = queue_add(&q, &c, &op, 0);
     operation_done(&op);
     return r;
+}
+
+static struct run *add(int n)
+{
+    return add_of(n, NULL, NULL);
 }
 
 static struct run *take(void)
@@ -173,7 +180,108 @@ static void health_never_takes_all_workers(void)
     queue_done(&q);
 }
 
+/* ---- shares ---- */
+static void limit(size_t workers)
+{
+    const struct share_rule r = {.share = 2};
+    queue_limit(&q, workers, &r, &r);
+}
+
+static void projects_take_turns(void)
+{
+    struct run *flood[20], *one, *two[2];
+    begin();
+    limit(1);
+    for (int i = 0; i < 20; i++)
+        flood[i] = add_of(i, "a", "d");
+    one = add_of(100, "b", "d");
+    two[0] = add_of(200, "c", "d");
+    two[1] = add_of(201, "c", "d");
+    struct run *const expected[] = {flood[0], one, two[0], flood[1], two[1], flood[2], flood[3]};
+    for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
+        struct run *r = take();
+        CU_ASSERT_PTR_EQUAL(r, expected[i]);
+        if (r == one)
+            queue_wait(&q, r, 1000000);
+        else
+            queue_end(&q, r);
+    }
+    CU_ASSERT_EQUAL(q.n_lanes, 2); /* of c nothing is left; b waits for its time */
+    queue_done(&q);
+}
+
+static void a_slow_driver_does_not_get_all_workers(void)
+{
+    struct run *slow[20], *fast;
+    begin();
+    limit(8);
+    for (int i = 0; i < 20; i++)
+        slow[i] = add_of(i, "a", "slow");
+    for (int i = 0; i < 6; i++)
+        CU_ASSERT_PTR_EQUAL(take(), slow[i]);
+    fast = add_of(100, "a", "fast"); /* the seventh worker passes over the slow ones */
+    CU_ASSERT_PTR_EQUAL(take(), fast);
+    queue_end(&q, fast);
+    CU_ASSERT_PTR_NULL(lanes_next(&q));
+    CU_ASSERT_TRUE(q.gated);
+    queue_end(&q, slow[0]);
+    CU_ASSERT_FALSE(q.gated); /* whoever slept was woken */
+    CU_ASSERT_PTR_EQUAL(take(), slow[6]);
+    queue_done(&q);
+}
+
+/* Two drivers of one backend have one share between them; another backend's has its own. */
+static void a_slow_endpoint_does_not_get_all_workers(void)
+{
+    struct run *r[8];
+    begin();
+    limit(8);
+    for (int i = 0; i < 2; i++) { /* where a driver calls is known after its first call */
+        struct run *first = add_of(50 + i, "a", i ? "swarm" : "kubernetes");
+        CU_ASSERT_PTR_EQUAL(take(), first);
+        queue_at(&q, first, "http://heat:8004");
+        queue_at(&q, first, "http://heat:8004");
+        queue_wait(&q, first, 1000000);
+    }
+    for (int i = 0; i < 8; i++)
+        r[i] = add_of(i, "a", i % 2 ? "swarm" : "kubernetes");
+    for (int i = 0; i < 6; i++)
+        CU_ASSERT_PTR_EQUAL(take(), r[i]);
+    CU_ASSERT_PTR_NULL(lanes_next(&q)); /* neither driver has six, the endpoint has */
+    struct run *elsewhere = add_of(100, "a", "mesos");
+    CU_ASSERT_PTR_EQUAL(take(), elsewhere);
+    queue_end(&q, elsewhere);
+    CU_ASSERT_PTR_NULL(lanes_next(&q));
+    for (int i = 0; i < 3; i++) /* they left Heat alone for something else */
+        queue_at(&q, r[i], "http://keystone:5000");
+    CU_ASSERT_PTR_EQUAL(take(), r[6]);
+    queue_done(&q);
+}
+
+static void what_is_due_is_dealt_by_what_a_project_has(void)
+{
+    char a[] = "a", b[] = "b";
+    struct op_due due[] = {{a, 8}, {b, 3}};
+    const struct op_due_list list = {due, 2};
+    struct share_claim claims[2];
+    begin();
+    limit(4);
+    CU_ASSERT_TRUE(queue_deal(&q, &list, claims));
+    CU_ASSERT_EQUAL(claims[0].take, 5);
+    CU_ASSERT_EQUAL(claims[1].take, 3);
+    for (int i = 0; i < 8; i++)
+        (void)add_of(i, "a", "d"); /* as many ready as workers can begin with */
+    CU_ASSERT_EQUAL(queue_room(&q, 4), 0);
+    CU_ASSERT_TRUE(queue_deal(&q, &list, claims));
+    CU_ASSERT_EQUAL(claims[0].take, 0);
+    CU_ASSERT_EQUAL(claims[1].take, 1);
+    queue_done(&q);
+}
+
 TEST_MAIN("conductor_queue", NULL, NULL, TEST(timers_end_in_order),
           TEST(news_wake_who_waits_and_are_not_lost_on_who_works),
           TEST(an_operation_leased_again_waits_for_its_former_run),
-          TEST(workers_are_given_no_more_than_they_can_begin), TEST(health_never_takes_all_workers))
+          TEST(workers_are_given_no_more_than_they_can_begin), TEST(health_never_takes_all_workers),
+          TEST(projects_take_turns), TEST(a_slow_driver_does_not_get_all_workers),
+          TEST(a_slow_endpoint_does_not_get_all_workers),
+          TEST(what_is_due_is_dealt_by_what_a_project_has))

@@ -139,11 +139,31 @@ int change(const char *cluster_uuid, const char *kind, const struct db_change *c
     return db_accept_change(db, cluster_uuid, op, ch, NULL, e);
 }
 
+int lease_any(struct db *from, const char *owner, size_t max, int64_t lease_ms,
+              const struct strv *drivers, struct operation_list *ret, int64_t *ret_next_due_ms,
+              struct err *e)
+{
+    struct op_due_list due = {NULL, 0};
+    struct op_take takes[64];
+    size_t n = 0;
+    int rc = db_op_due(from, NULL, ARRAY_LEN(takes), max, drivers, &due, e);
+    for (; rc == 0 && n < due.n && max; n++) {
+        takes[n] = (struct op_take){due.v[n].project, due.v[n].n < max ? due.v[n].n : max};
+        max -= takes[n].n;
+    }
+    if (rc == 0)
+        rc = db_op_lease(from, owner, lease_ms, drivers, takes, n, ret, ret_next_due_ms, e);
+    if (rc == 0 && max == 0 && ret_next_due_ms && ret->n)
+        *ret_next_due_ms = 0; /* there may be more right now */
+    db_op_due_done(&due);
+    return rc;
+}
+
 bool lease_one(const char *owner, int64_t lease_ms, struct operation *op, struct op_guard *g)
 {
     struct err e = ERR_INIT;
     struct operation_list l = {NULL, 0};
-    ASSERT_OK(db_op_lease(db, owner, 10, lease_ms, NULL, &l, NULL, &e), &e);
+    ASSERT_OK(lease_any(db, owner, 10, lease_ms, NULL, &l, NULL, &e), &e);
     CU_ASSERT_TRUE_FATAL(l.n <= 1);
     if (l.n == 0)
         return false;

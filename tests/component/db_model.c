@@ -378,7 +378,7 @@ static bool do_lease(void)
     int ops[M_OPS];
     const char *owner = owner_name(roll(OWNERS));
     told("%s leases", owner);
-    ASSERT_OK(db_op_lease(db, owner, M_OPS, 3 * TICK_S * 1000, NULL, &l, NULL, &e), &e);
+    ASSERT_OK(lease_any(db, owner, M_OPS, 3 * TICK_S * 1000, NULL, &l, NULL, &e), &e);
     int n = model_lease(&model, owner, M_OPS, 3 * TICK_S * 1000, ops);
     bool same = (size_t)n == l.n;
     for (int i = 0; same && i < n; i++) {
@@ -614,7 +614,7 @@ static bool warm_up(void)
     for (int i = 0; i < 20; i++)
         if (!do_create())
             return false;
-    ASSERT_OK(db_op_lease(db, "w0", M_OPS, 3 * TICK_S * 1000, NULL, &l, NULL, &e), &e);
+    ASSERT_OK(lease_any(db, "w0", M_OPS, 3 * TICK_S * 1000, NULL, &l, NULL, &e), &e);
     int n = model_lease(&model, "w0", M_OPS, 3 * TICK_S * 1000, ops);
     for (int i = 0; i < n; i++) {
         struct op_guard real = {ids[ops[i]], "w0", 1};

@@ -57,7 +57,7 @@ static void *drain(void *arg)
     for (int idle = 0; idle < 3;) {
         struct err e = ERR_INIT;
         struct operation_list l = {NULL, 0};
-        if (db_op_lease(db, owner, 3, 60000, NULL, &l, NULL, &e) != 0)
+        if (lease_any(db, owner, 3, 60000, NULL, &l, NULL, &e) != 0)
             w->bad++;
         idle = l.n ? 0 : idle + 1;
         for (size_t i = 0; i < l.n; i++) {
@@ -99,28 +99,28 @@ static void only_due_work_of_known_drivers(void)
     struct strv drivers = STRV_INIT, empty = STRV_INIT;
     int64_t next = -7;
     fresh_db();
-    ASSERT_OK(db_op_lease(db, "a", 10, 60000, NULL, &l, &next, &e), &e);
+    ASSERT_OK(lease_any(db, "a", 10, 60000, NULL, &l, &next, &e), &e);
     CU_ASSERT_EQUAL(next, -1);
     make_cluster(&m, "p", "c", 1);
     exec("UPDATE operation SET due_at = now() + interval '10 seconds'");
-    ASSERT_OK(db_op_lease(db, "a", 10, 60000, NULL, &l, &next, &e), &e);
+    ASSERT_OK(lease_any(db, "a", 10, 60000, NULL, &l, &next, &e), &e);
     CU_ASSERT_EQUAL(l.n, 0);
     CU_ASSERT_TRUE(next > 0 && next <= 10000);
     exec("UPDATE operation SET due_at = now()");
     CU_ASSERT_EQUAL(strv_add(&drivers, "it\"s, a {\\other}"), 0);
-    ASSERT_OK(db_op_lease(db, "a", 10, 60000, &drivers, &l, NULL, &e), &e);
+    ASSERT_OK(lease_any(db, "a", 10, 60000, &drivers, &l, NULL, &e), &e);
     CU_ASSERT_EQUAL(l.n, 0);
-    ASSERT_OK(db_op_lease(db, "a", 10, 60000, &empty, &l, NULL, &e), &e);
+    ASSERT_OK(lease_any(db, "a", 10, 60000, &empty, &l, NULL, &e), &e);
     CU_ASSERT_EQUAL(l.n, 0);
     CU_ASSERT_EQUAL(strv_add(&drivers, "drv"), 0);
-    ASSERT_OK(db_op_lease(db, "a", 10, 60000, &drivers, &l, &next, &e), &e);
+    ASSERT_OK(lease_any(db, "a", 10, 60000, &drivers, &l, &next, &e), &e);
     CU_ASSERT_EQUAL(l.n, 1);
     CU_ASSERT_EQUAL(next, -1); /* what I hold is no news for me */
-    ASSERT_OK(db_op_lease(db, "b", 10, 60000, &drivers, &l, &next, &e), &e);
+    ASSERT_OK(lease_any(db, "b", 10, 60000, &drivers, &l, &next, &e), &e);
     CU_ASSERT_EQUAL(l.n, 0);
     CU_ASSERT_TRUE(next > 0 && next <= 60000); /* then a's lease may be lost */
     exec("UPDATE operation SET driver_id = NULL, lease_owner = NULL, lease_until = NULL");
-    ASSERT_OK(db_op_lease(db, "b", 1, 60000, &empty, &l, &next, &e), &e);
+    ASSERT_OK(lease_any(db, "b", 1, 60000, &empty, &l, &next, &e), &e);
     CU_ASSERT_EQUAL(l.n, 1);
     CU_ASSERT_EQUAL(next, 0); /* as many as asked for: there may be more */
     operation_list_done(&l);
@@ -139,7 +139,7 @@ static void renewing_says_what_is_held(void)
     fresh_db();
     for (int i = 0; i < 3; i++)
         make_cluster(&m[i], "p", "c", 1);
-    ASSERT_OK(db_op_lease(db, "a", 10, 60000, NULL, &l, NULL, &e), &e);
+    ASSERT_OK(lease_any(db, "a", 10, 60000, NULL, &l, NULL, &e), &e);
     CU_ASSERT_EQUAL_FATAL(l.n, 3);
     for (int i = 0; i < 3; i++)
         ids[i] = m[i].op.id;
@@ -572,7 +572,7 @@ static void *storm_work(void *arg)
     for (int i = 0; i < 80; i++) {
         struct err e = ERR_INIT;
         struct operation_list l = {NULL, 0};
-        int rc = db_op_lease(db, owner, 4, 60000, NULL, &l, NULL, &e);
+        int rc = lease_any(db, owner, 4, 60000, NULL, &l, NULL, &e);
         for (size_t k = 0; !rc && k < l.n; k++) {
             struct op_guard g = {l.v[k].id, owner, l.v[k].lease_fence};
             _cleanup_json_ json_t *outputs = json_pack("{s:s}", "api_address", owner);
