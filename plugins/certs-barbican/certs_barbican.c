@@ -7,7 +7,7 @@
  * Neighbours: barbican.h. */
 #include "barbican.h"
 
-#include "lib/services.h"
+#include "lib/driver.h"
 
 #include <magnum/cert.h>
 
@@ -340,18 +340,6 @@ static const void *barbican_interface(void *self, const char *id)
     return strcmp(id, MAG_IFACE_CERT_STORE) == 0 ? &store : NULL;
 }
 
-const mag_plugin *mag_plugin_entry(uint32_t host_major, uint32_t host_minor)
-{
-    static const mag_plugin plugin = {.magic = MAG_PLUGIN_MAGIC,
-                                      .struct_size = sizeof plugin,
-                                      .abi_major = MAG_ABI_MAJOR,
-                                      .abi_minor = MAG_ABI_MINOR,
-                                      .id = "org.magnum.certs-barbican",
-                                      .version = "0.1.0",
-                                      .vendor = "Magnum",
-                                      .create = barbican_create,
-                                      .destroy = barbican_destroy,
-                                      .get_interface = barbican_interface};
-    (void)host_minor;
-    return host_major == MAG_ABI_MAJOR ? &plugin : NULL;
-}
+MAG_PLUGIN_ENTRY(.id = "org.magnum.certs-barbican", .version = "0.1.0", .vendor = "Magnum",
+                 .create = barbican_create, .destroy = barbican_destroy,
+                 .get_interface = barbican_interface)

@@ -1,8 +1,7 @@
 /* The plugin: mag.cert.store/1 over a directory of this machine. Configuration (section
  * driver_config, org.magnum.certs-local): storage_path, key_file or passphrase_file.
  * Neighbours: store.h. */
-#include "lib/json.h"
-#include "lib/services.h"
+#include "lib/driver.h"
 #include "store.h"
 
 #include <magnum/cert.h>
@@ -106,19 +105,6 @@ static const void *local_interface(void *self, const char *id)
     return strcmp(id, MAG_IFACE_CERT_STORE) == 0 ? &store : NULL;
 }
 
-const mag_plugin *mag_plugin_entry(uint32_t host_major, uint32_t host_minor)
-{
-    static const mag_plugin plugin = {.magic = MAG_PLUGIN_MAGIC,
-                                      .struct_size = sizeof plugin,
-                                      .abi_major = MAG_ABI_MAJOR,
-                                      .abi_minor = MAG_ABI_MINOR,
-                                      .id = "org.magnum.certs-local",
-                                      .version = "0.1.0",
-                                      .vendor = "Magnum",
-                                      .create = local_create,
-                                      .destroy = local_destroy,
-                                      .probe = local_probe,
-                                      .get_interface = local_interface};
-    (void)host_minor;
-    return host_major == MAG_ABI_MAJOR ? &plugin : NULL;
-}
+MAG_PLUGIN_ENTRY(.id = "org.magnum.certs-local", .version = "0.1.0", .vendor = "Magnum",
+                 .create = local_create, .destroy = local_destroy, .probe = local_probe,
+                 .get_interface = local_interface)

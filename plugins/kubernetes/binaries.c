@@ -70,8 +70,8 @@ static void try_dir(struct kubernetes *s, const char *dir)
         out[strcspn(out, "\n")] = '\0';
     const char *text = out ? strchr(out, 'v') : NULL;
     if (rc != MAG_OK || !text || !mag_kube_parse_version(text, v)) {
-        mag_log(s->host, MAG_LOG_WARNING, "%s does not say its version (%s); not used", program,
-                rc == MAG_OK ? out : why.message);
+        mag_log(s->base.host, MAG_LOG_WARNING, "%s does not say its version (%s); not used",
+                program, rc == MAG_OK ? out : why.message);
         return;
     }
     (void)snprintf(b.version, sizeof b.version, "%u.%u.%u", v[0], v[1], v[2]);
@@ -80,7 +80,7 @@ static void try_dir(struct kubernetes *s, const char *dir)
 
 int32_t binaries_find(struct kubernetes *s, mag_error *err)
 {
-    const char *list = mag_config(s->host, "kubernetes_path", DEFAULT_PATH);
+    const char *list = mag_config(s->base.host, "kubernetes_path", DEFAULT_PATH);
     char dir[sizeof s->binaries[0].dir];
     s->n_binaries = 0;
     for (const char *p = list; *p;) {

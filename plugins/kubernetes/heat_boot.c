@@ -36,9 +36,9 @@ static json_t *words_of(const json_t *from)
     return used < sizeof text ? json_string(text) : NULL;
 }
 
-static int32_t put_kubernetes(struct heat_run *r, const json_t *group, json_t *p)
+static int32_t own_values(struct heat_run *r, const json_t *group, json_t **ret)
 {
-    const struct kube_call *c = r->c;
+    const struct mag_call *c = r->c;
     struct mag_labels l = mag_labels_of(c->spec, group);
     char pods[64], services[64], domain[128];
     int64_t etcd = 0;
@@ -53,7 +53,7 @@ static int32_t put_kubernetes(struct heat_run *r, const json_t *group, json_t *p
         rc = mag_label_int(l, "etcd_volume_size", 0, 1 << 16, 0, &etcd, c->err);
     if (rc != MAG_OK)
         return rc;
-    json_t *more =
+    *ret =
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:s, s:b}", "KUBE_VERSION",
                   heat_version(r, group), "POD_CIDR", pods, "SERVICE_CIDR", services, "DNS_DOMAIN",
                   domain, "NETWORK_DRIVER",
@@ -61,26 +61,16 @@ static int32_t put_kubernetes(struct heat_run *r, const json_t *group, json_t *p
                   (json_int_t)etcd, "NODE_LABELS", words_of(mag_json_at(group, "node_labels")),
                   "NODE_TAINTS", words_of(mag_json_at(group, "node_taints")), "EXTERNAL_NETWORK",
                   mag_json_text(c->spec, "template.external_network_id", ""), "OCTAVIA_ENABLED", 1);
-    if (!more)
-        return mag_fail(c->err, MAG_E_INVALID, MAG_ERR_USER, "TooManyLabels",
-                        "take fewer or shorter ones",
-                        "The labels or taints of nodegroup %.60s do not fit",
-                        mag_json_text(group, "name", "?"));
-    int bad = json_object_update(p, more);
-    json_decref(more);
-    return bad ? mag_fail_nomem(c->err) : MAG_OK;
+    return *ret ? MAG_OK
+                : mag_fail(c->err, MAG_E_INVALID, MAG_ERR_USER, "TooManyLabels",
+                           "take fewer or shorter ones",
+                           "The labels or taints of nodegroup %.60s do not fit",
+                           mag_json_text(group, "name", "?"));
 }
 
 int32_t heat_user_data(struct heat_run *r, const json_t *group, char **ret)
 {
-    const struct kube_call *c = r->c;
-    json_t *params = NULL;
-    int32_t rc = mag_params_node(c->self->host, c->op, c->spec, group, &params, c->err);
-    if (rc == MAG_OK)
-        rc = put_kubernetes(r, group, params);
-    if (rc == MAG_OK)
-        rc = mag_boot_user_data(c->self->host, "kubernetes", params,
-                                mag_json_text(c->spec, "template.cluster_distro", ""), ret, c->err);
-    mag_wipe_json(&params);
-    return rc;
+    json_t *own = NULL;
+    int32_t rc = own_values(r, group, &own);
+    return rc == MAG_OK ? mag_boot_node(r->c, "kubernetes", group, own, ret) : rc;
 }

@@ -12,13 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int32_t refuse(const struct kube_call *c, const char *reason, const char *remedy,
+static int32_t refuse(const struct mag_call *c, const char *reason, const char *remedy,
                       const char *text)
 {
     return mag_fail(c->err, MAG_E_INVALID, MAG_ERR_USER, reason, remedy, "%s", text);
 }
 
-static int32_t check_masters(const struct kube_call *c)
+static int32_t check_masters(const struct mag_call *c)
 {
     int64_t n = mag_json_int(mag_params_group(c->spec, true), "node_count", 1);
     if (n == 1 || n == 3 || n == 5)
@@ -27,7 +27,7 @@ static int32_t check_masters(const struct kube_call *c)
                     "%lld masters can't be: etcd needs an odd number, at most 5", (long long)n);
 }
 
-static int32_t check_balancer(const struct kube_call *c)
+static int32_t check_balancer(const struct mag_call *c)
 {
     int64_t n = mag_json_int(mag_params_group(c->spec, true), "node_count", 1);
     if (n == 1 || mag_json_bool(c->spec, "cluster.master_lb_enabled", false))
@@ -36,7 +36,7 @@ static int32_t check_balancer(const struct kube_call *c)
                   "Several masters need a load balancer in front of their API");
 }
 
-static int32_t check_tls(const struct kube_call *c)
+static int32_t check_tls(const struct mag_call *c)
 {
     if (!mag_json_bool(c->spec, "template.tls_disabled", false))
         return MAG_OK;
@@ -44,7 +44,7 @@ static int32_t check_tls(const struct kube_call *c)
                   "Kubernetes has no API without TLS since version 1.20");
 }
 
-static int32_t check_bare_metal(const struct kube_call *c)
+static int32_t check_bare_metal(const struct mag_call *c)
 {
     if (strcmp(mag_json_text(c->spec, "template.server_type", "vm"), "bm") != 0 ||
         *mag_json_text(c->spec, "cluster.fixed_network", ""))
@@ -53,7 +53,7 @@ static int32_t check_bare_metal(const struct kube_call *c)
                   "Bare metal nodes need a fixed_network: they can't be given one of their own");
 }
 
-static int32_t check_external(const struct kube_call *c)
+static int32_t check_external(const struct mag_call *c)
 {
     bool wanted = mag_json_bool(c->spec, "cluster.floating_ip_enabled", false);
     if (!wanted || *mag_json_text(c->spec, "template.external_network_id", ""))
@@ -62,7 +62,7 @@ static int32_t check_external(const struct kube_call *c)
                   "Floating IPs need an external network");
 }
 
-static int32_t check_version(const struct kube_call *c)
+static int32_t check_version(const struct mag_call *c)
 {
     char tag[64];
     unsigned v[3];
@@ -75,7 +75,7 @@ static int32_t check_version(const struct kube_call *c)
                     "Label kube_tag has the value '%.40s', which is no version", tag);
 }
 
-int32_t heat_pod_range(const struct kube_call *c, char ret[64])
+int32_t heat_pod_range(const struct mag_call *c, char ret[64])
 {
     const char *driver = mag_json_text(c->spec, "template.network_driver", "flannel");
     const char *label = strcmp(driver, "calico") == 0 ? "calico_ipv4pool" : "flannel_network_cidr";
@@ -98,7 +98,7 @@ int32_t heat_pod_range(const struct kube_call *c, char ret[64])
                     label, ret);
 }
 
-static int32_t check_network(const struct kube_call *c)
+static int32_t check_network(const struct mag_call *c)
 {
     static const char *const known[] = {"flannel", "calico", "cilium"};
     const char *driver = mag_json_text(c->spec, "template.network_driver", "flannel");
@@ -112,7 +112,7 @@ static int32_t check_network(const struct kube_call *c)
 }
 
 /* Nodes fetch their certificates: they have to be told where. */
-static int32_t check_site(const struct kube_call *c)
+static int32_t check_site(const struct mag_call *c)
 {
     if (*mag_config(c->self->host, "auth_url", "") && *mag_config(c->self->host, "magnum_url", ""))
         return MAG_OK;
@@ -121,9 +121,9 @@ static int32_t check_site(const struct kube_call *c)
                     "Nodes can't be told where Keystone and Magnum are");
 }
 
-int32_t heat_check(struct kube_call *c)
+int32_t heat_check(struct mag_call *c)
 {
-    static int32_t (*const checks[])(const struct kube_call *) = {
+    static int32_t (*const checks[])(const struct mag_call *) = {
         check_site,       check_masters,  check_balancer, check_tls,
         check_bare_metal, check_external, check_version,  check_network,
     };

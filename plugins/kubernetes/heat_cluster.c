@@ -141,7 +141,7 @@ static int32_t before_removal(struct heat_run *r, const json_t *group, const cha
 
 static int32_t own_stack(struct heat_run *r, json_t **ret_outputs)
 {
-    const struct kube_call *c = r->c;
+    const struct mag_call *c = r->c;
     struct heat_plan plan;
     struct mag_heat_stack s = {.outputs = NULL};
     int32_t rc = before_removal(r, r->workers, NULL);
@@ -170,7 +170,7 @@ static int32_t own_stack(struct heat_run *r, json_t **ret_outputs)
 
 static int32_t group_stack(struct heat_run *r, const json_t *group, const json_t *outputs)
 {
-    const struct kube_call *c = r->c;
+    const struct mag_call *c = r->c;
     const char *uuid = mag_json_text(group, "uuid", "");
     struct heat_plan plan;
     struct mag_heat_stack s = {.outputs = NULL};
@@ -231,7 +231,7 @@ static int32_t converge_phase(struct heat_run *r, const char *phase)
     return rc == MAG_OK ? converge(r) : rc;
 }
 
-int32_t heat_converge(struct kube_call *c)
+int32_t heat_converge(struct mag_call *c)
 {
     struct heat_run r;
     int32_t rc = heat_check(c);
@@ -249,7 +249,7 @@ int32_t heat_converge(struct kube_call *c)
     return rc;
 }
 
-int32_t heat_rotate_prepare(struct kube_call *c)
+int32_t heat_rotate_prepare(struct mag_call *c)
 {
     struct heat_run r;
     int32_t rc = heat_open(c, &r);
@@ -261,7 +261,7 @@ int32_t heat_rotate_prepare(struct kube_call *c)
 }
 
 /* New certificates everywhere while both CAs are trusted; then the old one is forgotten. */
-int32_t heat_rotate_complete(struct kube_call *c)
+int32_t heat_rotate_complete(struct mag_call *c)
 {
     struct heat_run r;
     int32_t rc = heat_open(c, &r);
@@ -277,7 +277,7 @@ int32_t heat_rotate_complete(struct kube_call *c)
 
 /* Nodes that run keep the password they booted with: there is no way to them that is as well kept
  * as the user data. Said before their stacks are touched. */
-int32_t heat_rotate_credential(struct kube_call *c)
+int32_t heat_rotate_credential(struct mag_call *c)
 {
     return mag_fail(c->err, MAG_E_UNSUPPORTED, MAG_ERR_USER, "CredentialOfNodes",
                     "replace the nodes one after the other: new ones get the new password",
@@ -286,7 +286,7 @@ int32_t heat_rotate_credential(struct kube_call *c)
 
 /* ---- removal ---- */
 
-int32_t heat_remove_group(struct kube_call *c)
+int32_t heat_remove_group(struct mag_call *c)
 {
     struct heat_run r;
     const char *uuid =
@@ -303,7 +303,7 @@ int32_t heat_remove_group(struct kube_call *c)
 }
 
 /* Works without a readable spec: names come from the cluster's id and the ledger. */
-int32_t heat_remove(struct kube_call *c)
+int32_t heat_remove(struct mag_call *c)
 {
     struct heat_run r = {.c = c};
     int32_t rc = mag_heat_set_open(&r.set, &c->self->services, c->op, 0, c->err);

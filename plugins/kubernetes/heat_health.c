@@ -27,7 +27,7 @@ static void say(struct verdict *v, const char *key, const char *text)
 
 /* ---- stacks ---- */
 
-static void judge_stack(const struct kube_call *c, const json_t *stacks, const char *nodegroup,
+static void judge_stack(const struct mag_call *c, const json_t *stacks, const char *nodegroup,
                         const char *called, struct verdict *v)
 {
     char name[MAG_NAME_MAX], key[96], text[400];
@@ -47,15 +47,15 @@ static void judge_stack(const struct kube_call *c, const json_t *stacks, const c
     }
 }
 
-static void judge_stacks(struct kube_call *c, struct verdict *v)
+static void judge_stacks(struct mag_call *c, struct verdict *v)
 {
     const struct mag_heat heat = {&c->self->services, c->op, ASK_MS};
     const json_t *stacks = NULL, *g;
     mag_error e = {.struct_size = sizeof e};
     int64_t age = atoll(mag_config(c->self->host, "stack_list_age_ms", "30000"));
     size_t i;
-    if (mag_heat_cache_list(&c->self->stacks, &heat, age > 0 ? age : LIST_AGE_MS, &stacks, &e) !=
-        MAG_OK) {
+    if (mag_heat_cache_list(&kubernetes_of(c)->stacks, &heat, age > 0 ? age : LIST_AGE_MS, &stacks,
+                            &e) != MAG_OK) {
         v->unknown = true;
         say(v, "stack", e.message);
         return;
@@ -89,7 +89,7 @@ static void judge_node(const json_t *node, struct verdict *v)
     say(v, key, text);
 }
 
-static int32_t judge_nodes(struct kube_call *c, struct verdict *v, mag_error *e)
+static int32_t judge_nodes(struct mag_call *c, struct verdict *v, mag_error *e)
 {
     struct mag_kube k = kube_api(c, ASK_MS);
     _mag_json_ json_t *nodes = NULL;
@@ -104,7 +104,7 @@ static int32_t judge_nodes(struct kube_call *c, struct verdict *v, mag_error *e)
     return rc;
 }
 
-static int32_t judge_api(struct kube_call *c, struct verdict *v)
+static int32_t judge_api(struct mag_call *c, struct verdict *v)
 {
     char why[200] = "";
     mag_error e = {.struct_size = sizeof e};
@@ -132,7 +132,7 @@ static int32_t judge_api(struct kube_call *c, struct verdict *v)
     return MAG_OK;
 }
 
-int32_t heat_health(struct kube_call *c)
+int32_t heat_health(struct mag_call *c)
 {
     struct verdict v = {.reasons = json_object()};
     judge_stacks(c, &v);
@@ -149,7 +149,7 @@ int32_t heat_health(struct kube_call *c)
 
 /* ---- capacity ---- */
 
-int32_t heat_stats(struct kube_call *c, json_t **ret)
+int32_t heat_stats(struct mag_call *c, json_t **ret)
 {
     struct mag_kube k = kube_api(c, 0);
     _mag_json_ json_t *nodes = NULL;

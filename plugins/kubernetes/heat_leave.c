@@ -89,5 +89,5 @@ int32_t heat_leave(struct heat_run *r, const json_t *group, const json_t *names)
     }
     if (left == 0 || hurry)
         return MAG_OK;
-    return kube_again(r->c, 1000, 5, "%zu pods are still on the nodes that go", left);
+    return mag_again(r->c->out, 1000, 5, "%zu pods are still on the nodes that go", left);
 }

@@ -28,7 +28,7 @@ static int32_t names_of(struct heat_run *r, const json_t *group, json_t **ret)
     return rc;
 }
 
-int32_t heat_upgrade_step(const struct kube_call *c, const char *from)
+int32_t heat_upgrade_step(const struct mag_call *c, const char *from)
 {
     char tag[64];
     int32_t rc =
@@ -42,7 +42,7 @@ int32_t heat_upgrade_step(const struct kube_call *c, const char *from)
     return *from ? kube_upgrade_step(from, tag, c->err) : MAG_OK;
 }
 
-int32_t heat_validate(struct kube_call *c)
+int32_t heat_validate(struct mag_call *c)
 {
     int32_t rc = heat_check(c);
     bool upgrade = strcmp(mag_json_text(c->spec, "params.kind", ""), "upgrade") == 0;
@@ -116,7 +116,7 @@ static int32_t plan_group(struct heat_run *r, const json_t *group, json_t *doc)
     return MAG_OK;
 }
 
-int32_t heat_plan(struct kube_call *c, json_t **ret)
+int32_t heat_plan(struct mag_call *c, json_t **ret)
 {
     struct heat_run r;
     size_t i;
@@ -162,7 +162,7 @@ static int32_t plan_upgrade(struct heat_run *r, json_t *names)
     return rc;
 }
 
-int32_t heat_upgrade_plan(struct kube_call *c, json_t **ret)
+int32_t heat_upgrade_plan(struct mag_call *c, json_t **ret)
 {
     struct heat_run r;
     _mag_json_ json_t *names = json_array();

@@ -20,12 +20,12 @@
 enum { HEAT_API_PORT = 6443 };
 
 struct heat_run {
-    struct kube_call *c;
+    struct mag_call *c;
     struct mag_heat_set set;
     const json_t *masters, *workers; /* the default groups in the spec */
 };
 /* INVALID when the spec lacks a default group. */
-int32_t heat_open(struct kube_call *c, struct heat_run *r);
+int32_t heat_open(struct mag_call *c, struct heat_run *r);
 void heat_done(struct heat_run *r);
 
 /* ---- heat_state.c: decisions ---- */
@@ -43,13 +43,13 @@ const char *heat_ca_phase(const struct heat_run *r);
 
 /* ---- heat_check.c: what can't be is refused before anything is made ---- */
 
-int32_t heat_check(struct kube_call *c);
+int32_t heat_check(struct mag_call *c);
 /* The pods' range, by network driver and label. */
-int32_t heat_pod_range(const struct kube_call *c, char ret[64]);
+int32_t heat_pod_range(const struct mag_call *c, char ret[64]);
 
 /* heat_plan.c: may nodes of version `from` ("": not known) go to the one the labels say? INVALID.
  */
-int32_t heat_upgrade_step(const struct kube_call *c, const char *from);
+int32_t heat_upgrade_step(const struct mag_call *c, const char *from);
 
 /* ---- heat_stacks.c: what the stacks shall be ---- */
 

@@ -159,7 +159,7 @@ static int32_t find_subnet(struct heat_run *r, json_t *p)
 
 int32_t heat_cluster_plan(struct heat_run *r, struct heat_plan *ret)
 {
-    const struct kube_call *c = r->c;
+    const struct mag_call *c = r->c;
     *ret = (struct heat_plan){.template = NULL};
     int32_t rc = mag_heat_templates(c->self->host, "kubernetes", CLUSTER_TEMPLATE, &ret->files,
                                     &ret->template, c->err);
@@ -187,7 +187,7 @@ int32_t heat_cluster_plan(struct heat_run *r, struct heat_plan *ret)
 int32_t heat_group_plan(struct heat_run *r, const json_t *group, const json_t *outputs,
                         struct heat_plan *ret)
 {
-    const struct kube_call *c = r->c;
+    const struct mag_call *c = r->c;
     *ret = (struct heat_plan){.template = NULL};
     int32_t rc = mag_heat_templates(c->self->host, "kubernetes", GROUP_TEMPLATE, &ret->files,
                                     &ret->template, c->err);

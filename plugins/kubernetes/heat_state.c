@@ -11,7 +11,7 @@
 
 #define MINE "kubernetes"
 
-int32_t heat_open(struct kube_call *c, struct heat_run *r)
+int32_t heat_open(struct mag_call *c, struct heat_run *r)
 {
     *r = (struct heat_run){.c = c};
     r->masters = mag_params_group(c->spec, true);

@@ -92,7 +92,7 @@ int32_t heat_sweep_balancers(struct heat_run *r)
         rc = drop(r, BALANCER, path);
     }
     if (rc == MAG_OK && left)
-        return kube_again(r->c, WAIT_MS, 10, "Deleting %zu load balancers of services", left);
+        return mag_again(r->c->out, WAIT_MS, 10, "Deleting %zu load balancers of services", left);
     if (rc != MAG_OK || !doc)
         return rc;
     rc = list(r, "network", "/v2.0/floatingips?fields=id&fields=description", &outside);
@@ -125,6 +125,6 @@ int32_t heat_sweep_volumes(struct heat_run *r)
         rc = drop(r, VOLUME, path);
     }
     return rc == MAG_OK && left
-               ? kube_again(r->c, WAIT_MS, 95, "Deleting %zu volumes of claims", left)
+               ? mag_again(r->c->out, WAIT_MS, 95, "Deleting %zu volumes of claims", left)
                : rc;
 }

@@ -13,7 +13,7 @@ enum { ASK_MS = 3000, CHANGE_MS = 10000, POLL_MS = 100, FAILS_MAX = 6 };
 
 /* A daemon that can't live will not make the next look better: its own last words are the reason.
  */
-static int32_t give_up_on(struct local_run *r)
+static int32_t give_up_on(struct mag_local_run *r)
 {
     char why[400], remedy[160], base[MAG_LOCAL_BASE_MAX + 8];
     for (size_t i = 0; i < r->st.n; i++) {
@@ -28,10 +28,10 @@ static int32_t give_up_on(struct local_run *r)
     return MAG_OK;
 }
 
-static int32_t wait_more(struct local_run *r, uint32_t percent, const char *what)
+static int32_t wait_more(struct mag_local_run *r, uint32_t percent, const char *what)
 {
     int32_t rc = give_up_on(r);
-    return rc == MAG_OK ? kube_again(r->c, POLL_MS, percent, "%s", what) : rc;
+    return rc == MAG_OK ? mag_again(r->c->out, POLL_MS, percent, "%s", what) : rc;
 }
 
 /* What the API can't say now is not an error of this step, unless we may not go on at all. */
@@ -40,9 +40,9 @@ static bool is_final(int32_t rc)
     return rc == MAG_E_PRECONDITION || rc == MAG_E_CANCELLED || rc == MAG_E_INTERNAL;
 }
 
-int32_t local_wait_api(struct local_run *r)
+int32_t local_wait_api(struct mag_local_run *r)
 {
-    struct kube_call *c = r->c;
+    struct mag_call *c = r->c;
     char address[64], why[160], text[200];
     mag_error e = {.struct_size = sizeof e};
     local_api_address(r, address);
@@ -53,7 +53,7 @@ int32_t local_wait_api(struct local_run *r)
         return rc;
     struct mag_kube k = kube_api(c, ASK_MS);
     rc = mag_kube_ready(&k, why, sizeof why, &e);
-    r->api_up = rc == MAG_OK;
+    kube_run(r)->api_up = rc == MAG_OK;
     if (rc == MAG_OK)
         return MAG_OK;
     if (is_final(rc)) {
@@ -65,7 +65,7 @@ int32_t local_wait_api(struct local_run *r)
     return wait_more(r, 35, text);
 }
 
-int32_t local_list(struct local_run *r)
+int32_t local_list(struct mag_local_run *r)
 {
     struct mag_kube k = kube_api(r->c, CHANGE_MS);
     json_decref(r->list);
@@ -78,9 +78,9 @@ int32_t local_list(struct local_run *r)
     return rc;
 }
 
-bool local_is_ready(const struct local_run *r, size_t at)
+bool local_is_ready(const struct mag_local_run *r, size_t at)
 {
-    const struct local_seen *s = &r->seen[at];
+    const struct mag_local_seen *s = &r->seen[at];
     return s->run == MAG_NODE_RUNNING &&
            (r->st.v[at].master ||
             (s->entry && strcmp(mag_kube_node_ready(s->entry, NULL, NULL, NULL), "True") == 0));
@@ -115,7 +115,7 @@ static json_t *wanted_labels(const struct mag_roster_group *g, const json_t *for
 
 /* What was set for a group earlier, by key: {"labels": [..], "taints": [..]}; so that one that is
  * taken out of the nodegroup leaves its nodes too. */
-static json_t *former_of(const struct local_run *r, const char *uuid, const char *what)
+static json_t *former_of(const struct mag_local_run *r, const char *uuid, const char *what)
 {
     return mag_json_at(json_object_get(mag_json_at(r->st.facts, "sets"), uuid), what);
 }
@@ -140,7 +140,7 @@ static json_t *keys_of(const struct mag_roster_group *g, bool taints)
 }
 
 /* Adds what is wanted now to what was ever set; `only`: forgets the rest. */
-static bool remember(struct local_run *r, bool only)
+static bool remember(struct mag_local_run *r, bool only)
 {
     _mag_json_ json_t *sets = json_object();
     for (size_t g = 0; g < r->n_groups; g++) {
@@ -174,10 +174,10 @@ static bool remember(struct local_run *r, bool only)
     return true;
 }
 
-int32_t local_set_node(struct local_run *r, size_t at)
+int32_t local_set_node(struct mag_local_run *r, size_t at)
 {
     struct mag_roster_node *n = &r->st.v[at];
-    const struct mag_roster_group *g = local_group_of(r, n);
+    const struct mag_roster_group *g = mag_local_group_of(r, n);
     struct mag_kube k = kube_api(r->c, CHANGE_MS);
     _mag_json_ json_t *labels = wanted_labels(g, former_of(r, n->group, "labels"));
     _mag_json_ json_t *none = json_array();
@@ -196,14 +196,14 @@ int32_t local_set_node(struct local_run *r, size_t at)
     if (rc != MAG_OK || !n->drain_ms)
         return rc;
     n->drain_ms = 0;
-    return local_save(r);
+    return mag_local_save(r);
 }
 
-static int32_t set_nodes(struct local_run *r)
+static int32_t set_nodes(struct mag_local_run *r)
 {
     int32_t result = MAG_OK;
     bool changed = remember(r, false);
-    int32_t rc = changed ? local_save(r) : MAG_OK;
+    int32_t rc = changed ? mag_local_save(r) : MAG_OK;
     for (size_t i = 0; i < r->st.n && rc >= 0; i++) {
         if (r->st.v[i].leaving || r->st.v[i].master || !r->seen[i].entry)
             continue;
@@ -211,13 +211,13 @@ static int32_t set_nodes(struct local_run *r)
         result = rc == MAG_AGAIN ? rc : result;
     }
     if (rc >= 0 && result == MAG_OK && remember(r, true))
-        rc = local_save(r);
+        rc = mag_local_save(r);
     return rc < 0 ? rc : result;
 }
 
 /* Until then the API refuses every pod: the default service account comes from a controller, and up
  * to 1.23 its token does too. */
-static bool pods_can_be_made(struct local_run *r)
+static bool pods_can_be_made(struct mag_local_run *r)
 {
     _mag_json_ json_t *account = NULL;
     unsigned v[3] = {0};
@@ -232,9 +232,9 @@ static bool pods_can_be_made(struct local_run *r)
     return v[1] >= 24 || json_array_size(mag_json_at(account, "secrets")) > 0;
 }
 
-int32_t local_settle(struct local_run *r)
+int32_t local_settle(struct mag_local_run *r)
 {
-    size_t ready = 0, all = local_staying(r);
+    size_t ready = 0, all = mag_local_staying(r);
     char text[96];
     int32_t rc = local_list(r);
     if (rc == MAG_OK)
@@ -251,5 +251,5 @@ int32_t local_settle(struct local_run *r)
     if (mag_json_bool(r->st.facts, "usable", false))
         return MAG_OK;
     (void)json_object_set_new(r->st.facts, "usable", json_true());
-    return local_save(r);
+    return mag_local_save(r);
 }

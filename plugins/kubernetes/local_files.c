@@ -53,12 +53,12 @@ static int32_t put_pair(const char *dir, const char *file, const json_t *made, m
     return rc;
 }
 
-static int32_t make_pem(struct local_run *r, const char *dir, const struct pem *p)
+static int32_t make_pem(struct mag_local_run *r, const char *dir, const struct pem *p)
 {
-    struct kube_call *c = r->c;
+    struct mag_call *c = r->c;
     char path[MAG_LOCAL_BASE_MAX + 64], ca_file[MAG_LOCAL_BASE_MAX + 64];
     int32_t rc = mag_path(path, sizeof path, c->err, "%s/%s", dir, p->file);
-    if (rc != MAG_OK || (access(path, F_OK) == 0 && !r->reissue))
+    if (rc != MAG_OK || (access(path, F_OK) == 0 && !kube_run(r)->reissue))
         return rc;
     _mag_json_ json_t *usages = json_array();
     if (p->server)
@@ -87,11 +87,11 @@ static int32_t make_pem(struct local_run *r, const char *dir, const struct pem *
     return rc;
 }
 
-static json_t *master_addresses(const struct local_run *r)
+static json_t *master_addresses(struct mag_local_run *r)
 {
     json_t *list = json_pack("[s]", "127.0.0.1");
     char text[16];
-    local_ipv4(r->set.services_base + 1, text);
+    local_ipv4(kube_run(r)->set.services_base + 1, text);
     (void)json_array_append_new(list, json_string(text));
     for (size_t i = 0; i < r->st.n; i++) {
         mag_local_address(r->st.v[i].index, text);
@@ -102,7 +102,7 @@ static json_t *master_addresses(const struct local_run *r)
 }
 
 /* One key for all masters signs the tokens of service accounts. */
-static int32_t make_shared(struct local_run *r)
+static int32_t make_shared(struct mag_local_run *r)
 {
     char dir[MAG_LOCAL_BASE_MAX + 16];
     const struct pem sa = {"sa.pem", "kubernetes", "service-accounts", "magnum", false, true,
@@ -110,15 +110,16 @@ static int32_t make_shared(struct local_run *r)
     (void)snprintf(dir, sizeof dir, "%s/pki", r->cl.dir);
     int32_t rc = mag_mkdirs(dir, 0700, r->c->err);
     bool reissue =
-        r->reissue; /* tokens signed with the key must stay valid: it is never made anew */
-    r->reissue = false;
+        kube_run(r)
+            ->reissue; /* tokens signed with the key must stay valid: it is never made anew */
+    kube_run(r)->reissue = false;
     if (rc == MAG_OK)
         rc = make_pem(r, dir, &sa);
-    r->reissue = reissue;
+    kube_run(r)->reissue = reissue;
     return rc;
 }
 
-static int32_t make_all(struct local_run *r, const char *dir, const struct pem *v, size_t n)
+static int32_t make_all(struct mag_local_run *r, const char *dir, const struct pem *v, size_t n)
 {
     int32_t rc = mag_mkdirs(dir, 0700, r->c->err);
     for (size_t i = 0; i < n && rc == MAG_OK; i++)
@@ -126,12 +127,13 @@ static int32_t make_all(struct local_run *r, const char *dir, const struct pem *
     return rc;
 }
 
-static int32_t master_certificates(struct local_run *r, const struct mag_roster_node *n,
+static int32_t master_certificates(struct mag_local_run *r, const struct mag_roster_node *n,
                                    const char *dir)
 {
     char address[16], in_domain[96];
     mag_local_address(n->index, address);
-    (void)snprintf(in_domain, sizeof in_domain, "kubernetes.default.svc.%s", r->set.domain);
+    (void)snprintf(in_domain, sizeof in_domain, "kubernetes.default.svc.%s",
+                   kube_run(r)->set.domain);
     _mag_json_ json_t *api_dns =
         json_pack("[s,s,s,s,s,s]", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
                   in_domain, "localhost", n->name);
@@ -156,7 +158,7 @@ static int32_t master_certificates(struct local_run *r, const struct mag_roster_
     return rc == MAG_OK ? make_all(r, dir, all, MAG_LEN(all)) : rc;
 }
 
-static int32_t worker_certificates(struct local_run *r, const struct mag_roster_node *n,
+static int32_t worker_certificates(struct mag_local_run *r, const struct mag_roster_node *n,
                                    const char *dir)
 {
     char address[16], cn[96];
@@ -189,12 +191,13 @@ static int32_t put_client(const char *base, const char *name, mag_error *err)
         err);
 }
 
-static int32_t put_network(struct local_run *r, const struct mag_roster_node *n, const char *base)
+static int32_t put_network(struct mag_local_run *r, const struct mag_roster_node *n,
+                           const char *base)
 {
     char dir[MAG_LOCAL_BASE_MAX + 32], ipam[MAG_LOCAL_BASE_MAX + 32], subnet[32], address[16];
     (void)snprintf(dir, sizeof dir, "%s/cni", base);
     (void)snprintf(ipam, sizeof ipam, "%s/cni-ipam", base);
-    local_ipv4(r->set.pods_base + n->index * 256, address);
+    local_ipv4(kube_run(r)->set.pods_base + n->index * 256, address);
     (void)snprintf(subnet, sizeof subnet, "%s/24", address);
     int32_t rc = mag_mkdirs(dir, 0700, r->c->err);
     if (rc != MAG_OK)
@@ -210,7 +213,7 @@ static int32_t put_network(struct local_run *r, const struct mag_roster_node *n,
                           r->c->err);
 }
 
-static int32_t put_containerd(struct local_run *r, const char *base)
+static int32_t put_containerd(struct mag_local_run *r, const char *base)
 {
     static const char off[] = "\"io.containerd.snapshotter.v1.aufs\", "
                               "\"io.containerd.snapshotter.v1.btrfs\", "
@@ -218,7 +221,7 @@ static int32_t put_containerd(struct local_run *r, const char *base)
                               "\"io.containerd.snapshotter.v1.zfs\", "
                               "\"io.containerd.tracing.processor.v1.otlp\", "
                               "\"io.containerd.internal.v1.tracing\"";
-    const struct mag_local_machine *m = &r->c->self->machine;
+    const struct mag_local_machine *m = &r->site->machine;
     _mag_free_ char *text = NULL;
     /* oom scores can't be lowered in many containers and VMs; then no pod would ever start */
     if (asprintf(&text,
@@ -250,20 +253,21 @@ static int32_t put_containerd(struct local_run *r, const char *base)
     return put_text(base, "containerd.toml", text, r->c->err);
 }
 
-static int32_t put_kubelet(struct local_run *r, const struct mag_roster_node *n, const char *base)
+static int32_t put_kubelet(struct mag_local_run *r, const struct mag_roster_node *n,
+                           const char *base)
 {
     char cgroup[96], ca[MAG_LOCAL_BASE_MAX + 64], pem[MAG_LOCAL_BASE_MAX + 64], dns[16];
     mag_local_cgroup(&r->cl, n->index, cgroup);
     (void)snprintf(ca, sizeof ca, "%s/pki/kubernetes-ca.pem", base);
     (void)snprintf(pem, sizeof pem, "%s/pki/kubelet.pem", base);
-    local_ipv4(r->set.services_base + 10, dns);
+    local_ipv4(kube_run(r)->set.services_base + 10, dns);
     json_t *doc = json_pack(
         "{s:s, s:s, s:s, s:i, s:s, s:{s:{s:b}, s:{s:b}, s:{s:s}}, s:{s:s}, s:s, s:s, s:s, s:[s]}",
         "apiVersion", "kubelet.config.k8s.io/v1beta1", "kind", "KubeletConfiguration", "address",
         "0.0.0.0", "readOnlyPort", 0, "healthzBindAddress", "127.0.0.1", "authentication",
         "anonymous", "enabled", 0, "webhook", "enabled", 1, "x509", "clientCAFile", ca,
         "authorization", "mode", "Webhook", "tlsCertFile", pem, "tlsPrivateKeyFile", pem,
-        "clusterDomain", r->set.domain, "clusterDNS", dns);
+        "clusterDomain", kube_run(r)->set.domain, "clusterDNS", dns);
     _mag_json_ json_t *more = json_pack(
         "{s:s, s:s, s:s, s:b, s:s, s:[s], s:i, s:{s:s, s:s, s:s, s:s}, s:s, s:s, s:i, s:s, s:i,"
         " s:i, s:i, s:s}",
@@ -293,15 +297,15 @@ static int32_t put_fakes(const char *base, mag_error *err)
 /* One route for the pods of all nodes: each answers for its own (proxy_arp). The services'
  * addresses need any route at all, since kube-proxy rewrites them. No default route: nothing
  * leaves. */
-static int32_t put_routes(struct local_run *r, const char *base)
+static int32_t put_routes(struct mag_local_run *r, const char *base)
 {
     char text[160];
     (void)snprintf(text, sizeof text, "route replace %s dev eth0\nroute replace %s dev eth0\n",
-                   r->set.pods, r->set.services);
+                   kube_run(r)->set.pods, kube_run(r)->set.services);
     return put_text(base, "routes", text, r->c->err);
 }
 
-int32_t local_write_node(struct local_run *r, const struct mag_roster_node *n,
+int32_t local_write_node(struct mag_local_run *r, const struct mag_roster_node *n,
                          const struct binaries *bin)
 {
     char base[MAG_LOCAL_BASE_MAX + 8], pki[MAG_LOCAL_BASE_MAX + 16];

@@ -12,7 +12,7 @@ enum { LEASE_SECONDS = 16, GRACE_SECONDS = 2 * LEASE_SECONDS };
 /* Writes doc as DIR/name, 0600, and decrefs it. */
 int32_t files_put_json(const char *dir, const char *name, json_t *doc, mag_error *err);
 /* local_parts.c: BASE/group.json, the daemons of the node. */
-int32_t local_write_parts(struct local_run *r, const struct mag_roster_node *n,
+int32_t local_write_parts(struct mag_local_run *r, const struct mag_roster_node *n,
                           const struct binaries *bin, const char *base);
 
 #endif

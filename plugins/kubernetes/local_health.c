@@ -6,7 +6,6 @@
 
 #include "lib/cleanup.h"
 #include "lib/fail.h"
-#include "lib/verdict.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,10 +34,10 @@ static void judge_entry(const struct mag_roster_node *n, const json_t *entry, st
     mag_verdict_sick(v, n->name, replaceable(n), text);
 }
 
-static void judge_node(const struct local_run *r, size_t at, struct mag_verdict *v)
+static void judge_node(const struct mag_local_run *r, size_t at, struct mag_verdict *v)
 {
     const struct mag_roster_node *n = &r->st.v[at];
-    const struct local_seen *s = &r->seen[at];
+    const struct mag_local_seen *s = &r->seen[at];
     char why[300], text[320];
     if (s->run <= MAG_NODE_STOPPED) {
         mag_verdict_sick(v, n->name, replaceable(n),
@@ -57,25 +56,13 @@ static void judge_node(const struct local_run *r, size_t at, struct mag_verdict 
     }
 }
 
-/* etcd without a majority goes on answering some reads from memory: counted by process. */
-static bool has_quorum(const struct local_run *r, char *why, size_t cap)
-{
-    size_t masters = 0, alive = 0;
-    for (size_t i = 0; i < r->st.n; i++) {
-        masters += r->st.v[i].master && !r->st.v[i].leaving;
-        alive += r->st.v[i].master && !r->st.v[i].leaving && r->seen[i].run == MAG_NODE_RUNNING;
-    }
-    (void)snprintf(why, cap, "%zu of %zu masters are alive, %zu are needed", alive, masters,
-                   masters / 2 + 1);
-    return alive * 2 > masters;
-}
-
-static int32_t judge_api(struct local_run *r, struct mag_verdict *v)
+static int32_t judge_api(struct mag_local_run *r, struct mag_verdict *v)
 {
     char why[200];
     mag_error e = {.struct_size = sizeof e};
     struct mag_kube k = kube_api(r->c, ASK_MS);
-    if (!has_quorum(r, why, sizeof why)) {
+    /* etcd without a majority goes on answering some reads from memory */
+    if (!mag_local_quorum(r, "masters", why, sizeof why)) {
         v->bad = true;
         mag_verdict_api(v, why);
         return MAG_OK;
@@ -106,37 +93,20 @@ static int32_t judge_api(struct local_run *r, struct mag_verdict *v)
     return MAG_OK;
 }
 
-static void not_known(struct mag_verdict *v, const char *why)
+static int32_t judge(struct mag_local_run *r, struct mag_verdict *v, bool *ret_whole)
 {
-    v->unknown = true;
-    mag_verdict_api(v, why);
-}
-
-static int32_t judge(struct local_run *r, struct mag_verdict *v)
-{
-    if (r->st.n == 0) {
-        not_known(v, "no node of this cluster is known on this machine");
-        return MAG_OK;
-    }
     int32_t rc = judge_api(r, v);
     for (size_t i = 0; i < r->st.n && rc == MAG_OK; i++)
         if (!r->st.v[i].leaving)
             judge_node(r, i, v);
+    *ret_whole = r->list != NULL;
     return rc;
 }
 
-int32_t local_health(struct kube_call *c)
+int32_t local_health(struct mag_call *c)
 {
-    struct local_run r;
-    struct mag_verdict v = mag_verdict_new();
-    int32_t rc = local_open_readonly(c, &r);
-    if (rc == MAG_OK)
-        rc = judge(&r, &v);
-    else if (rc == MAG_E_UNAVAILABLE) /* on another machine, whose conductor can tell */
-        not_known(&v, c->err->message);
-    if (rc == MAG_OK || rc == MAG_E_UNAVAILABLE)
-        rc = mag_verdict_publish(&v, c->self->host, c->op, r.list != NULL, c->err);
-    mag_verdict_done(&v);
-    local_run_done(&r);
+    struct kube_run r = kube_run_of(c);
+    int32_t rc = mag_local_health(&r.m, judge);
+    mag_local_run_done(&r.m);
     return rc;
 }

@@ -7,43 +7,35 @@
 #include "lib/cleanup.h"
 #include "lib/fail.h"
 #include "lib/http.h"
-#include "lib/local/spawn.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum { CHANGE_MS = 10000, POWER_OFF_GRACE_MS = 0, HURRY_MS = 5000 };
 
-static int64_t unix_ms(void)
+int32_t local_drain(struct mag_local_run *r, size_t at)
 {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-int32_t local_drain(struct local_run *r, size_t at)
-{
-    struct kube_call *c = r->c;
+    struct mag_call *c = r->c;
     struct mag_roster_node *n = &r->st.v[at];
     struct mag_kube k = kube_api(c, CHANGE_MS);
     const struct mag_kube_wanted w = {.unschedulable = 1};
     char blocked[192];
     int64_t memory, timeout_ms;
     size_t left = 0;
-    int32_t rc = local_group_labels(c->spec, local_group_of(r, n), &memory, &timeout_ms, c->err);
+    int32_t rc =
+        local_group_labels(c->spec, mag_local_group_of(r, n), &memory, &timeout_ms, c->err);
     if (rc == MAG_OK && !n->drain_ms) {
-        n->drain_ms = unix_ms();
-        rc = local_save(r);
+        n->drain_ms = mag_unix_ms();
+        rc = mag_local_save(r);
     }
     if (rc != MAG_OK)
         return rc;
     rc = mag_kube_node_set(&k, r->seen[at].entry, &w, c->err);
-    int64_t for_ms = unix_ms() - n->drain_ms;
+    int64_t for_ms = mag_unix_ms() - n->drain_ms;
     bool hurry = for_ms >= timeout_ms; /* then they go without being asked */
     if ((rc == MAG_E_TIMEOUT || rc == MAG_E_UNAVAILABLE) && !hurry)
-        return kube_again(c, 1000, 92, "%s can't be cordoned yet: %.120s", n->name,
-                          c->err->message);
+        return mag_again(c->out, 1000, 92, "%s can't be cordoned yet: %.120s", n->name,
+                         c->err->message);
     if (rc != MAG_OK && !hurry)
         return rc == MAG_E_BUSY || rc == MAG_E_NOT_FOUND ? MAG_AGAIN : rc;
     rc = mag_kube_drain(&k, n->name, hurry, &left, blocked, sizeof blocked, c->err);
@@ -51,11 +43,11 @@ int32_t local_drain(struct local_run *r, size_t at)
         return rc;
     if (left == 0 || for_ms >= timeout_ms + HURRY_MS)
         return MAG_OK;
-    return kube_again(c, 200, 92, "%s still has %zu pods%s%s", n->name, left,
-                      blocked[0] ? "; " : "", blocked);
+    return mag_again(c->out, 200, 92, "%s still has %zu pods%s%s", n->name, left,
+                     blocked[0] ? "; " : "", blocked);
 }
 
-static int32_t forget(struct local_run *r, size_t at)
+static int32_t forget(struct mag_local_run *r, size_t at)
 {
     char path[160], quoted[96];
     mag_error e = {.struct_size = sizeof e};
@@ -71,9 +63,9 @@ static int32_t forget(struct local_run *r, size_t at)
 }
 
 /* MAG_OK: nothing of the cluster needs the node any more. */
-static int32_t take_out(struct local_run *r, size_t at)
+static int32_t take_out(struct mag_local_run *r, size_t at)
 {
-    const struct local_seen *s = &r->seen[at];
+    const struct mag_local_seen *s = &r->seen[at];
     int32_t rc = MAG_OK;
     if (r->st.v[at].master || !s->entry)
         return MAG_OK;
@@ -85,34 +77,26 @@ static int32_t take_out(struct local_run *r, size_t at)
 }
 
 /* The Node goes after its kubelet, which would make it again. */
-static int32_t power_off(struct local_run *r, const unsigned *index, size_t n)
+static int32_t power_off(struct mag_local_run *r, const unsigned *index, size_t n)
 {
-    struct mag_purge p = local_purge(r);
     int32_t rc = mag_nodes_stop(&r->cl, index, n, POWER_OFF_GRACE_MS, r->c->err);
     for (size_t i = 0; i < n && rc == MAG_OK; i++) {
         struct mag_roster_node *node = mag_roster_find(&r->st, index[i]);
         if (!node->master)
             rc = forget(r, (size_t)(node - r->st.v));
     }
-    if (rc == MAG_OK)
-        rc = mag_purge_nodes(&p, index, n, 0, r->c->err);
     if (rc == MAG_AGAIN)
-        return kube_again(r->c, 50, 94, "%zu nodes are being powered off", n);
-    if (rc != MAG_OK)
-        return rc;
-    for (size_t i = 0; i < n; i++)
-        mag_roster_drop(&r->st, index[i]);
-    rc = local_save(r);
-    return rc == MAG_OK ? local_look(r) : rc;
+        return mag_again(r->c->out, 50, 94, "%zu nodes are being powered off", n);
+    return rc == MAG_OK ? mag_local_take_away(r, index, n, 0) : rc;
 }
 
 /* One pass over the leaving nodes, side by side. */
-static int32_t pass(struct local_run *r)
+static int32_t pass(struct mag_local_run *r)
 {
     unsigned gone[MAG_LOCAL_NODES_MAX];
     size_t n = 0;
     int32_t result = MAG_OK;
-    for (size_t i = 0; i < r->st.n && !kube_out_of_time(r->c); i++) {
+    for (size_t i = 0; i < r->st.n && !mag_out_of_time(r->c); i++) {
         if (!r->st.v[i].leaving)
             continue;
         int32_t rc = take_out(r, i);
@@ -127,19 +111,11 @@ static int32_t pass(struct local_run *r)
     return rc == MAG_OK ? result : rc;
 }
 
-static bool any_leaving(const struct local_run *r)
+int32_t local_let_go(struct mag_local_run *r)
 {
-    for (size_t i = 0; i < r->st.n; i++)
-        if (r->st.v[i].leaving)
-            return true;
-    return false;
-}
-
-int32_t local_let_go(struct local_run *r)
-{
-    while (any_leaving(r)) {
-        if (kube_out_of_time(r->c))
-            return kube_again(r->c, 0, 93, "Removing nodes");
+    while (mag_local_any_leaving(r)) {
+        if (mag_out_of_time(r->c))
+            return mag_again(r->c->out, 0, 93, "Removing nodes");
         int32_t rc = local_list(r);
         if (rc == MAG_OK)
             rc = pass(r);

@@ -14,7 +14,7 @@
 #include <string.h>
 
 struct writer { /* collects; a failure (no memory) shows at the end */
-    struct local_run *r;
+    struct mag_local_run *r;
     const struct mag_roster_node *n;
     const struct binaries *bin;
     const char *base;
@@ -67,13 +67,13 @@ static json_t *tool(struct writer *w, const char *name)
 {
     char path[512] = "";
     json_t *argv = json_array();
-    if (!mag_find_program(w->r->c->self->path, name, path, sizeof path))
+    if (!mag_find_program(w->r->site->path, name, path, sizeof path))
         (void)snprintf(path, sizeof path, "/usr/bin/%s", name);
     arg(w, argv, "%s", path);
     return argv;
 }
 
-static size_t count_masters(const struct local_run *r)
+static size_t count_masters(const struct mag_local_run *r)
 {
     size_t n = 0;
     for (size_t i = 0; i < r->st.n; i++)
@@ -163,7 +163,7 @@ static void apiserver_tls(struct writer *w, json_t *argv)
 
 static void apiserver(struct writer *w)
 {
-    const struct settings *s = &w->r->set;
+    const struct settings *s = &kube_run(w->r)->set;
     char address[16];
     json_t *argv = program(w, "kube-apiserver");
     mag_local_address(w->n->index, address);
@@ -185,7 +185,7 @@ static void apiserver(struct writer *w)
 
 static void controllers(struct writer *w)
 {
-    const struct settings *s = &w->r->set;
+    const struct settings *s = &kube_run(w->r)->set;
     json_t *argv = program(w, "kube-controller-manager");
     arg(w, argv, "--kubeconfig=%s/controllers.kubeconfig", w->base);
     arg(w, argv, "--authentication-kubeconfig=%s/controllers.kubeconfig", w->base);
@@ -219,7 +219,7 @@ static void scheduler(struct writer *w)
     arg(w, argv, "--leader-elect=%s", count_masters(w->r) > 1 ? "true" : "false");
     if (w->minor < 23)
         arg(w, argv, "--address=127.0.0.1"); /* where the API asks for its health */
-    extra(w, argv, &w->r->set.scheduler);
+    extra(w, argv, &kube_run(w->r)->set.scheduler);
     part(w, "kube-scheduler", argv, NULL, NULL);
 }
 
@@ -272,14 +272,14 @@ static void images(struct writer *w)
         " [ ! -e \"$f\" ] || ctr -a " CONTAINERD_SOCKET " -n k8s.io images import \"$f\" || exit 1;"
         " done");
     arg(w, argv, "images");
-    arg(w, argv, "%s/images", w->r->c->self->state_dir);
+    arg(w, argv, "%s/images", w->r->site->state_dir);
     part(w, "images", argv, "once", NULL);
 }
 
 /* So that nothing is scheduled on a tainted node before the driver has seen it. */
 static void first_taints(struct writer *w, json_t *argv)
 {
-    const struct mag_roster_group *g = local_group_of(w->r, w->n);
+    const struct mag_roster_group *g = mag_local_group_of(w->r, w->n);
     _mag_free_ char *list = NULL;
     size_t size, i, n = 0;
     json_t *t;
@@ -312,7 +312,7 @@ static void kubelet(struct writer *w)
     arg(w, argv, "--hostname-override=%s", w->n->name);
     arg(w, argv, "--node-ip=%s", address);
     first_taints(w, argv);
-    extra(w, argv, &w->r->set.kubelet);
+    extra(w, argv, &kube_run(w->r)->set.kubelet);
     part(w, "kubelet", argv, NULL, NULL);
 }
 
@@ -322,14 +322,14 @@ static void proxy(struct writer *w)
     arg(w, argv, "--kubeconfig=%s/proxy.kubeconfig", w->base);
     arg(w, argv, "--hostname-override=%s", w->n->name);
     arg(w, argv, "--proxy-mode=iptables");
-    arg(w, argv, "--cluster-cidr=%s", w->r->set.pods);
+    arg(w, argv, "--cluster-cidr=%s", kube_run(w->r)->set.pods);
     arg(w, argv, "--conntrack-max-per-core=0");
     arg(w, argv, "--conntrack-tcp-timeout-established=0s");
     arg(w, argv, "--conntrack-tcp-timeout-close-wait=0s");
     arg(w, argv, "--healthz-bind-address=127.0.0.1:10256");
     arg(w, argv, "--metrics-bind-address=127.0.0.1:10249");
     arg(w, argv, "--oom-score-adj=0");
-    extra(w, argv, &w->r->set.proxy);
+    extra(w, argv, &kube_run(w->r)->set.proxy);
     part(w, "kube-proxy", argv, NULL, NULL);
 }
 
@@ -344,7 +344,7 @@ static void worker(struct writer *w)
     proxy(w);
 }
 
-int32_t local_write_parts(struct local_run *r, const struct mag_roster_node *n,
+int32_t local_write_parts(struct mag_local_run *r, const struct mag_roster_node *n,
                           const struct binaries *bin, const char *base)
 {
     unsigned v[3];

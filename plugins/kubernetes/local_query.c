@@ -41,7 +41,7 @@ static int32_t add_pod(void *ctx, const json_t *pod, mag_error *err)
     return MAG_OK;
 }
 
-int32_t kube_pods_use(struct kube_call *c, struct kube_use *ret)
+int32_t kube_pods_use(struct mag_call *c, struct kube_use *ret)
 {
     struct mag_kube k = kube_api(c, 0);
     return mag_kube_each(
@@ -65,24 +65,24 @@ static void capacity(const json_t *nodes, struct kube_amount *ret)
     }
 }
 
-int32_t local_stats(struct kube_call *c, json_t **ret)
+int32_t local_stats(struct mag_call *c, json_t **ret)
 {
-    struct local_run r;
+    struct kube_run r = kube_run_of(c);
     struct kube_amount all = {0};
     struct kube_use pods = {.n = 0};
     uint64_t resident = 0;
     char cgroup[96];
-    int32_t rc = local_open_readonly(c, &r);
+    int32_t rc = mag_local_run_peek(&r.m);
     if (rc == MAG_OK)
-        rc = local_list(&r);
+        rc = local_list(&r.m);
     if (rc == MAG_OK)
         rc = kube_pods_use(c, &pods);
     if (rc == MAG_OK) {
-        capacity(r.list, &all);
-        mag_local_cgroup(&r.cl, 0, cgroup);
+        capacity(r.m.list, &all);
+        mag_local_cgroup(&r.m.cl, 0, cgroup);
         (void)mag_cgroup_memory_used(cgroup, &resident);
         *ret = json_pack("{s:I, s:I, s:{s:f, s:f}, s:{s:I, s:I, s:I}}", "nodes",
-                         (json_int_t)json_array_size(r.list), "pods", (json_int_t)pods.n, "cpu",
+                         (json_int_t)json_array_size(r.m.list), "pods", (json_int_t)pods.n, "cpu",
                          "capacity", all.cpu, "used", pods.amount.cpu, "memory_mb", "capacity",
                          (json_int_t)(all.bytes / 1048576), "used",
                          (json_int_t)(pods.amount.bytes / 1048576), "resident",
@@ -90,11 +90,11 @@ int32_t local_stats(struct kube_call *c, json_t **ret)
         if (!*ret)
             rc = mag_fail_nomem(c->err);
     }
-    local_run_done(&r);
+    mag_local_run_done(&r.m);
     return rc;
 }
 
-int32_t cluster_client_config(struct kube_call *c, json_t **ret)
+int32_t cluster_client_config(struct mag_call *c, json_t **ret)
 {
     const char *name = mag_json_text(c->spec, "cluster.name", "kubernetes");
     const char *address = mag_json_text(c->spec, "cluster.api_address", NULL);
@@ -145,34 +145,34 @@ static void compare(const struct mag_roster *before, const struct mag_roster *af
 }
 
 /* The same decision as in a step, taken on a copy. */
-int32_t local_plan(struct kube_call *c, json_t **ret)
+int32_t local_plan(struct mag_call *c, json_t **ret)
 {
     struct mag_roster_group groups[MAG_ROSTER_GROUPS_MAX];
-    struct local_run r;
+    struct kube_run r = kube_run_of(c);
     struct mag_roster before = {0};
     struct settings set;
     const struct binaries *bin = NULL;
     size_t n = 0;
     bool changed;
-    int32_t rc = local_open_readonly(c, &r);
+    int32_t rc = mag_local_run_peek(&r.m);
     if (rc == MAG_OK)
-        rc = mag_roster_load(c->self->host, c->op, r.cl.dir, &before, c->err);
+        rc = mag_roster_load(c->self->host, c->op, r.m.cl.dir, &before, c->err);
     if (rc == MAG_OK)
         rc = mag_roster_groups(c->spec, NULL, groups, &n, c->err);
     if (rc == MAG_OK)
         rc = local_settings(c->spec, &set, c->err);
     if (rc == MAG_OK)
-        rc =
-            binaries_pick(c->self, mag_json_text(r.st.facts, "version", set.version), &bin, c->err);
+        rc = binaries_pick(kubernetes_of(c), mag_json_text(r.m.st.facts, "version", set.version),
+                           &bin, c->err);
     if (rc == MAG_OK)
-        rc = mag_roster_plan(&r.st, mag_json_text(c->spec, "cluster.name", "k8s"), groups, n,
+        rc = mag_roster_plan(&r.m.st, mag_json_text(c->spec, "cluster.name", "k8s"), groups, n,
                              mag_json_at(c->spec, "params.nodes_to_remove"), &changed, c->err);
     if (rc == MAG_OK) {
         *ret = json_pack("{s:[], s:[], s:[]}", "make", "change", "remove");
-        compare(&before, &r.st, bin->version, *ret);
+        compare(&before, &r.m.st, bin->version, *ret);
         rc = *ret ? MAG_OK : mag_fail_nomem(c->err);
     }
     mag_roster_done(&before);
-    local_run_done(&r);
+    mag_local_run_done(&r.m);
     return rc;
 }

@@ -40,20 +40,20 @@ void local_read_stamp(const char *base, char ret[64])
 }
 
 /* "<operation>:<round>" */
-static void stamp_of(const struct local_run *r, enum round round, char ret[64])
+static void stamp_of(const struct mag_local_run *r, enum round round, char ret[64])
 {
     (void)snprintf(ret, 64, "%.40s:%d", r->c->op->op_id, (int)round);
 }
 
 /* How far this operation got, by a stamp; 0: the stamp is another one's. */
-static int round_of(const struct local_run *r, const char *stamp)
+static int round_of(const struct mag_local_run *r, const char *stamp)
 {
     char prefix[64];
     int n = snprintf(prefix, sizeof prefix, "%.40s:", r->c->op->op_id);
     return strncmp(stamp, prefix, (size_t)n) == 0 ? (int)strtol(stamp + n, NULL, 10) : 0;
 }
 
-static int32_t trusted_now(struct kube_call *c, const char *ca, char **ret)
+static int32_t trusted_now(struct mag_call *c, const char *ca, char **ret)
 {
     const mag_host_cert *cert = c->self->services.cert;
     mag_bytes pem = {0};
@@ -68,7 +68,7 @@ static int32_t trusted_now(struct kube_call *c, const char *ca, char **ret)
 }
 
 /* Only the CAs a node has: workers have no business with etcd's. */
-static int32_t write_trust(struct local_run *r, const char *base)
+static int32_t write_trust(struct mag_local_run *r, const char *base)
 {
     char path[MAG_LOCAL_BASE_MAX + 64];
     int32_t rc = MAG_OK;
@@ -85,17 +85,17 @@ static int32_t write_trust(struct local_run *r, const char *base)
 }
 
 /* The stamp is the last of the files: without it all of this is done again. */
-static int32_t write_files(struct local_run *r, size_t at, enum round round)
+static int32_t write_files(struct mag_local_run *r, size_t at, enum round round)
 {
     const struct mag_roster_node *n = &r->st.v[at];
     char base[MAG_LOCAL_BASE_MAX + 8], path[MAG_LOCAL_BASE_MAX + 32], stamp[64];
     const struct binaries *bin = NULL;
     mag_local_base(&r->cl, n->index, base);
-    int32_t rc = binaries_pick(r->c->self, n->version, &bin, r->c->err);
-    r->reissue = round == ROUND_CERTS;
+    int32_t rc = binaries_pick(kubernetes_of(r->c), n->version, &bin, r->c->err);
+    kube_run(r)->reissue = round == ROUND_CERTS;
     if (rc == MAG_OK)
-        rc = r->reissue ? local_write_node(r, n, bin) : write_trust(r, base);
-    r->reissue = false;
+        rc = kube_run(r)->reissue ? local_write_node(r, n, bin) : write_trust(r, base);
+    kube_run(r)->reissue = false;
     (void)snprintf(path, sizeof path, "%s/pki/stamp", base);
     stamp_of(r, round, stamp);
     if (rc == MAG_OK)
@@ -103,14 +103,14 @@ static int32_t write_files(struct local_run *r, size_t at, enum round round)
     return rc == MAG_OK ? local_write_parts(r, n, bin, base) : rc;
 }
 
-static void tell_group(const struct local_run *r, size_t at)
+static void tell_group(const struct mag_local_run *r, size_t at)
 {
     _mag_close_ int fd = mag_record_pidfd(&r->seen[at].record);
     if (fd >= 0)
         (void)pidfd_send_signal(fd, SIGHUP, NULL, 0);
 }
 
-static json_t *read_status(const struct local_run *r, size_t at)
+static json_t *read_status(const struct mag_local_run *r, size_t at)
 {
     char base[MAG_LOCAL_BASE_MAX + 8], path[MAG_LOCAL_BASE_MAX + 32];
     _mag_free_ char *text = NULL;
@@ -123,7 +123,7 @@ static json_t *read_status(const struct local_run *r, size_t at)
 }
 
 /* The new kubelet itself says that the node is ready: a report of the old one is older. */
-static bool is_heard(const struct local_run *r, size_t at)
+static bool is_heard(const struct mag_local_run *r, size_t at)
 {
     _mag_json_ json_t *doc = read_status(r, at);
     int64_t since = mag_json_int(doc, "kubelet.since", 0);
@@ -141,7 +141,7 @@ static bool is_heard(const struct local_run *r, size_t at)
 }
 
 /* Every daemon that has certificates runs with those of this round. */
-static bool runs_with(const struct local_run *r, size_t at, enum round round)
+static bool runs_with(const struct mag_local_run *r, size_t at, enum round round)
 {
     _mag_json_ json_t *doc = read_status(r, at);
     const char *name;
@@ -161,7 +161,7 @@ static bool runs_with(const struct local_run *r, size_t at, enum round round)
 }
 
 /* MAG_OK: this node is through with the round. */
-static int32_t one_node(struct local_run *r, size_t at, enum round round)
+static int32_t one_node(struct mag_local_run *r, size_t at, enum round round)
 {
     char base[MAG_LOCAL_BASE_MAX + 8], has[64];
     mag_local_base(&r->cl, r->st.v[at].index, base);
@@ -177,10 +177,10 @@ static int32_t one_node(struct local_run *r, size_t at, enum round round)
     return MAG_AGAIN;
 }
 
-static int32_t one_round(struct local_run *r, enum round round)
+static int32_t one_round(struct mag_local_run *r, enum round round)
 {
     static const char *const texts[] = {"", "trust", "new certificates", "nothing but them"};
-    size_t done = 0, all = local_staying(r);
+    size_t done = 0, all = mag_local_staying(r);
     int32_t rc = local_list(r);
     for (int masters = 1; masters >= 0; masters--) {
         bool waiting = false;
@@ -194,15 +194,15 @@ static int32_t one_round(struct local_run *r, enum round round)
         if (rc < 0)
             return rc;
         if (waiting)
-            return kube_again(r->c, POLL_MS, 40 + (uint32_t)(40 * done / all),
-                              "%zu of %zu nodes took over the CAs (%s)", done, all, texts[round]);
+            return mag_again(r->c->out, POLL_MS, 40 + (uint32_t)(40 * done / all),
+                             "%zu of %zu nodes took over the CAs (%s)", done, all, texts[round]);
     }
     return MAG_OK;
 }
 
-int32_t local_rotate(struct local_run *r)
+int32_t local_rotate(struct mag_local_run *r)
 {
-    switch (r->c->rotation) {
+    switch (kube_run(r)->rotation) {
     case ROTATE_PREPARE:
         return one_round(r, ROUND_TRUST);
     case ROTATE_COMPLETE: {

@@ -8,10 +8,7 @@
 
 #include "kubernetes_internal.h"
 
-#include "lib/local/cluster.h"
-#include "lib/local/node.h"
-#include "lib/local/purge.h"
-#include "lib/local/roster_store.h"
+#include "lib/local/run.h"
 
 enum { API_PORT = 6443, WORDS_MAX = 24 };
 
@@ -27,38 +24,24 @@ struct settings { /* of the whole cluster, from its labels */
     struct words apiserver, controllers, scheduler, kubelet, proxy;
 };
 
-struct local_seen { /* of the node at the same place in the roster's list */
-    enum mag_node_state run;
-    struct mag_node_record record;
-    const json_t *entry; /* Node object in `list`, or NULL */
-};
-struct local_run {
-    struct kube_call *c;
-    struct mag_local_cluster cl;
-    struct mag_roster st;
-    struct mag_roster_group groups[MAG_ROSTER_GROUPS_MAX];
-    size_t n_groups;
+enum rotation { ROTATE_NOT, ROTATE_PREPARE, ROTATE_COMPLETE };
+struct kube_run {
+    struct mag_local_run m;
     struct settings set;
     const struct binaries *bin;
-    struct local_seen *seen; /* st.n of them */
-    json_t *list;            /* GET /api/v1/nodes, or NULL */
-    bool api_up;             /* /readyz said ok in this step */
-    bool reissue;            /* certificates are made anew although they are there */
+    bool api_up;  /* /readyz said ok in this step */
+    bool reissue; /* certificates are made anew although they are there */
+    enum rotation rotation;
 };
+static inline struct kube_run *kube_run(struct mag_local_run *r)
+{
+    return (struct kube_run *)r;
+}
 
 /* local_cluster.c */
-void local_run_done(struct local_run *r);
-int32_t local_save(struct local_run *r);
-/* Looks at the processes: fills `seen`. Call it again when the roster changed. */
-int32_t local_look(struct local_run *r);
-const struct mag_roster_group *local_group_of(const struct local_run *r,
-                                              const struct mag_roster_node *n);
-size_t local_staying(const struct local_run *r); /* nodes that are not leaving */
-struct mag_purge local_purge(struct local_run *r);
-/* A look without lock and without making anything; no nodes known: st.n is 0. */
-int32_t local_open_readonly(struct kube_call *c, struct local_run *r);
+struct kube_run kube_run_of(struct mag_call *c);
 /* The address of the API as the host reaches it: the first running master's. "" = none. */
-void local_api_address(const struct local_run *r, char ret[64]);
+void local_api_address(const struct mag_local_run *r, char ret[64]);
 
 /* local_settings.c: reads and checks the labels. */
 int32_t local_settings(const json_t *spec, struct settings *ret, mag_error *err);
@@ -67,35 +50,35 @@ int32_t local_group_labels(const json_t *spec, const struct mag_roster_group *g,
 void local_ipv4(uint32_t address, char ret[16]);
 
 /* local_files.c: certificates and configuration files of one node. */
-int32_t local_write_node(struct local_run *r, const struct mag_roster_node *n,
+int32_t local_write_node(struct mag_local_run *r, const struct mag_roster_node *n,
                          const struct binaries *bin);
 
 /* Phases */
-int32_t local_start_nodes(struct local_run *r); /* every staying node runs */
-int32_t local_wait_api(struct local_run *r);    /* the control plane serves */
-int32_t local_upgrade(struct local_run *r);     /* every node runs the wanted version */
-int32_t local_rotate(struct local_run *r);      /* certificates are those of this rotation */
-int32_t local_settle(struct local_run *r);      /* labels, taints, all ready */
-int32_t local_let_go(struct local_run *r);      /* leaving nodes are gone */
+int32_t local_start_nodes(struct mag_local_run *r); /* every staying node runs */
+int32_t local_wait_api(struct mag_local_run *r);    /* the control plane serves */
+int32_t local_upgrade(struct mag_local_run *r);     /* every node runs the wanted version */
+int32_t local_rotate(struct mag_local_run *r);      /* certificates are those of this rotation */
+int32_t local_settle(struct mag_local_run *r);      /* labels, taints, all ready */
+int32_t local_let_go(struct mag_local_run *r);      /* leaving nodes are gone */
 
 /* local_upgrade.c: the binaries an upgrade goes to; INVALID when the step is not allowed. */
-int32_t local_upgrade_target(struct kube_call *c, const struct mag_roster *st,
+int32_t local_upgrade_target(struct mag_call *c, const struct mag_roster *st,
                              const struct binaries **ret);
 /* local_rotate.c: which round of which rotation a node's certificates are of; "" = none. */
 void local_read_stamp(const char *base, char ret[64]);
 /* local_nodes.c: starts these (places in the roster) with those binaries. */
-int32_t local_start_some(struct local_run *r, const size_t *which, size_t n,
+int32_t local_start_some(struct mag_local_run *r, const size_t *which, size_t n,
                          const struct binaries *bin);
 /* A daemon of this node that ends again and again: its name, and why. false: none. */
-bool local_daemon_fails(const struct local_run *r, size_t at, unsigned times, char *ret,
+bool local_daemon_fails(const struct mag_local_run *r, size_t at, unsigned times, char *ret,
                         size_t cap);
 /* local_api.c: GET /api/v1/nodes; sets list and the entries. */
-int32_t local_list(struct local_run *r);
-bool local_is_ready(const struct local_run *r, size_t at);
+int32_t local_list(struct mag_local_run *r);
+bool local_is_ready(const struct mag_local_run *r, size_t at);
 /* Labels and taints of its nodegroup; opened again when an upgrade of ours shut it. MAG_AGAIN: it
  * changed meanwhile. The entry is there. */
-int32_t local_set_node(struct local_run *r, size_t at);
+int32_t local_set_node(struct mag_local_run *r, size_t at);
 /* local_leave.c: cordon and drain one node; MAG_OK: empty, or time is up. */
-int32_t local_drain(struct local_run *r, size_t at);
+int32_t local_drain(struct mag_local_run *r, size_t at);
 
 #endif

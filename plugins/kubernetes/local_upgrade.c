@@ -36,7 +36,7 @@ int32_t kube_upgrade_step(const char *from, const char *to, mag_error *err)
     return MAG_OK;
 }
 
-int32_t local_upgrade_target(struct kube_call *c, const struct mag_roster *st,
+int32_t local_upgrade_target(struct mag_call *c, const struct mag_roster *st,
                              const struct binaries **ret)
 {
     struct settings set;
@@ -44,12 +44,12 @@ int32_t local_upgrade_target(struct kube_call *c, const struct mag_roster *st,
         mag_json_text(st->facts, "version", mag_json_text(c->spec, "cluster.coe_version", ""));
     int32_t rc = local_settings(c->spec, &set, c->err);
     if (rc == MAG_OK)
-        rc = binaries_pick(c->self, set.version, ret, c->err);
+        rc = binaries_pick(kubernetes_of(c), set.version, ret, c->err);
     return rc == MAG_OK && from[0] ? kube_upgrade_step(from, (*ret)->version, c->err) : rc;
 }
 
 /* The default workers' upgrade is the masters' too; another nodegroup goes alone, to catch up. */
-static bool is_meant(const struct kube_call *c, const struct mag_roster_node *n)
+static bool is_meant(const struct mag_call *c, const struct mag_roster_node *n)
 {
     const char *group = mag_json_text(c->spec, "params.nodegroup", "");
     size_t i;
@@ -63,30 +63,30 @@ static bool is_meant(const struct kube_call *c, const struct mag_roster_node *n)
     return strcmp(n->group, group) == 0 || (whole && (n->master || !*group));
 }
 
-static bool is_old(const struct kube_call *c, const struct mag_roster_node *n, const char *version)
+static bool is_old(const struct mag_call *c, const struct mag_roster_node *n, const char *version)
 {
     return !n->leaving && n->version[0] && is_meant(c, n) && strcmp(n->version, version) != 0;
 }
 
-static size_t batch_size(const struct kube_call *c)
+static size_t batch_size(const struct mag_call *c)
 {
     int64_t n = mag_json_int(c->spec, "params.max_batch_size", 1);
     return n < 1 ? 1 : n > BATCH_MAX ? BATCH_MAX : (size_t)n;
 }
 
-int32_t local_upgrade_plan(struct kube_call *c, json_t **ret)
+int32_t local_upgrade_plan(struct mag_call *c, json_t **ret)
 {
-    struct local_run r;
+    struct kube_run r = kube_run_of(c);
     const struct binaries *to = NULL;
-    int32_t rc = local_open_readonly(c, &r);
+    int32_t rc = mag_local_run_peek(&r.m);
     if (rc == MAG_OK)
-        rc = local_upgrade_target(c, &r.st, &to);
+        rc = local_upgrade_target(c, &r.m.st, &to);
     _mag_json_ json_t *names = json_array();
     for (int masters = 1; masters >= 0 && rc == MAG_OK; masters--)
-        for (size_t i = 0; i < r.st.n; i++)
-            if (r.st.v[i].master == (masters == 1) && is_old(c, &r.st.v[i], to->version))
-                (void)json_array_append_new(names, json_string(r.st.v[i].name));
-    local_run_done(&r);
+        for (size_t i = 0; i < r.m.st.n; i++)
+            if (r.m.st.v[i].master == (masters == 1) && is_old(c, &r.m.st.v[i], to->version))
+                (void)json_array_append_new(names, json_string(r.m.st.v[i].name));
+    mag_local_run_done(&r.m);
     if (rc == MAG_OK)
         *ret = json_pack("{s:b, s:s, s:O, s:i}", "allowed", 1, "reason", "", "replace", names,
                          "batch", (int)batch_size(c));
@@ -99,7 +99,7 @@ int32_t local_upgrade_plan(struct kube_call *c, json_t **ret)
 }
 
 /* Stops and starts these with the new binaries; their roster entries say so from then on. */
-static int32_t restart(struct local_run *r, const size_t *which, size_t n)
+static int32_t restart(struct mag_local_run *r, const size_t *which, size_t n)
 {
     unsigned index[BATCH_MAX] = {0};
     char text[160];
@@ -107,39 +107,40 @@ static int32_t restart(struct local_run *r, const size_t *which, size_t n)
         index[i] = r->st.v[which[i]].index;
     int32_t rc = mag_nodes_stop(&r->cl, index, n, STOP_GRACE_MS, r->c->err);
     if (rc == MAG_OK)
-        rc = local_look(r);
+        rc = mag_local_look(r);
     if (rc == MAG_OK)
-        rc = local_start_some(r, which, n, r->bin);
+        rc = local_start_some(r, which, n, kube_run(r)->bin);
     (void)snprintf(text, sizeof text, "%s%s is started with Kubernetes %s", r->st.v[which[0]].name,
-                   n > 1 ? " and others" : "", r->bin->version);
-    return rc == MAG_OK || rc == MAG_AGAIN ? kube_again(r->c, 100, 45, "%s", text) : rc;
+                   n > 1 ? " and others" : "", kube_run(r)->bin->version);
+    return rc == MAG_OK || rc == MAG_AGAIN ? mag_again(r->c->out, 100, 45, "%s", text) : rc;
 }
 
-static int32_t upgrade_master(struct local_run *r)
+static int32_t upgrade_master(struct mag_local_run *r)
 {
     for (size_t i = 0; i < r->st.n; i++)
-        if (r->st.v[i].master && is_old(r->c, &r->st.v[i], r->bin->version))
+        if (r->st.v[i].master && is_old(r->c, &r->st.v[i], kube_run(r)->bin->version))
             return restart(r, &i, 1);
     return MAG_OK;
 }
 
 /* What the API said last of a node that was just started again is old news until its new kubelet
  * has told its version. */
-static bool is_back(const struct local_run *r, size_t at)
+static bool is_back(const struct mag_local_run *r, size_t at)
 {
     const char *runs = mag_json_text(r->seen[at].entry, "status.nodeInfo.kubeletVersion", "");
     return local_is_ready(r, at) && *runs == 'v' && strcmp(runs + 1, r->st.v[at].version) == 0;
 }
 
 /* Those of the last batch are given back to the scheduler before the next batch begins. */
-static int32_t finish_batch(struct local_run *r)
+static int32_t finish_batch(struct mag_local_run *r)
 {
     for (size_t i = 0; i < r->st.n; i++) {
         const struct mag_roster_node *n = &r->st.v[i];
-        if (n->leaving || n->master || !is_meant(r->c, n) || is_old(r->c, n, r->bin->version))
+        if (n->leaving || n->master || !is_meant(r->c, n) ||
+            is_old(r->c, n, kube_run(r)->bin->version))
             continue;
         if (!is_back(r, i))
-            return kube_again(r->c, 200, 60, "Waiting for %s to come back", n->name);
+            return mag_again(r->c->out, 200, 60, "Waiting for %s to come back", n->name);
         int32_t rc = n->drain_ms ? local_set_node(r, i) : MAG_OK;
         if (rc != MAG_OK)
             return rc;
@@ -147,14 +148,14 @@ static int32_t finish_batch(struct local_run *r)
     return MAG_OK;
 }
 
-static int32_t upgrade_workers(struct local_run *r)
+static int32_t upgrade_workers(struct mag_local_run *r)
 {
     size_t which[BATCH_MAX], n = 0, ready = 0, want = batch_size(r->c);
     int32_t rc = local_list(r);
     if (rc == MAG_OK)
         rc = finish_batch(r);
     for (size_t i = 0; i < r->st.n && rc == MAG_OK && n < want; i++)
-        if (!r->st.v[i].master && is_old(r->c, &r->st.v[i], r->bin->version))
+        if (!r->st.v[i].master && is_old(r->c, &r->st.v[i], kube_run(r)->bin->version))
             which[n++] = i;
     for (size_t i = 0; i < n && rc >= 0; i++) {
         bool alive = r->seen[which[i]].entry && local_is_ready(r, which[i]);
@@ -166,7 +167,7 @@ static int32_t upgrade_workers(struct local_run *r)
     return ready == n ? restart(r, which, n) : MAG_AGAIN;
 }
 
-int32_t local_upgrade(struct local_run *r)
+int32_t local_upgrade(struct mag_local_run *r)
 {
     const struct binaries *to = NULL;
     if (r->c->op->kind != MAG_OP_UPGRADE)
@@ -174,12 +175,12 @@ int32_t local_upgrade(struct local_run *r)
     int32_t rc = local_upgrade_target(r->c, &r->st, &to);
     if (rc != MAG_OK)
         return rc;
-    r->bin = to;
+    kube_run(r)->bin = to;
     rc = upgrade_master(r);
     if (rc == MAG_OK)
         rc = upgrade_workers(r);
     if (rc != MAG_OK || strcmp(mag_json_text(r->st.facts, "version", ""), to->version) == 0)
         return rc;
     (void)json_object_set_new(r->st.facts, "version", json_string(to->version));
-    return local_save(r);
+    return mag_local_save(r);
 }

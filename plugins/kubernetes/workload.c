@@ -19,7 +19,7 @@ struct resource {
     bool namespaced;
 };
 
-static const struct resource *find(struct kube_call *c, const char *kind)
+static const struct resource *find(struct mag_call *c, const char *kind)
 {
     static const struct resource all[] = {
         {"pod", "pods", "Pod", true},
@@ -36,7 +36,7 @@ static const struct resource *find(struct kube_call *c, const char *kind)
 }
 
 /* /api/v1[/namespaces/NS]/PLURAL[/NAME] */
-static int32_t path_of(struct kube_call *c, const struct resource *r, const char *space,
+static int32_t path_of(struct mag_call *c, const struct resource *r, const char *space,
                        const char *name, char ret[PATH_CAP])
 {
     char ns[QUOTED * 3] = "", own[QUOTED * 3] = "";
@@ -50,7 +50,7 @@ static int32_t path_of(struct kube_call *c, const struct resource *r, const char
     return MAG_OK;
 }
 
-static int32_t object_path(struct kube_call *c, const struct resource *r, const char *name,
+static int32_t object_path(struct mag_call *c, const struct resource *r, const char *name,
                            char ret[PATH_CAP])
 {
     char space[QUOTED] = "default";
@@ -87,7 +87,7 @@ static int32_t add_item(void *ctx, const json_t *item, mag_error *err)
                                                                       : MAG_OK;
 }
 
-int32_t workload_list(struct kube_call *c, const struct workload_call *w, json_t **ret)
+int32_t workload_list(struct mag_call *c, const struct mag_object *w, json_t **ret)
 {
     const struct resource *r = find(c, w->kind);
     _mag_json_ json_t *query = NULL;
@@ -114,14 +114,14 @@ int32_t workload_list(struct kube_call *c, const struct workload_call *w, json_t
     return rc;
 }
 
-static int32_t need_object(struct kube_call *c, json_t **ret)
+static int32_t need_object(struct mag_call *c, json_t **ret)
 {
     return *ret ? MAG_OK
                 : mag_fail(c->err, MAG_E_UNAVAILABLE, MAG_ERR_RETRYABLE, "BadAnswer", NULL,
                            "The Kubernetes API answered with no object");
 }
 
-int32_t workload_get(struct kube_call *c, const struct workload_call *w, json_t **ret)
+int32_t workload_get(struct mag_call *c, const struct mag_object *w, json_t **ret)
 {
     const struct resource *r = find(c, w->kind);
     char path[PATH_CAP];
@@ -132,7 +132,7 @@ int32_t workload_get(struct kube_call *c, const struct workload_call *w, json_t 
     return rc == MAG_OK ? need_object(c, ret) : rc;
 }
 
-static int32_t read_manifest(struct kube_call *c, const struct resource *r, mag_bytes doc,
+static int32_t read_manifest(struct mag_call *c, const struct resource *r, mag_bytes doc,
                              json_t **ret)
 {
     int32_t rc = mag_json_parse(doc, "manifest", ret, c->err);
@@ -151,7 +151,7 @@ static int32_t read_manifest(struct kube_call *c, const struct resource *r, mag_
     return MAG_OK;
 }
 
-int32_t workload_create(struct kube_call *c, const struct workload_call *w, json_t **ret)
+int32_t workload_create(struct mag_call *c, const struct mag_object *w, json_t **ret)
 {
     const struct resource *r = find(c, w->kind);
     _mag_json_ json_t *doc = NULL;
@@ -167,7 +167,7 @@ int32_t workload_create(struct kube_call *c, const struct workload_call *w, json
 
 /* A manifest that names no version replaces what is there now, whoever changed it meanwhile; what
  * the API gave out itself and allows no change of is carried over. */
-static int32_t replace_once(struct kube_call *c, const char *path, const json_t *wanted,
+static int32_t replace_once(struct mag_call *c, const char *path, const json_t *wanted,
                             json_t **ret, uint32_t *status)
 {
     struct mag_kube k = kube_api(c, 0);
@@ -189,7 +189,7 @@ static int32_t replace_once(struct kube_call *c, const char *path, const json_t 
     return mag_kube_call(&k, "PUT", path, NULL, next, ret, status, c->err);
 }
 
-int32_t workload_update(struct kube_call *c, const struct workload_call *w, json_t **ret)
+int32_t workload_update(struct mag_call *c, const struct mag_object *w, json_t **ret)
 {
     const struct resource *r = find(c, w->kind);
     _mag_json_ json_t *doc = NULL;
@@ -209,7 +209,7 @@ int32_t workload_update(struct kube_call *c, const struct workload_call *w, json
 }
 
 /* The pods of a replication controller go with it. */
-int32_t workload_remove(struct kube_call *c, const struct workload_call *w, json_t **ret)
+int32_t workload_remove(struct mag_call *c, const struct mag_object *w, json_t **ret)
 {
     const struct resource *r = find(c, w->kind);
     char path[PATH_CAP];

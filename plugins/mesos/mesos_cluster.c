@@ -9,28 +9,20 @@
 #include <stdio.h>
 #include <string.h>
 
-static int32_t parameters(void *ctx, json_t *p, mag_error *err)
+static int32_t parameters(struct mag_coe_run *r, json_t *p)
 {
-    (void)ctx;
     return json_object_set_new(p, "api_port", json_integer(MARATHON_PORT)) == 0 &&
                    json_object_set_new(p, "load_balancer_protocol", json_string("HTTP")) == 0
                ? MAG_OK
-               : mag_fail_nomem(err);
+               : mag_fail_nomem(r->c->err);
 }
 
-static int32_t user_data(void *ctx, const json_t *group, char **ret, mag_error *err)
+static int32_t user_data(struct mag_coe_run *r, const json_t *group, char **ret)
 {
-    const struct mesos_call *c = ctx;
-    json_t *p = NULL;
-    int32_t rc = mag_params_node(c->self->host, c->op, c->spec, group, &p, err);
-    if (rc == MAG_OK)
-        rc = mag_boot_user_data(c->self->host, "mesos", p,
-                                mag_json_text(c->spec, "template.cluster_distro", ""), ret, err);
-    mag_wipe_json(&p);
-    return rc;
+    return mag_boot_node(r->c, "mesos", group, json_object(), ret);
 }
 
-int32_t mesos_validate(struct mesos_call *c)
+int32_t mesos_validate(struct mag_call *c)
 {
     const json_t *group = mag_params_group(c->spec, true);
     int64_t masters = mag_json_int(group, "node_count", 1), number;
@@ -54,7 +46,7 @@ int32_t mesos_validate(struct mesos_call *c)
     return MAG_OK;
 }
 
-struct mesos_masters mesos_masters_of(const struct mesos_call *c)
+struct mesos_masters mesos_masters_of(const struct mag_call *c)
 {
     struct mesos_masters m = {.host = c->self->host, .op = c->op, .timeout_ms = 5000};
     const json_t *list = mag_json_at(mag_params_group(c->spec, true), "node_addresses");
@@ -69,8 +61,9 @@ struct mesos_masters mesos_masters_of(const struct mesos_call *c)
 }
 
 /* The API's address is bare, as it was in the first Magnum. */
-static int32_t publish(struct mesos_call *c, const json_t *outputs)
+static int32_t publish(struct mag_coe_run *r, const json_t *outputs)
 {
+    struct mag_call *c = r->c;
     const char *outside = mag_json_text(outputs, "api_public", "");
     const char *address = *outside ? outside : mag_json_text(outputs, "api_private", "");
     struct mesos_masters m = mesos_masters_of(c);
@@ -91,41 +84,14 @@ static int32_t publish(struct mesos_call *c, const json_t *outputs)
     return rc;
 }
 
-int32_t mesos_converge(struct mesos_call *c)
+int32_t mesos_converge(struct mag_call *c)
 {
-    const struct mag_coe coe = {.templates = "mesos",
-                                .ctx = c,
-                                .parameters = parameters,
-                                .user_data = user_data,
-                                .order = mesos_order,
-                                .leave = mesos_leave,
-                                .left = mesos_left};
-    _mag_json_ json_t *outputs = NULL;
-    int32_t rc = mag_heat_set_open(&c->set, &c->self->services, c->op, 0, c->err);
-    if (rc != MAG_OK)
-        return rc;
-    rc = mag_coe_converge(&c->set, &coe, c->spec, &outputs, c->out, c->err);
-    if (rc == MAG_OK)
-        rc = publish(c, outputs);
-    if (rc == MAG_OK)
-        c->out->percent = 100;
-    mag_heat_set_done(&c->set);
-    return rc;
-}
-
-int32_t mesos_remove(struct mesos_call *c)
-{
-    int32_t rc = mag_heat_set_open(&c->set, &c->self->services, c->op, 0, c->err);
-    if (rc == MAG_OK)
-        rc = mag_heat_set_remove_all(&c->set, mag_json_at(c->spec, "nodegroups"), c->out, c->err);
-    mag_heat_set_done(&c->set);
-    if (rc == MAG_OK)
-        c->out->percent = 100;
-    return rc;
-}
-
-int32_t mesos_plan(struct mesos_call *c, json_t **ret)
-{
-    *ret = mag_coe_plan(c->op, c->spec);
-    return *ret ? MAG_OK : mag_fail_nomem(c->err);
+    static const struct mag_coe coe = {.templates = "mesos",
+                                       .parameters = parameters,
+                                       .user_data = user_data,
+                                       .publish = publish,
+                                       .order = mesos_order,
+                                       .leave = mesos_leave,
+                                       .left = mesos_left};
+    return mag_coe_converge(c, &coe);
 }

@@ -37,15 +37,15 @@ static void sort_by_use(const struct mesos_state *s, json_t *nodes)
     }
 }
 
-int32_t mesos_order(void *ctx, json_t *nodes, mag_error *err)
+int32_t mesos_order(struct mag_coe_run *r, json_t *nodes)
 {
-    struct mesos_call *c = ctx;
+    struct mag_call *c = r->c;
     struct mesos_masters m = mesos_masters_of(c);
     struct mesos_state state = {0};
     mag_error why = {.struct_size = sizeof why};
     int32_t rc = mesos_state_read(&m, &state, &why);
     if (ends_call(rc) || rc == MAG_E_BUSY) { /* an election is short: the choice can wait for it */
-        *err = why;
+        *c->err = why;
         return rc;
     }
     if (rc == MAG_OK)
@@ -69,61 +69,59 @@ static json_t *hosts_of(const json_t *nodes)
     return list;
 }
 
-int32_t mesos_leave(void *ctx, const json_t *nodes, mag_step *out, mag_error *err)
+typedef int32_t (*masters_verb)(const struct mesos_masters *m, const struct mesos_state *s,
+                                const json_t *hosts, mag_error *err);
+
+/* Asks the leader for these things of the hosts, one after the other. *ret_left_ms: how long may be
+ * waited for masters that can't do it now; why: what they said. Negative only what ends the call;
+ * *ret: what came of it. */
+static int32_t ask_for(struct mag_coe_run *r, const json_t *nodes, const masters_verb *verbs,
+                       size_t n, int64_t *ret_left_ms, int32_t *ret, mag_error *why)
 {
-    struct mesos_call *c = ctx;
-    struct mesos_masters m = mesos_masters_of(c);
+    struct mesos_masters m = mesos_masters_of(r->c);
     struct mesos_state state = {0};
     _mag_json_ json_t *hosts = hosts_of(nodes);
-    mag_error why = {.struct_size = sizeof why};
-    int64_t left_ms;
-    int32_t rc = mag_coe_time_left(&c->set, c->spec, &left_ms, err);
+    int32_t rc = mag_coe_time_left(r, ret_left_ms);
     if (rc != MAG_OK)
         return rc;
-    rc = mesos_state_read(&m, &state, &why);
-    if (rc == MAG_OK)
-        rc = mesos_maintain(&m, &state, hosts, &why);
-    if (rc == MAG_OK)
-        rc = mesos_machines_down(&m, &state, hosts, &why);
+    *ret = mesos_state_read(&m, &state, why);
+    for (size_t i = 0; i < n && *ret == MAG_OK; i++)
+        *ret = verbs[i](&m, &state, hosts, why);
     mesos_state_done(&state);
-    if (rc == MAG_OK)
+    if (!ends_call(*ret))
+        return MAG_OK;
+    *r->c->err = *why;
+    return *ret;
+}
+
+int32_t mesos_leave(struct mag_coe_run *r, const json_t *nodes)
+{
+    static const masters_verb verbs[] = {mesos_maintain, mesos_machines_down};
+    mag_error why = {.struct_size = sizeof why};
+    int64_t left_ms;
+    int32_t done, rc = ask_for(r, nodes, verbs, MAG_LEN(verbs), &left_ms, &done, &why);
+    if (rc != MAG_OK || done == MAG_OK)
         return rc;
-    if (ends_call(rc)) {
-        *err = why;
-        return rc;
-    }
     if (left_ms > 0)
-        return mag_again(out, POLL_MS, 10, "Agents can't be taken down yet: %s", why.message);
-    mag_log(c->self->host, MAG_LOG_WARNING, "%zu agents go with their tasks: %s",
+        return mag_again(r->c->out, POLL_MS, 10, "Agents can't be taken down yet: %s", why.message);
+    mag_log(r->c->self->host, MAG_LOG_WARNING, "%zu agents go with their tasks: %s",
             json_array_size(nodes), why.message);
     return MAG_OK;
 }
 
 /* Addresses come back one day: a machine that is down for ever would shut its successor out. */
-int32_t mesos_left(void *ctx, const json_t *nodes, mag_step *out, mag_error *err)
+int32_t mesos_left(struct mag_coe_run *r, const json_t *nodes)
 {
-    struct mesos_call *c = ctx;
-    struct mesos_masters m = mesos_masters_of(c);
-    struct mesos_state state = {0};
-    _mag_json_ json_t *hosts = hosts_of(nodes);
+    static const masters_verb verbs[] = {mesos_machines_forget};
     mag_error why = {.struct_size = sizeof why};
     int64_t left_ms;
-    int32_t rc = mag_coe_time_left(&c->set, c->spec, &left_ms, err);
-    if (rc != MAG_OK)
+    int32_t done, rc = ask_for(r, nodes, verbs, MAG_LEN(verbs), &left_ms, &done, &why);
+    if (rc != MAG_OK || done == MAG_OK)
         return rc;
-    rc = mesos_state_read(&m, &state, &why);
-    if (rc == MAG_OK)
-        rc = mesos_machines_forget(&m, &state, hosts, &why);
-    mesos_state_done(&state);
-    if (ends_call(rc)) {
-        *err = why;
-        return rc;
-    }
-    if (rc == MAG_E_BUSY && left_ms > 0)
-        return mag_again(out, POLL_MS, 95, "%s", why.message);
-    if (rc != MAG_OK)
-        mag_log(c->self->host, MAG_LOG_WARNING, "Machines stay in the maintenance schedule: %s",
-                why.message);
+    if (done == MAG_E_BUSY && left_ms > 0)
+        return mag_again(r->c->out, POLL_MS, 95, "%s", why.message);
+    mag_log(r->c->self->host, MAG_LOG_WARNING, "Machines stay in the maintenance schedule: %s",
+            why.message);
     return MAG_OK;
 }
 
@@ -141,7 +139,7 @@ static size_t look_at_masters(const struct mesos_masters *m, struct mag_verdict 
     return alive;
 }
 
-static void judge_agents(const struct mesos_call *c, const struct mesos_state *s,
+static void judge_agents(const struct mag_call *c, const struct mesos_state *s,
                          struct mag_verdict *v)
 {
     size_t i, active = 0, wanted = 0;
@@ -164,7 +162,7 @@ static void judge_agents(const struct mesos_call *c, const struct mesos_state *s
     }
 }
 
-static int32_t look_at_marathon(const struct mesos_call *c, const struct mesos_masters *m,
+static int32_t look_at_marathon(const struct mag_call *c, const struct mesos_masters *m,
                                 struct mag_verdict *v)
 {
     struct marathon_info info = {0};
@@ -183,8 +181,7 @@ static int32_t look_at_marathon(const struct mesos_call *c, const struct mesos_m
 }
 
 /* MAG_OK, or what ends the call. */
-static int32_t judge(const struct mesos_call *c, const struct mesos_masters *m,
-                     struct mag_verdict *v)
+static int32_t judge(const struct mag_call *c, const struct mesos_masters *m, struct mag_verdict *v)
 {
     struct mesos_state state = {0};
     mag_error why = {.struct_size = sizeof why};
@@ -212,7 +209,7 @@ static int32_t judge(const struct mesos_call *c, const struct mesos_masters *m,
     return ends_call(rc) ? mag_fail(c->err, rc, 0, "Stopped", NULL, "The look was ended") : MAG_OK;
 }
 
-int32_t mesos_health(struct mesos_call *c)
+int32_t mesos_health(struct mag_call *c)
 {
     struct mag_verdict v = mag_verdict_new();
     struct mesos_masters m = mesos_masters_of(c);
@@ -223,7 +220,7 @@ int32_t mesos_health(struct mesos_call *c)
     return rc;
 }
 
-int32_t mesos_stats(struct mesos_call *c, json_t **ret)
+int32_t mesos_stats(struct mag_call *c, json_t **ret)
 {
     struct mesos_state s = {0};
     struct mesos_masters m = mesos_masters_of(c);

@@ -18,45 +18,23 @@ static int api_port(const json_t *spec)
     return strcmp(mag_json_text(spec, "template.coe", ""), "swarm") == 0 ? OLD_API_PORT : API_PORT;
 }
 
-static int32_t parameters(void *ctx, json_t *p, mag_error *err)
+static int32_t parameters(struct mag_coe_run *r, json_t *p)
 {
-    const struct heat_run *r = ctx;
     return json_object_set_new(p, "api_port", json_integer(api_port(r->c->spec))) == 0
                ? MAG_OK
-               : mag_fail_nomem(err);
+               : mag_fail_nomem(r->c->err);
 }
 
 /* Only while the cluster is made may a node begin a swarm: one that replaces the first manager
  * later must not, even if it finds nobody. */
-static int32_t user_data(void *ctx, const json_t *group, char **ret, mag_error *err)
+static int32_t user_data(struct mag_coe_run *r, const json_t *group, char **ret)
 {
-    const struct heat_run *r = ctx;
-    const mag_host *host = r->c->self->host;
-    json_t *p = NULL;
-    int32_t rc = mag_params_node(host, r->c->op, r->c->spec, group, &p, err);
-    if (rc != MAG_OK)
-        return rc;
-    if (json_object_set_new(p, "API_PORT", json_integer(api_port(r->c->spec))) < 0 ||
-        json_object_set_new(p, "SWARM_INIT", json_boolean(r->c->op->kind == MAG_OP_CREATE)) < 0)
-        rc = mag_fail_nomem(err);
-    if (rc == MAG_OK)
-        rc = mag_boot_user_data(host, "swarm", p,
-                                mag_json_text(r->c->spec, "template.cluster_distro", ""), ret, err);
-    mag_wipe_json(&p);
-    return rc;
+    json_t *own = json_pack("{s:i, s:b}", "API_PORT", api_port(r->c->spec), "SWARM_INIT",
+                            r->c->op->kind == MAG_OP_CREATE);
+    return mag_boot_node(r->c, "swarm", group, own, ret);
 }
 
-static struct mag_coe coe_of(struct heat_run *r)
-{
-    return (struct mag_coe){.templates = "swarm",
-                            .ctx = r,
-                            .parameters = parameters,
-                            .user_data = user_data,
-                            .leave = heat_leave,
-                            .left = heat_left};
-}
-
-int32_t heat_validate(struct swarm_call *c)
+int32_t heat_validate(struct mag_call *c)
 {
     enum mag_userdata_format format;
     const json_t *masters = mag_params_group(c->spec, true);
@@ -87,7 +65,7 @@ int32_t heat_validate(struct swarm_call *c)
 
 /* ---- what came of it ---- */
 
-static int32_t publish_version(struct swarm_call *c)
+static int32_t publish_version(struct mag_call *c)
 {
     mag_error why = {.struct_size = sizeof why};
     struct swarm_info info = {0};
@@ -105,9 +83,9 @@ static int32_t publish_version(struct swarm_call *c)
                         : rc;
 }
 
-static int32_t publish(struct heat_run *r, const json_t *outputs)
+static int32_t publish(struct mag_coe_run *r, const json_t *outputs)
 {
-    struct swarm_call *c = r->c;
+    struct mag_call *c = r->c;
     char address[160];
     const char *outside = mag_json_text(outputs, "api_public", "");
     (void)snprintf(address, sizeof address, "tcp://%.120s:%d",
@@ -117,56 +95,24 @@ static int32_t publish(struct heat_run *r, const json_t *outputs)
     return rc == MAG_OK ? publish_version(c) : rc;
 }
 
-/* word: NULL, or the change that all nodes are to make. */
-static int32_t step(struct swarm_call *c, const char *word)
+static const struct mag_coe coe = {.templates = "swarm",
+                                   .parameters = parameters,
+                                   .user_data = user_data,
+                                   .publish = publish,
+                                   .leave = heat_leave,
+                                   .left = heat_left};
+
+int32_t heat_converge(struct mag_call *c)
 {
-    struct heat_run r = {.c = c};
-    _mag_json_ json_t *outputs = NULL;
-    int32_t rc = mag_heat_set_open(&r.set, &c->self->services, c->op, 0, c->err);
-    if (rc != MAG_OK)
-        return rc;
-    struct mag_coe coe = coe_of(&r);
-    if (word)
-        rc = mag_coe_change(&r.set, &coe, c->spec, word, c->out, c->err);
-    else
-        rc = mag_coe_converge(&r.set, &coe, c->spec, &outputs, c->out, c->err);
-    if (rc == MAG_OK && !word)
-        rc = publish(&r, outputs);
-    if (rc == MAG_OK)
-        c->out->percent = 100;
-    mag_heat_set_done(&r.set);
-    return rc;
+    return mag_coe_converge(c, &coe);
 }
 
-int32_t heat_converge(struct swarm_call *c)
+int32_t heat_ca_prepare(struct mag_call *c)
 {
-    return step(c, NULL);
+    return mag_coe_change(c, &coe, "ca-prepare");
 }
 
-int32_t heat_ca_prepare(struct swarm_call *c)
+int32_t heat_ca_complete(struct mag_call *c)
 {
-    return step(c, "ca-prepare");
-}
-
-int32_t heat_ca_complete(struct swarm_call *c)
-{
-    return step(c, "ca-complete");
-}
-
-int32_t heat_remove(struct swarm_call *c)
-{
-    struct mag_heat_set set;
-    int32_t rc = mag_heat_set_open(&set, &c->self->services, c->op, 0, c->err);
-    if (rc == MAG_OK)
-        rc = mag_heat_set_remove_all(&set, mag_json_at(c->spec, "nodegroups"), c->out, c->err);
-    mag_heat_set_done(&set);
-    if (rc == MAG_OK)
-        c->out->percent = 100;
-    return rc;
-}
-
-int32_t heat_plan(struct swarm_call *c, json_t **ret)
-{
-    *ret = mag_coe_plan(c->op, c->spec);
-    return *ret ? MAG_OK : mag_fail_nomem(c->err);
+    return mag_coe_change(c, &coe, "ca-complete");
 }

@@ -12,7 +12,7 @@
 
 enum { ASK_MS = 5000, POLL_MS = 2000, NO_QUORUM = 500 };
 
-struct mag_docker heat_docker(const struct swarm_call *c, uint32_t timeout_ms)
+struct mag_docker heat_docker(const struct mag_call *c, uint32_t timeout_ms)
 {
     return (struct mag_docker){.host = c->self->host,
                                .op = c->op,
@@ -82,16 +82,16 @@ static bool ends_call(int32_t rc)
     return rc == MAG_E_PRECONDITION || rc == MAG_E_CANCELLED;
 }
 
-int32_t heat_leave(void *ctx, const json_t *nodes, mag_step *out, mag_error *err)
+int32_t heat_leave(struct mag_coe_run *r, const json_t *nodes)
 {
-    struct heat_run *r = ctx;
+    mag_error *err = r->c->err;
     struct mag_docker d = heat_docker(r->c, ASK_MS);
     _mag_json_ json_t *list = NULL;
     mag_error why = {.struct_size = sizeof why};
     uint32_t status = 0;
     size_t busy = 0;
     int64_t left_ms;
-    int32_t rc = mag_coe_time_left(&r->set, r->c->spec, &left_ms, err);
+    int32_t rc = mag_coe_time_left(r, &left_ms);
     if (rc != MAG_OK)
         return rc;
     rc = swarm_nodes(&d, &list, &status, &why);
@@ -105,9 +105,9 @@ int32_t heat_leave(void *ctx, const json_t *nodes, mag_step *out, mag_error *err
         return MAG_OK;
     if (left_ms > 0)
         return rc == MAG_OK
-                   ? mag_again(out, POLL_MS, 10, "%zu tasks still run on %zu leaving nodes", busy,
-                               json_array_size(nodes))
-                   : mag_again(out, POLL_MS, 10, "Waiting for a manager: %s", why.message);
+                   ? mag_again(r->c->out, POLL_MS, 10, "%zu tasks still run on %zu leaving nodes",
+                               busy, json_array_size(nodes))
+                   : mag_again(r->c->out, POLL_MS, 10, "Waiting for a manager: %s", why.message);
     mag_log(r->c->self->host, MAG_LOG_WARNING, "%zu nodes go without having been emptied: %s",
             json_array_size(nodes), rc == MAG_OK ? "tasks still run on them" : why.message);
     return MAG_OK;
@@ -122,16 +122,15 @@ static int32_t forget(const struct mag_docker *d, const json_t *e, mag_error *er
 }
 
 /* Their servers are gone: what the managers still list of them would look ill for ever. */
-int32_t heat_left(void *ctx, const json_t *nodes, mag_step *out, mag_error *err)
+int32_t heat_left(struct mag_coe_run *r, const json_t *nodes)
 {
-    struct heat_run *r = ctx;
+    mag_error *err = r->c->err;
     struct mag_docker d = heat_docker(r->c, ASK_MS);
     _mag_json_ json_t *list = NULL;
     mag_error why = {.struct_size = sizeof why};
     uint32_t status = 0;
     size_t i;
     json_t *node;
-    (void)out;
     int32_t rc = swarm_nodes(&d, &list, &status, &why);
     json_array_foreach(nodes, i, node)
     {
@@ -208,7 +207,7 @@ static size_t wanted_nodes(const json_t *spec)
 
 /* Without a majority a manager serves old news for half a minute: what it says of the others'
  * reachability and of the leader counts, not that it answers. */
-static void judge(const struct swarm_call *c, const json_t *list, struct look *l)
+static void judge(const struct mag_call *c, const json_t *list, struct look *l)
 {
     size_t i, wanted = wanted_nodes(c->spec);
     json_t *e;
@@ -229,7 +228,7 @@ static void judge(const struct swarm_call *c, const json_t *list, struct look *l
     mag_verdict_api(&l->v, text);
 }
 
-int32_t heat_health(struct swarm_call *c)
+int32_t heat_health(struct mag_call *c)
 {
     _mag_json_ json_t *list = NULL;
     struct look l = {.v = mag_verdict_new()};
@@ -252,7 +251,7 @@ int32_t heat_health(struct swarm_call *c)
     return rc;
 }
 
-int32_t heat_stats(struct swarm_call *c, json_t **ret)
+int32_t heat_stats(struct mag_call *c, json_t **ret)
 {
     _mag_json_ json_t *list = NULL;
     struct mag_docker d = heat_docker(c, 0);

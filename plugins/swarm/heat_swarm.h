@@ -8,26 +8,20 @@
 #include "swarm_internal.h"
 
 /* The verbs; each a step as in lifecycle.h. */
-int32_t heat_validate(struct swarm_call *c);
-int32_t heat_converge(struct swarm_call *c);
-int32_t heat_ca_prepare(struct swarm_call *c);
-int32_t heat_ca_complete(struct swarm_call *c);
-int32_t heat_remove(struct swarm_call *c);
-int32_t heat_health(struct swarm_call *c);
+int32_t heat_validate(struct mag_call *c);
+int32_t heat_converge(struct mag_call *c);
+int32_t heat_ca_prepare(struct mag_call *c);
+int32_t heat_ca_complete(struct mag_call *c);
+int32_t heat_health(struct mag_call *c);
 /* *ret: a new document. */
-int32_t heat_stats(struct swarm_call *c, json_t **ret);
-int32_t heat_plan(struct swarm_call *c, json_t **ret);
+int32_t heat_stats(struct mag_call *c, json_t **ret);
 
-struct heat_run { /* one step of a change */
-    struct swarm_call *c;
-    struct mag_heat_set set;
-};
 /* heat_members.c, for mag_coe: nodes are drained before their servers go, and taken off the
  * managers' list afterwards. A swarm that can't be asked holds nothing up for longer than the label
  * drain_timeout_seconds. */
-int32_t heat_leave(void *ctx, const json_t *nodes, mag_step *out, mag_error *err);
-int32_t heat_left(void *ctx, const json_t *nodes, mag_step *out, mag_error *err);
+int32_t heat_leave(struct mag_coe_run *r, const json_t *nodes);
+int32_t heat_left(struct mag_coe_run *r, const json_t *nodes);
 /* A manager, through the cluster's API. */
-struct mag_docker heat_docker(const struct swarm_call *c, uint32_t timeout_ms);
+struct mag_docker heat_docker(const struct mag_call *c, uint32_t timeout_ms);
 
 #endif

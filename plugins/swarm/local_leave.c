@@ -8,20 +8,13 @@
 #include "lib/fail.h"
 
 #include <string.h>
-#include <time.h>
 
 enum { ASK_MS = 1500, CHANGE_MS = 10000, POWER_OFF_GRACE_MS = 3000 };
 
-static int64_t unix_ms(void)
+static int32_t drain_timeout(struct mag_local_run *r, const struct mag_roster_node *n,
+                             int64_t *ret_ms)
 {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static int32_t drain_timeout(struct local_run *r, const struct mag_roster_node *n, int64_t *ret_ms)
-{
-    const struct mag_roster_group *g = local_group_of(r, n);
+    const struct mag_roster_group *g = mag_local_group_of(r, n);
     int64_t seconds;
     int32_t rc = mag_label_int(mag_labels_of(r->c->spec, g ? g->json : NULL),
                                "drain_timeout_seconds", 0, 3600, 60, &seconds, r->c->err);
@@ -30,11 +23,11 @@ static int32_t drain_timeout(struct local_run *r, const struct mag_roster_node *
 }
 
 /* Tasks move to other nodes while this one still runs. MAG_OK: it has none left, or time is up. */
-static int32_t drain(struct local_run *r, size_t at)
+static int32_t drain(struct mag_local_run *r, size_t at)
 {
-    struct swarm_call *c = r->c;
+    struct mag_call *c = r->c;
     struct mag_roster_node *n = &r->st.v[at];
-    struct mag_docker manager = local_docker(r, r->manager, CHANGE_MS);
+    struct mag_docker manager = local_docker(r, swarm_run(r)->manager, CHANGE_MS);
     struct mag_docker self = local_docker(r, at, ASK_MS);
     const struct swarm_wanted w = {.availability = "drain"};
     int64_t timeout_ms;
@@ -44,8 +37,8 @@ static int32_t drain(struct local_run *r, size_t at)
     if (!swarm_node_matches(r->seen[at].entry, &w))
         rc = swarm_node_update(&manager, swarm_node_id(r->seen[at].entry), &w, c->err);
     if (rc == MAG_OK && !n->drain_ms) {
-        n->drain_ms = unix_ms();
-        rc = local_save(r);
+        n->drain_ms = mag_unix_ms();
+        rc = mag_local_save(r);
     }
     if (rc != MAG_OK)
         return rc;
@@ -53,15 +46,15 @@ static int32_t drain(struct local_run *r, size_t at)
     mag_error why = {.struct_size = sizeof why};
     if (swarm_containers(&self, true, &left, &why) != MAG_OK)
         left = 0; /* a daemon that does not answer can't be waited for */
-    if (left == 0 || unix_ms() - n->drain_ms >= timeout_ms)
+    if (left == 0 || mag_unix_ms() - n->drain_ms >= timeout_ms)
         return MAG_OK;
     return mag_again(c->out, 200, 92, "%s still runs %zu containers", n->name, left);
 }
 
-static int32_t demote(struct local_run *r, size_t at)
+static int32_t demote(struct mag_local_run *r, size_t at)
 {
-    struct swarm_call *c = r->c;
-    struct mag_docker d = local_docker(r, r->manager, CHANGE_MS);
+    struct mag_call *c = r->c;
+    struct mag_docker d = local_docker(r, swarm_run(r)->manager, CHANGE_MS);
     const struct swarm_wanted w = {.role = "worker"};
     if (!swarm_node_matches(r->seen[at].entry, &w)) {
         int32_t rc = swarm_node_update(&d, swarm_node_id(r->seen[at].entry), &w, c->err);
@@ -73,7 +66,7 @@ static int32_t demote(struct local_run *r, size_t at)
 
 /* Until the swarm no longer knows the node. Docker's own "leave" is not needed: it takes the daemon
  * up to six seconds to say goodbye, and neither daemon nor data will be there to come back. */
-static int32_t take_out(struct local_run *r, size_t at)
+static int32_t take_out(struct mag_local_run *r, size_t at)
 {
     const json_t *e = r->seen[at].entry;
     int32_t rc = MAG_OK;
@@ -85,12 +78,12 @@ static int32_t take_out(struct local_run *r, size_t at)
         rc = drain(r, at);
     if (rc != MAG_OK)
         return rc;
-    struct mag_docker d = local_docker(r, r->manager, CHANGE_MS);
+    struct mag_docker d = local_docker(r, swarm_run(r)->manager, CHANGE_MS);
     return swarm_node_delete(&d, swarm_node_id(e), r->c->err);
 }
 
 /* The node's data goes with it: only containers that still run are worth a wait. */
-static bool still_busy(struct local_run *r, size_t at)
+static bool still_busy(struct mag_local_run *r, size_t at)
 {
     struct mag_docker self = local_docker(r, at, ASK_MS);
     mag_error why = {.struct_size = sizeof why};
@@ -99,28 +92,14 @@ static bool still_busy(struct local_run *r, size_t at)
            swarm_containers(&self, false, &left, &why) == MAG_OK && left;
 }
 
-static int32_t power_off(struct local_run *r, const unsigned *index, size_t n, bool busy)
-{
-    struct mag_purge p = local_purge(r);
-    int32_t rc = mag_purge_nodes(&p, index, n, busy ? POWER_OFF_GRACE_MS : 0, r->c->err);
-    if (rc == MAG_AGAIN)
-        return mag_again(r->c->out, 50, 94, "%zu nodes are being powered off", n);
-    if (rc != MAG_OK)
-        return rc;
-    for (size_t i = 0; i < n; i++)
-        mag_roster_drop(&r->st, index[i]);
-    rc = local_save(r);
-    return rc == MAG_OK ? local_look(r) : rc;
-}
-
 /* One pass over the leaving nodes: workers side by side, of the managers only the first. */
-static int32_t pass(struct local_run *r)
+static int32_t pass(struct mag_local_run *r)
 {
     unsigned gone[MAG_LOCAL_NODES_MAX];
     size_t n = 0;
     bool busy = false;
     int32_t result = MAG_OK;
-    for (size_t i = 0; i < r->st.n && !swarm_out_of_time(r->c); i++) {
+    for (size_t i = 0; i < r->st.n && !mag_out_of_time(r->c); i++) {
         const json_t *e = r->seen[i].entry;
         if (!r->st.v[i].leaving || (e && swarm_node_is_manager(e) && result == MAG_AGAIN))
             continue;
@@ -134,22 +113,14 @@ static int32_t pass(struct local_run *r)
         busy |= still_busy(r, i);
         gone[n++] = r->st.v[i].index;
     }
-    int32_t rc = n ? power_off(r, gone, n, busy) : MAG_OK;
+    int32_t rc = n ? mag_local_take_away(r, gone, n, busy ? POWER_OFF_GRACE_MS : 0) : MAG_OK;
     return rc == MAG_OK ? result : rc;
 }
 
-static bool any_leaving(const struct local_run *r)
+int32_t local_let_go(struct mag_local_run *r)
 {
-    for (size_t i = 0; i < r->st.n; i++)
-        if (r->st.v[i].leaving)
-            return true;
-    return false;
-}
-
-int32_t local_let_go(struct local_run *r)
-{
-    while (any_leaving(r)) {
-        if (swarm_out_of_time(r->c))
+    while (mag_local_any_leaving(r)) {
+        if (mag_out_of_time(r->c))
             return mag_again(r->c->out, 0, 93, "Removing nodes");
         int32_t rc = r->list ? MAG_OK : local_list(r);
         if (rc == MAG_AGAIN)

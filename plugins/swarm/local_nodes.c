@@ -7,41 +7,16 @@
 #include "lib/cleanup.h"
 #include "lib/fail.h"
 #include "lib/local/files.h"
-#include "lib/local/net.h"
+#include "lib/local/spawn.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { AT_ONCE = 16, ATTEMPTS_MAX = 3, CERT_DAYS = 3650, ARGS_MAX = 48 };
+enum { CERT_DAYS = 3650, ARGS_MAX = 48 };
 
-static int32_t make_network(struct local_run *r, const size_t *which, size_t n)
+int32_t local_certify(struct mag_local_run *r, const struct mag_roster_node *n, const char *base)
 {
-    struct swarm_call *c = r->c;
-    unsigned index[MAG_LOCAL_NODES_MAX];
-    size_t k = 0;
-    struct mag_purge p = local_purge(r);
-    bool fabric_lost = !mag_net_exists(&r->cl, 0);
-    int32_t rc = fabric_lost ? mag_purge_declare(&p, 0, "", c->err) : MAG_OK;
-    for (size_t i = 0; i < n && rc == MAG_OK; i++) {
-        const struct mag_roster_node *node = &r->st.v[which[i]];
-        index[k++] = node->index;
-        if (r->seen[which[i]].run == MAG_NODE_ABSENT || !mag_net_exists(&r->cl, node->index))
-            rc = mag_purge_declare(&p, node->index, node->name, c->err);
-        else /* a life of it that is not on record must not meet the new one */
-            rc = mag_net_kill_all(&r->cl, node->index, 2000, c->err);
-    }
-    /* The ends of all links went with a lost fabric: those of running nodes too. */
-    for (size_t i = 0; i < r->st.n && fabric_lost; i++)
-        if (r->seen[i].run == MAG_NODE_RUNNING && !r->st.v[i].leaving && k < MAG_LEN(index))
-            index[k++] = r->st.v[i].index;
-    if (rc == MAG_OK)
-        rc = mag_net_fabric_up(&r->cl, c->err);
-    return rc == MAG_OK ? mag_net_nodes_up(&r->cl, index, k, c->err) : rc;
-}
-
-int32_t local_certify(struct local_run *r, const struct mag_roster_node *n, const char *base)
-{
-    struct swarm_call *c = r->c;
+    struct mag_call *c = r->c;
     char address[16], *material = NULL;
     mag_local_address(n->index, address);
     _mag_json_ json_t *request =
@@ -66,7 +41,7 @@ int32_t local_certify(struct local_run *r, const struct mag_roster_node *n, cons
     return rc;
 }
 
-static int32_t make_certificate(struct local_run *r, const struct mag_roster_node *n,
+static int32_t make_certificate(struct mag_local_run *r, const struct mag_roster_node *n,
                                 const char *base)
 {
     char path[MAG_LOCAL_BASE_MAX + 32];
@@ -74,37 +49,14 @@ static int32_t make_certificate(struct local_run *r, const struct mag_roster_nod
     return access(path, F_OK) == 0 ? MAG_OK : local_certify(r, n, base);
 }
 
-/* A daemon that ends at once would be started for ever. Counted per operation on disk, since no
- * process of ours lives long enough. */
-static int32_t count_attempt(struct local_run *r, const struct mag_roster_node *n, const char *base)
-{
-    struct swarm_call *c = r->c;
-    char path[MAG_LOCAL_BASE_MAX + 32], text[128], words[256], remedy[200];
-    _mag_free_ char *was = NULL;
-    unsigned count = 0;
-    size_t id_len = strlen(c->op->op_id);
-    (void)snprintf(path, sizeof path, "%s/attempts", base);
-    if (mag_read_file(path, sizeof text, &was, NULL) == MAG_OK &&
-        strncmp(was, c->op->op_id, id_len) == 0 && was[id_len] == ' ')
-        count = (unsigned)strtoul(was + id_len, NULL, 10);
-    if (count >= ATTEMPTS_MAX) {
-        mag_node_last_words(base, words, sizeof words);
-        (void)snprintf(remedy, sizeof remedy, "look into %s/log on the conductor's machine", base);
-        return mag_fail(c->err, MAG_E_INVALID, MAG_ERR_OPERATOR, "DaemonFailed", remedy,
-                        "The Docker daemon of %s ended %u times: %s", n->name, count, words);
-    }
-    (void)snprintf(text, sizeof text, "%.100s %u", c->op->op_id, count + 1);
-    return mag_write_file(path, mag_text(text), 0600, c->err);
-}
-
-static int32_t prepare(struct local_run *r, const struct mag_roster_node *n)
+static int32_t prepare(struct mag_local_run *r, const struct mag_roster_node *n)
 {
     char base[MAG_LOCAL_BASE_MAX + 8];
     mag_local_base(&r->cl, n->index, base);
     int32_t rc = mag_mkdirs(base, 0700, r->c->err);
     if (rc == MAG_OK)
         rc = make_certificate(r, n, base);
-    return rc == MAG_OK ? count_attempt(r, n, base) : rc;
+    return rc == MAG_OK ? mag_local_attempt(r, n, base, "The Docker daemon of") : rc;
 }
 
 struct daemon { /* a command line with the texts it points to */
@@ -122,26 +74,28 @@ static void arg(struct daemon *d, const char *name, const char *value)
     d->argv[d->n] = NULL;
 }
 
-static int32_t daemon_command(struct local_run *r, const struct mag_roster_node *n,
+static int32_t daemon_command(struct mag_local_run *r, const struct mag_roster_node *n,
                               struct daemon *d, int64_t *ret_memory)
 {
-    struct swarm_call *c = r->c;
-    const struct mag_roster_group *g = local_group_of(r, n);
+    struct mag_call *c = r->c;
+    const struct mag_roster_group *g = mag_local_group_of(r, n);
     struct mag_labels l = mag_labels_of(c->spec, g ? g->json : NULL);
     int32_t rc = mag_label_int(l, "node_memory_mb", 256, 1 << 22, 0, ret_memory, c->err);
     if (rc == MAG_OK)
-        rc = mag_label_text(l, "storage_driver", c->self->machine.overlay ? "overlay2" : "vfs",
-                            d->storage, sizeof d->storage, c->err);
+        rc = mag_label_text(l, "storage_driver",
+                            swarm_of(c)->site.machine.overlay ? "overlay2" : "vfs", d->storage,
+                            sizeof d->storage, c->err);
     if (rc != MAG_OK)
         return rc;
-    if (!mag_find_program(c->self->path, "dockerd", d->program, sizeof d->program))
+    if (!mag_find_program(swarm_of(c)->site.path, "dockerd", d->program, sizeof d->program))
         return mag_fail(c->err, MAG_E_NOT_FOUND, MAG_ERR_OPERATOR, "ProgramMissing",
                         "apt-get install docker.io", "dockerd is no longer installed");
     mag_local_base(&r->cl, n->index, d->base);
     mag_local_cgroup(&r->cl, n->index, d->cgroup);
     (void)snprintf(d->socket, sizeof d->socket, "unix://%s/docker.sock", d->base);
     d->n = 0;
-    arg(d, c->self->front, d->base); /* serves the TCP socket, with certificates that may change */
+    arg(d, swarm_of(c)->front,
+        d->base); /* serves the TCP socket, with certificates that may change */
     arg(d, d->program, NULL);
     arg(d, "-H", d->socket);
     arg(d, "--group", "root");
@@ -154,14 +108,14 @@ static int32_t daemon_command(struct local_run *r, const struct mag_roster_node 
     return MAG_OK;
 }
 
-static int32_t start_some(struct local_run *r, const size_t *which, size_t n)
+static int32_t start_some(struct mag_local_run *r, const size_t *which, size_t n)
 {
     static const char *const binds[] = {"/var/lib/docker=data", "/etc/docker=etc", NULL};
-    struct mag_node_start v[AT_ONCE] = {0};
-    _mag_free_ struct daemon *d = calloc(AT_ONCE, sizeof *d);
+    struct mag_node_start v[MAG_LOCAL_AT_ONCE] = {0};
+    _mag_free_ struct daemon *d = calloc(MAG_LOCAL_AT_ONCE, sizeof *d);
     if (!d)
         return mag_fail_nomem(r->c->err);
-    int32_t rc = make_network(r, which, n);
+    int32_t rc = mag_local_network(r, which, n);
     for (size_t i = 0; i < n && rc == MAG_OK; i++)
         rc = prepare(r, &r->st.v[which[i]]);
     for (size_t i = 0; i < n && rc == MAG_OK; i++) {
@@ -172,31 +126,14 @@ static int32_t start_some(struct local_run *r, const size_t *which, size_t n)
                                        .hostname = node->name,
                                        .argv = d[i].argv,
                                        .binds = binds,
-                                       .path = r->c->self->path,
+                                       .path = r->site->path,
                                        .memory_mb = (uint64_t)memory,
                                        .listen = true};
     }
     return rc == MAG_OK ? mag_nodes_start(&r->cl, v, n, r->c->err) : rc;
 }
 
-int32_t local_start_nodes(struct local_run *r)
+int32_t local_start_nodes(struct mag_local_run *r)
 {
-    size_t which[AT_ONCE], n = 0, running = 0, changing = 0;
-    for (size_t i = 0; i < r->st.n; i++) {
-        if (r->st.v[i].leaving)
-            continue;
-        running += r->seen[i].run == MAG_NODE_RUNNING;
-        changing += r->seen[i].run == MAG_NODE_CHANGING;
-        if (r->seen[i].run <= MAG_NODE_STOPPED && n < AT_ONCE)
-            which[n++] = i;
-    }
-    size_t all = local_staying(r);
-    if (n == 0 && changing == 0)
-        return mag_net_exists(&r->cl, 0) ? MAG_OK : make_network(r, NULL, 0);
-    int32_t rc = n ? start_some(r, which, n) : MAG_OK;
-    if (rc != MAG_OK)
-        return rc;
-    return mag_again(r->c->out, changing || running + n == all ? 30 : 0,
-                     (uint32_t)(5 + 25 * (running + n) / all), "%zu of %zu nodes are started",
-                     running + n, all);
+    return mag_local_start(r, &(struct mag_local_starter){.start = start_some});
 }

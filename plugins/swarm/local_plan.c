@@ -23,7 +23,7 @@ static int entry(json_t *list, const struct mag_roster_node *n, const char *grou
 }
 
 /* had: so many of the nodes were there before the decision; what was added stands behind them. */
-static json_t *lists_of(const struct local_run *r, size_t had, bool all_go)
+static json_t *lists_of(const struct mag_local_run *r, size_t had, bool all_go)
 {
     json_t *make = json_array(), *remove = json_array();
     int bad = 0;
@@ -43,23 +43,23 @@ static json_t *lists_of(const struct local_run *r, size_t had, bool all_go)
     return doc;
 }
 
-int32_t local_plan(struct swarm_call *c, json_t **ret)
+int32_t local_plan(struct mag_call *c, json_t **ret)
 {
-    struct local_run r;
+    struct swarm_run r = swarm_run_of(c);
     const char *kind = mag_json_text(c->spec, "params.kind", "");
     bool all_go = strcmp(kind, "delete") == 0, changed = false;
-    int32_t rc = local_open_readonly(c, &r);
-    size_t had = r.st.n;
+    int32_t rc = mag_local_run_peek(&r.m);
+    size_t had = r.m.st.n;
     if (rc == MAG_OK && !all_go)
-        rc = mag_roster_groups(c->spec, NULL, r.groups, &r.n_groups, c->err);
+        rc = mag_roster_groups(c->spec, NULL, r.m.groups, &r.m.n_groups, c->err);
     if (rc == MAG_OK && !all_go)
-        rc = mag_roster_plan(&r.st, mag_json_text(c->spec, "cluster.name", "swarm"), r.groups,
-                             r.n_groups, mag_json_at(c->spec, "params.nodes_to_remove"), &changed,
+        rc = mag_roster_plan(&r.m.st, mag_json_text(c->spec, "cluster.name", "swarm"), r.m.groups,
+                             r.m.n_groups, mag_json_at(c->spec, "params.nodes_to_remove"), &changed,
                              c->err);
     if (rc == MAG_OK) {
-        *ret = lists_of(&r, had, all_go);
+        *ret = lists_of(&r.m, had, all_go);
         rc = *ret ? MAG_OK : mag_fail_nomem(c->err);
     }
-    local_run_done(&r);
+    swarm_run_done(&r);
     return rc;
 }

@@ -18,7 +18,7 @@
 
 enum { POLL_MS = 50 };
 
-static int32_t trusted_now(struct swarm_call *c, char **ret)
+static int32_t trusted_now(struct mag_call *c, char **ret)
 {
     const mag_host_cert *cert = c->self->services.cert;
     mag_bytes pem = {0};
@@ -33,7 +33,7 @@ static int32_t trusted_now(struct swarm_call *c, char **ret)
 }
 
 /* All of them have a front before the first one is touched: a refusal changes nothing. */
-static int32_t check_fronts(struct local_run *r)
+static int32_t check_fronts(struct mag_local_run *r)
 {
     for (size_t i = 0; i < r->st.n; i++) {
         char base[MAG_LOCAL_BASE_MAX + 8];
@@ -51,7 +51,7 @@ static int32_t check_fronts(struct local_run *r)
     return MAG_OK;
 }
 
-static int32_t rotate_node(struct local_run *r, size_t at, const char *trusted, bool complete)
+static int32_t rotate_node(struct mag_local_run *r, size_t at, const char *trusted, bool complete)
 {
     char base[MAG_LOCAL_BASE_MAX + 8];
     struct local_front f = {0};
@@ -70,14 +70,14 @@ static int32_t rotate_node(struct local_run *r, size_t at, const char *trusted, 
     return rc;
 }
 
-static int32_t rotate_all(struct local_run *r, const char *trusted, bool complete)
+static int32_t rotate_all(struct mag_local_run *r, const char *trusted, bool complete)
 {
     size_t done = 0;
     int32_t rc = check_fronts(r);
     for (size_t i = 0; i < r->st.n && rc == MAG_OK; i++) {
         rc = rotate_node(r, i, trusted, complete);
         done += rc == MAG_OK;
-        if (rc == MAG_AGAIN || (rc == MAG_OK && swarm_out_of_time(r->c) && i + 1 < r->st.n))
+        if (rc == MAG_AGAIN || (rc == MAG_OK && mag_out_of_time(r->c) && i + 1 < r->st.n))
             return mag_again(r->c->out, rc == MAG_OK ? 0 : POLL_MS,
                              (uint32_t)(done * 100 / r->st.n), "%zu of %zu nodes trust %s", done,
                              r->st.n, complete ? "the new CA alone" : "old and new CA");
@@ -87,37 +87,29 @@ static int32_t rotate_all(struct local_run *r, const char *trusted, bool complet
     return rc;
 }
 
-static int32_t rotate(struct swarm_call *c, bool complete)
+static int32_t rotate(struct mag_call *c, bool complete)
 {
-    struct local_run r = {.c = c, .cl = MAG_LOCAL_CLUSTER_INIT};
-    const struct mag_local_machine *m = &c->self->machine;
+    struct swarm_run r = swarm_run_of(c);
     _mag_free_ char *trusted = NULL;
-    int32_t rc = swarm_machine(c->self, c->err);
+    int32_t rc = swarm_machine(swarm_of(c), c->err);
     if (rc == MAG_OK)
-        rc = mag_roster_here(c->op, c->self->state_dir, c->err);
+        rc = mag_local_run_open(&r.m);
     if (rc == MAG_OK)
-        rc = mag_local_open(c->self->state_dir, c->op->cluster_id, m->helper, m->ip, true, &r.cl,
-                            c->err);
-    if (rc == MAG_AGAIN)
-        rc = mag_again(c->out, POLL_MS, 0, "Waiting for an earlier step of this cluster to end");
-    if (rc == MAG_OK)
-        rc = mag_roster_load(c->self->host, c->op, r.cl.dir, &r.st, c->err);
-    if (rc == MAG_OK)
-        rc = local_look(&r);
+        rc = mag_local_look(&r.m);
     if (rc == MAG_OK)
         rc = trusted_now(c, &trusted);
     if (rc == MAG_OK)
-        rc = rotate_all(&r, trusted, complete);
-    local_run_done(&r);
+        rc = rotate_all(&r.m, trusted, complete);
+    swarm_run_done(&r);
     return rc;
 }
 
-int32_t local_ca_prepare(struct swarm_call *c)
+int32_t local_ca_prepare(struct mag_call *c)
 {
     return rotate(c, false);
 }
 
-int32_t local_ca_complete(struct swarm_call *c)
+int32_t local_ca_complete(struct mag_call *c)
 {
     return rotate(c, true);
 }

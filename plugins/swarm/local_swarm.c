@@ -12,20 +12,21 @@
 enum { ASK_MS = 1000, CHANGE_MS = 10000, POLL_MS = 30, SLOW_POLL_MS = 200 };
 enum { FRESH_MS = 5000, OLD_NEWS_MS = 200000 };
 
-static bool staying(const struct local_run *r, size_t i)
+static bool staying(const struct mag_local_run *r, size_t i)
 {
     return !r->st.v[i].leaving;
 }
 
 /* The managers go on calling a node ready for some heartbeats after its death. While its process is
  * young, the daemon itself has to say that it is back in the swarm. */
-static bool says_so_itself(const struct local_seen *s)
+static bool says_so_itself(struct mag_local_run *r, size_t at)
 {
-    return mag_record_age_ms(&s->record) > OLD_NEWS_MS ||
+    const struct swarm_seen *s = swarm_seen(r, at);
+    return mag_record_age_ms(&r->seen[at].record) > OLD_NEWS_MS ||
            (s->up && strcmp(s->info.state, "active") == 0);
 }
 
-bool local_listed_ready(const struct local_run *r, size_t at)
+bool local_listed_ready(const struct mag_local_run *r, size_t at)
 {
     const json_t *e = r->seen[at].entry;
     if (!e || r->seen[at].run != MAG_NODE_RUNNING || strcmp(swarm_node_state(e), "ready") != 0)
@@ -34,16 +35,16 @@ bool local_listed_ready(const struct local_run *r, size_t at)
            strcmp(mag_json_text(e, "ManagerStatus.Reachability", ""), "reachable") == 0;
 }
 
-static bool is_ready(const struct local_run *r, size_t at)
+static bool is_ready(struct mag_local_run *r, size_t at)
 {
-    return local_listed_ready(r, at) && says_so_itself(&r->seen[at]);
+    return local_listed_ready(r, at) && says_so_itself(r, at);
 }
 
 /* The entry of a node: by the id the daemon itself gave, else by host name, where one that is ready
  * goes before one that a former life of the node left behind. */
-static const json_t *entry_of(const struct local_run *r, size_t at)
+static const json_t *entry_of(struct mag_local_run *r, size_t at)
 {
-    const struct local_seen *s = &r->seen[at];
+    const struct swarm_seen *s = swarm_seen(r, at);
     const json_t *best = NULL;
     size_t i;
     json_t *e;
@@ -60,7 +61,7 @@ static const json_t *entry_of(const struct local_run *r, size_t at)
     return best;
 }
 
-static void match(struct local_run *r)
+static void match(struct mag_local_run *r)
 {
     for (size_t i = 0; i < r->st.n; i++)
         r->seen[i].entry = entry_of(r, i);
@@ -68,7 +69,7 @@ static void match(struct local_run *r)
 
 /* Daemons that are starting refuse at once; one that hangs costs ASK_MS. Why no manager answered
  * is not an error of this step: the caller decides what it means. */
-int32_t local_list(struct local_run *r)
+int32_t local_list(struct mag_local_run *r)
 {
     mag_error why = {.struct_size = sizeof why};
     json_decref(r->list);
@@ -77,7 +78,7 @@ int32_t local_list(struct local_run *r)
         for (size_t i = 0; i < r->st.n; i++) {
             uint32_t status = 0;
             if (!r->st.v[i].master || r->st.v[i].leaving != (pass == 1) ||
-                r->seen[i].run != MAG_NODE_RUNNING || swarm_out_of_time(r->c))
+                r->seen[i].run != MAG_NODE_RUNNING || mag_out_of_time(r->c))
                 continue;
             struct mag_docker d = local_docker(r, i, ASK_MS);
             int32_t rc = swarm_nodes(&d, &r->list, &status, &why);
@@ -85,10 +86,10 @@ int32_t local_list(struct local_run *r)
                 *r->c->err = why;
                 return rc;
             }
-            r->seen[i].up |= status != 0;
+            swarm_seen(r, i)->up |= status != 0;
             if (rc != MAG_OK)
                 continue;
-            r->manager = i;
+            swarm_run(r)->manager = i;
             match(r);
             return MAG_OK;
         }
@@ -97,18 +98,18 @@ int32_t local_list(struct local_run *r)
 }
 
 /* Asks the daemon; false: it does not answer (yet). */
-static bool ask(struct local_run *r, size_t at)
+static bool ask(struct mag_local_run *r, size_t at)
 {
     mag_error why = {.struct_size = sizeof why};
     struct mag_docker d = local_docker(r, at, ASK_MS);
-    r->seen[at].up =
-        r->seen[at].run == MAG_NODE_RUNNING && swarm_info(&d, &r->seen[at].info, &why) == MAG_OK;
-    return r->seen[at].up;
+    swarm_seen(r, at)->up = r->seen[at].run == MAG_NODE_RUNNING &&
+                            swarm_info(&d, &swarm_seen(r, at)->info, &why) == MAG_OK;
+    return swarm_seen(r, at)->up;
 }
 
 /* Daemons that were just started are looked at often, so that a new cluster is complete as soon as
  * it can be; what takes longer than that is an election or an illness and has time. */
-static uint32_t pause_ms(const struct local_run *r)
+static uint32_t pause_ms(const struct mag_local_run *r)
 {
     int64_t youngest = INT64_MAX;
     for (size_t i = 0; i < r->st.n; i++) {
@@ -119,25 +120,25 @@ static uint32_t pause_ms(const struct local_run *r)
     return youngest < FRESH_MS ? POLL_MS : SLOW_POLL_MS;
 }
 
-static int32_t wait_daemons(struct local_run *r)
+static int32_t wait_daemons(struct mag_local_run *r)
 {
-    size_t up = 0, all = local_staying(r);
+    size_t up = 0, all = mag_local_staying(r);
     for (size_t i = 0; i < r->st.n; i++)
-        up += staying(r, i) && r->seen[i].up;
+        up += staying(r, i) && swarm_seen(r, i)->up;
     return mag_again(r->c->out, pause_ms(r), 30 + (uint32_t)(15 * up / (all ? all : 1)),
                      "%zu of %zu Docker daemons answer", up, all);
 }
 
-static int32_t remember_swarm(struct local_run *r)
+static int32_t remember_swarm(struct mag_local_run *r)
 {
     return json_object_set_new(r->st.facts, "swarm", json_true()) == 0 ? MAG_OK
                                                                        : mag_fail_nomem(r->c->err);
 }
 
-static int32_t init_first(struct local_run *r, size_t first)
+static int32_t init_first(struct mag_local_run *r, size_t first)
 {
-    struct swarm_call *c = r->c;
-    const struct mag_roster_group *g = local_group_of(r, &r->st.v[first]);
+    struct mag_call *c = r->c;
+    const struct mag_roster_group *g = mag_local_group_of(r, &r->st.v[first]);
     int64_t seconds;
     char address[16];
     int32_t rc = mag_label_int(mag_labels_of(c->spec, g ? g->json : NULL), "heartbeat_seconds", 1,
@@ -151,13 +152,13 @@ static int32_t init_first(struct local_run *r, size_t first)
         return rc;
     rc = remember_swarm(r);
     if (rc == MAG_OK)
-        rc = local_save(r);
+        rc = mag_local_save(r);
     return rc == MAG_OK ? local_list(r) : rc;
 }
 
 /* No manager serves the API. A new cluster: initialise on the first one. An old one: its managers
  * are on their way up, or have lost each other or their data. */
-static int32_t no_manager(struct local_run *r)
+static int32_t no_manager(struct mag_local_run *r)
 {
     const struct mag_roster_node *n = mag_roster_first_master(&r->st);
     size_t first = n ? (size_t)(n - r->st.v) : 0, lost = 0, managers = 0;
@@ -167,7 +168,7 @@ static int32_t no_manager(struct local_run *r)
     if (!mag_json_bool(r->st.facts, "swarm", false)) {
         if (!ask(r, first))
             return wait_daemons(r);
-        if (strcmp(r->seen[first].info.state, "inactive") == 0)
+        if (strcmp(swarm_seen(r, first)->info.state, "inactive") == 0)
             return init_first(r, first);
         /* An earlier step initialised it and died before it could say so. */
         int32_t rc = remember_swarm(r);
@@ -179,7 +180,7 @@ static int32_t no_manager(struct local_run *r)
         if (!r->st.v[i].master)
             continue;
         managers++;
-        lost += ask(r, i) && strcmp(r->seen[i].info.state, "inactive") == 0;
+        lost += ask(r, i) && strcmp(swarm_seen(r, i)->info.state, "inactive") == 0;
     }
     if (lost == managers)
         return mag_fail(r->c->err, MAG_E_NOT_FOUND, MAG_ERR_USER, "SwarmLost",
@@ -188,7 +189,7 @@ static int32_t no_manager(struct local_run *r)
     return mag_again(r->c->out, 200, 40, "Waiting for a majority of the %zu managers", managers);
 }
 
-static json_t *manager_addresses(const struct local_run *r)
+static json_t *manager_addresses(const struct mag_local_run *r)
 {
     json_t *list = json_array();
     size_t i;
@@ -202,7 +203,7 @@ static json_t *manager_addresses(const struct local_run *r)
     return list;
 }
 
-static int32_t join(struct local_run *r, size_t at, const struct swarm_tokens *t,
+static int32_t join(struct mag_local_run *r, size_t at, const struct swarm_tokens *t,
                     const json_t *managers)
 {
     char address[16];
@@ -223,18 +224,18 @@ static int32_t join(struct local_run *r, size_t at, const struct swarm_tokens *t
 
 /* A node that is in no swarm joins; one that is stuck in a join, was removed from the swarm, or has
  * an expired membership leaves first. MAG_OK: it is a member. */
-static int32_t make_member(struct local_run *r, size_t at, const struct swarm_tokens *t,
+static int32_t make_member(struct mag_local_run *r, size_t at, const struct swarm_tokens *t,
                            const json_t *managers)
 {
-    struct local_seen *s = &r->seen[at];
+    const struct swarm_seen *s = swarm_seen(r, at);
     if (!ask(r, at))
         return MAG_AGAIN;
-    s->entry = entry_of(r, at);
+    const json_t *entry = r->seen[at].entry = entry_of(r, at);
     if (strcmp(s->info.state, "inactive") == 0)
         return join(r, at, t, managers);
     bool stuck = strcmp(s->info.state, "pending") == 0 && !s->info.id[0];
-    bool removed = strcmp(s->info.state, "active") == 0 && !s->entry;
-    bool refused = strcmp(s->info.state, "error") == 0 && !s->entry;
+    bool removed = strcmp(s->info.state, "active") == 0 && !entry;
+    bool refused = strcmp(s->info.state, "error") == 0 && !entry;
     if (!stuck && !removed && !refused)
         return MAG_OK;
     struct mag_docker d = local_docker(r, at, CHANGE_MS);
@@ -242,9 +243,9 @@ static int32_t make_member(struct local_run *r, size_t at, const struct swarm_to
     return rc == MAG_OK ? MAG_AGAIN : rc;
 }
 
-int32_t local_make_swarm(struct local_run *r)
+int32_t local_make_swarm(struct mag_local_run *r)
 {
-    struct swarm_call *c = r->c;
+    struct mag_call *c = r->c;
     int32_t rc = local_list(r);
     if (rc == MAG_AGAIN)
         rc = no_manager(r);
@@ -254,11 +255,11 @@ int32_t local_make_swarm(struct local_run *r)
         return mag_again(c->out, pause_ms(r), 45, "Waiting for the first manager");
     struct swarm_tokens tokens = {0};
     _mag_json_ json_t *managers = manager_addresses(r);
-    size_t waiting = 0, all = local_staying(r), joined = 0;
+    size_t waiting = 0, all = mag_local_staying(r), joined = 0;
     for (size_t i = 0; i < r->st.n && rc >= 0; i++) {
         if (!staying(r, i) || is_ready(r, i))
             continue;
-        struct mag_docker d = local_docker(r, r->manager, ASK_MS);
+        struct mag_docker d = local_docker(r, swarm_run(r)->manager, ASK_MS);
         if (!tokens.worker[0])
             rc = swarm_tokens(&d, &tokens, c->err);
         if (rc == MAG_OK)
@@ -267,7 +268,7 @@ int32_t local_make_swarm(struct local_run *r)
         joined += rc == MAG_OK;
         if (rc == MAG_AGAIN)
             rc = MAG_OK;
-        if (swarm_out_of_time(c))
+        if (mag_out_of_time(c))
             break;
     }
     explicit_bzero(&tokens, sizeof tokens);
@@ -280,12 +281,12 @@ int32_t local_make_swarm(struct local_run *r)
 }
 
 /* Entries that former lives of our nodes left: a host name of ours, another id, not alive. */
-static int32_t drop_ghosts(struct local_run *r)
+static int32_t drop_ghosts(struct mag_local_run *r)
 {
     size_t i;
     json_t *e;
     int32_t rc = MAG_OK;
-    struct mag_docker d = local_docker(r, r->manager, CHANGE_MS);
+    struct mag_docker d = local_docker(r, swarm_run(r)->manager, CHANGE_MS);
     json_array_foreach(r->list, i, e)
     {
         bool ghost = false;
@@ -323,14 +324,14 @@ static json_t *node_labels(const struct mag_roster_group *g, const struct mag_ro
 }
 
 /* *ret_changed: the entries are no longer what the swarm says. */
-static int32_t set_roles(struct local_run *r, bool *ret_changed)
+static int32_t set_roles(struct mag_local_run *r, bool *ret_changed)
 {
-    struct mag_docker d = local_docker(r, r->manager, CHANGE_MS);
+    struct mag_docker d = local_docker(r, swarm_run(r)->manager, CHANGE_MS);
     for (size_t i = 0; i < r->st.n; i++) {
         const struct mag_roster_node *n = &r->st.v[i];
         if (!staying(r, i) || !r->seen[i].entry)
             continue;
-        _mag_json_ json_t *labels = node_labels(local_group_of(r, n), n);
+        _mag_json_ json_t *labels = node_labels(mag_local_group_of(r, n), n);
         struct swarm_wanted w = {.role = n->master ? "manager" : "worker", .labels = labels};
         if (swarm_node_matches(r->seen[i].entry, &w))
             continue;
@@ -344,9 +345,9 @@ static int32_t set_roles(struct local_run *r, bool *ret_changed)
     return MAG_OK;
 }
 
-int32_t local_settle(struct local_run *r)
+int32_t local_settle(struct mag_local_run *r)
 {
-    size_t ready = 0, all = local_staying(r);
+    size_t ready = 0, all = mag_local_staying(r);
     bool changed = false;
     int32_t rc = r->list ? drop_ghosts(r) : MAG_AGAIN;
     if (rc == MAG_OK)

@@ -9,7 +9,6 @@
 #include "lib/docker.h"
 #include "lib/fail.h"
 #include "lib/http.h"
-#include "lib/local/spawn.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +23,7 @@ enum {
 };
 
 struct ask { /* one call of the host */
-    struct swarm *self;
+    struct mag_instance *self;
     const mag_op *op;
     mag_error *err;
     int64_t end_ms;
@@ -36,10 +35,11 @@ static uint32_t left_ms(const struct ask *a)
     return left > 1 ? (uint32_t)left : 1;
 }
 
-static struct ask begin(void *self, const mag_op *op, mag_error *err)
+static struct ask begin(const struct mag_call *c)
 {
-    int64_t budget = op->budget_ms > RESERVE_MS * 2 ? op->budget_ms - RESERVE_MS : op->budget_ms;
-    return (struct ask){self, op, err, mag_now_ms() + budget};
+    int64_t ms = c->op->budget_ms;
+    return (struct ask){c->self, c->op, c->err,
+                        mag_now_ms() + (ms > RESERVE_MS * 2 ? ms - RESERVE_MS : ms)};
 }
 
 static struct mag_docker docker(const struct ask *a, uint32_t timeout_ms)
@@ -100,16 +100,6 @@ static int32_t path_of(const struct ask *a, const char *name, const char *rest, 
         return MAG_OK;
     return mag_fail(a->err, MAG_E_INVALID, MAG_ERR_USER, "BadName", NULL,
                     "'%.60s' is too long for a name", name);
-}
-
-static int32_t keep_answer(const struct ask *a, const json_t *doc, mag_bytes *ret)
-{
-    free(a->self->answer);
-    a->self->answer = doc ? mag_json_dump(doc) : NULL;
-    if (!a->self->answer)
-        return mag_fail_nomem(a->err);
-    *ret = mag_text(a->self->answer);
-    return MAG_OK;
 }
 
 static int32_t check_kind(const struct ask *a, const char *kind)
@@ -174,15 +164,11 @@ static int32_t inspect(const struct ask *a, const char *name, json_t **ret)
     return *ret ? MAG_OK : mag_fail_nomem(a->err);
 }
 
-static int32_t on_get(void *self, const mag_op *op, const char *kind, const char *name,
-                      mag_bytes *ret_json, mag_error *err)
+int32_t workload_get(struct mag_call *c, const struct mag_object *o, json_t **ret)
 {
-    _mag_json_ json_t *doc = NULL;
-    struct ask a = begin(self, op, err);
-    int32_t rc = check_kind(&a, kind);
-    if (rc == MAG_OK)
-        rc = inspect(&a, name, &doc);
-    return rc == MAG_OK ? keep_answer(&a, doc, ret_json) : rc;
+    struct ask a = begin(c);
+    int32_t rc = check_kind(&a, o->kind);
+    return rc == MAG_OK ? inspect(&a, o->name, ret) : rc;
 }
 
 /* query: {"label_selector": the label they have}. */
@@ -206,28 +192,26 @@ static int32_t list_path(const struct ask *a, mag_bytes query, char ret[PATH_CAP
     return MAG_OK;
 }
 
-static int32_t on_list(void *self, const mag_op *op, const char *kind, mag_bytes query,
-                       mag_bytes *ret_json, mag_error *err)
+int32_t workload_list(struct mag_call *c, const struct mag_object *o, json_t **ret)
 {
-    _mag_json_ json_t *all = NULL, *items = json_array(), *doc = NULL;
-    struct ask a = begin(self, op, err);
+    _mag_json_ json_t *all = NULL, *items = json_array();
+    struct ask a = begin(c);
     char path[PATH_CAP];
     size_t i;
     json_t *v;
-    int32_t rc = check_kind(&a, kind);
+    int32_t rc = check_kind(&a, o->kind);
     if (rc == MAG_OK)
-        rc = list_path(&a, query, path);
+        rc = list_path(&a, o->doc, path);
     if (rc == MAG_OK)
         rc = call(&a, "GET", path, NULL, &all);
     json_array_foreach(all, i, v)
     {
         if (json_array_append_new(items, describe_listed(v)) < 0)
-            rc = mag_fail_nomem(err);
+            rc = mag_fail_nomem(c->err);
     }
-    if (rc != MAG_OK)
-        return rc;
-    doc = json_pack("{s:O, s:b}", "items", items, "truncated", 0);
-    return keep_answer(&a, doc, ret_json);
+    if (rc == MAG_OK)
+        *ret = json_pack("{s:O, s:b}", "items", items, "truncated", 0);
+    return rc;
 }
 
 /* ---- making and removing ---- */
@@ -297,18 +281,17 @@ static int32_t spec_of(const struct ask *a, const json_t *doc, json_t **ret)
     return *ret ? MAG_OK : mag_fail_nomem(a->err);
 }
 
-static int32_t on_create(void *self, const mag_op *op, const char *kind, mag_bytes text,
-                         mag_bytes *ret_json, mag_error *err)
+int32_t workload_create(struct mag_call *c, const struct mag_object *o, json_t **ret)
 {
-    _mag_json_ json_t *doc = NULL, *spec = NULL, *made = NULL, *now = NULL;
-    struct ask a = begin(self, op, err);
+    _mag_json_ json_t *doc = NULL, *spec = NULL, *made = NULL;
+    struct ask a = begin(c);
     char path[PATH_CAP];
-    int32_t rc = check_kind(&a, kind);
+    int32_t rc = check_kind(&a, o->kind);
     if (rc == MAG_OK)
-        rc = mag_json_parse(text, "container", &doc, err);
+        rc = mag_json_parse(o->doc, "container", &doc, c->err);
     const char *id = mag_json_text(doc, "id", ""), *image = mag_json_text(doc, "image", "");
     if (rc == MAG_OK && (!*id || !*image))
-        rc = mag_fail(err, MAG_E_INVALID, MAG_ERR_USER, "BadContainer", NULL,
+        rc = mag_fail(c->err, MAG_E_INVALID, MAG_ERR_USER, "BadContainer", NULL,
                       "A container needs an id and an image");
     if (rc == MAG_OK)
         rc = spec_of(&a, doc, &spec);
@@ -318,34 +301,31 @@ static int32_t on_create(void *self, const mag_op *op, const char *kind, mag_byt
         return rc;
     (void)snprintf(path, sizeof path, "/containers/create?name=%.60s", id); /* a uuid */
     rc = call(&a, "POST", path, spec, &made);
-    if (rc == MAG_OK)
-        rc = inspect(&a, id, &now);
-    return rc == MAG_OK ? keep_answer(&a, now, ret_json) : rc;
+    return rc == MAG_OK ? inspect(&a, id, ret) : rc;
 }
 
-static int32_t on_remove(void *self, const mag_op *op, const char *kind, const char *name,
-                         mag_error *err)
+int32_t workload_remove(struct mag_call *c, const struct mag_object *o, json_t **ret)
 {
-    struct ask a = begin(self, op, err);
+    struct ask a = begin(c);
     char path[PATH_CAP];
-    int32_t rc = check_kind(&a, kind);
+    (void)ret;
+    int32_t rc = check_kind(&a, o->kind);
     if (rc == MAG_OK)
-        rc = path_of(&a, name, "?force=true&v=true", path);
+        rc = path_of(&a, o->name, "?force=true&v=true", path);
     return rc == MAG_OK ? call(&a, "DELETE", path, NULL, NULL) : rc;
 }
 
 /* ---- actions ---- */
 
 static int32_t answer_output(const struct ask *a, mag_bytes stream, const json_t *code,
-                             mag_bytes *ret)
+                             json_t **ret)
 {
     _mag_free_ char *text = workload_output(stream.data, stream.len);
-    _mag_json_ json_t *doc =
-        text ? json_pack("{s:s, s:O*}", "output", text, "exit_code", code) : NULL;
-    return keep_answer(a, doc, ret);
+    *ret = text ? json_pack("{s:s, s:O*}", "output", text, "exit_code", code) : NULL;
+    return *ret ? MAG_OK : mag_fail_nomem(a->err);
 }
 
-static int32_t logs(const struct ask *a, const char *name, mag_bytes *ret)
+static int32_t logs(const struct ask *a, const char *name, json_t **ret)
 {
     struct mag_http_answer got = {0};
     char rest[96], path[PATH_CAP];
@@ -376,7 +356,7 @@ static int32_t still_runs(const struct ask *a, const char *path)
                     runs ? "it still runs in the container" : "its output did not arrive");
 }
 
-static int32_t run_exec(const struct ask *a, const char *id, mag_bytes *ret)
+static int32_t run_exec(const struct ask *a, const char *id, json_t **ret)
 {
     _mag_json_ json_t *doc = NULL;
     _mag_json_ json_t *body = json_pack("{s:b, s:b}", "Detach", 0, "Tty", 0);
@@ -396,7 +376,7 @@ static int32_t run_exec(const struct ask *a, const char *id, mag_bytes *ret)
     return rc == MAG_OK ? answer_output(a, got.body, mag_json_at(doc, "ExitCode"), ret) : rc;
 }
 
-static int32_t execute(const struct ask *a, const char *name, mag_bytes args, mag_bytes *ret)
+static int32_t execute(const struct ask *a, const char *name, mag_bytes args, json_t **ret)
 {
     _mag_json_ json_t *doc = NULL, *body = NULL, *made = NULL, *words = NULL;
     char path[PATH_CAP];
@@ -416,9 +396,9 @@ static int32_t execute(const struct ask *a, const char *name, mag_bytes args, ma
 }
 
 /* Twice the same is fine: Docker says 304. */
-static int32_t change(const struct ask *a, const char *name, const char *verb, mag_bytes *ret)
+static int32_t change(const struct ask *a, const char *name, const char *verb, json_t **ret)
 {
-    _mag_json_ json_t *now = NULL, *doc = NULL;
+    _mag_json_ json_t *now = NULL;
     char rest[40], path[PATH_CAP];
     bool waits = strcmp(verb, "stop") == 0 || strcmp(verb, "reboot") == 0;
     (void)snprintf(rest, sizeof rest, "/%s", strcmp(verb, "reboot") == 0 ? "restart" : verb);
@@ -433,34 +413,24 @@ static int32_t change(const struct ask *a, const char *name, const char *verb, m
         rc = inspect(a, name, &now);
     if (rc != MAG_OK)
         return rc;
-    doc = json_pack("{s:O}", "container", now);
-    return keep_answer(a, doc, ret);
+    *ret = json_pack("{s:O}", "container", now);
+    return *ret ? MAG_OK : mag_fail_nomem(a->err);
 }
 
-static int32_t on_action(void *self, const mag_op *op, const char *kind, const char *name,
-                         const char *verb, mag_bytes args, mag_bytes *ret_json, mag_error *err)
+int32_t workload_act(struct mag_call *c, const struct mag_object *o, json_t **ret)
 {
     static const char *const changes[] = {"start", "stop", "reboot", "pause", "unpause"};
-    struct ask a = begin(self, op, err);
-    int32_t rc = check_kind(&a, kind);
+    struct ask a = begin(c);
+    int32_t rc = check_kind(&a, o->kind);
     if (rc != MAG_OK)
         return rc;
-    if (strcmp(verb, "logs") == 0)
-        return logs(&a, name, ret_json);
-    if (strcmp(verb, "execute") == 0)
-        return execute(&a, name, args, ret_json);
+    if (strcmp(o->action, "logs") == 0)
+        return logs(&a, o->name, ret);
+    if (strcmp(o->action, "execute") == 0)
+        return execute(&a, o->name, o->doc, ret);
     for (size_t i = 0; i < MAG_LEN(changes); i++)
-        if (strcmp(verb, changes[i]) == 0)
-            return change(&a, name, verb, ret_json);
-    return mag_fail(err, MAG_E_UNSUPPORTED, MAG_ERR_USER, "VerbNotOffered", NULL,
-                    "Containers have no action '%.40s'", verb);
+        if (strcmp(o->action, changes[i]) == 0)
+            return change(&a, o->name, o->action, ret);
+    return mag_fail(c->err, MAG_E_UNSUPPORTED, MAG_ERR_USER, "VerbNotOffered", NULL,
+                    "Containers have no action '%.40s'", o->action);
 }
-
-const mag_workload swarm_workload = {
-    .struct_size = sizeof swarm_workload,
-    .list = on_list,
-    .get = on_get,
-    .create = on_create,
-    .remove = on_remove,
-    .action = on_action,
-};

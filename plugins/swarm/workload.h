@@ -1,17 +1,19 @@
 /* Containers of the first Magnum on a Swarm: "mag.coe.workload/1" for the kind "container".
  * workload.c: the verbs; workload_text.c: what is only text: command lines, the frames in which
- * Docker sends output. Neighbours: swarm.c (hands out the interface), lib/docker. */
+ * Docker sends output. Neighbours: swarm.c (table of verbs), lib/docker. */
 #ifndef SWARM_WORKLOAD_H
 #define SWARM_WORKLOAD_H
 
-#include "lib/json.h"
-
-#include <magnum/workload.h>
+#include "lib/driver.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
-extern const mag_workload swarm_workload;
+int32_t workload_list(struct mag_call *c, const struct mag_object *o, json_t **ret);
+int32_t workload_get(struct mag_call *c, const struct mag_object *o, json_t **ret);
+int32_t workload_create(struct mag_call *c, const struct mag_object *o, json_t **ret);
+int32_t workload_remove(struct mag_call *c, const struct mag_object *o, json_t **ret);
+int32_t workload_act(struct mag_call *c, const struct mag_object *o, json_t **ret);
 
 /* A command line as a shell would cut it into words: blanks part, quotes and backslashes keep
  * together. NULL: no memory, no words, an open quote, or not UTF-8. */

@@ -4,6 +4,7 @@
 #include "lib/cleanup.h"
 #include "lib/fail.h"
 #include "lib/heat_internal.h"
+#include "lib/heat_params.h"
 #include "lib/services.h"
 #include "lib/userdata.h"
 
@@ -192,4 +193,20 @@ int32_t mag_boot_user_data(const mag_host *host, const char *engine, const json_
                                       .script = SCRIPT,
                                       .reserve = RESERVE};
     return mag_userdata_render(&want, format, ret, err);
+}
+
+int32_t mag_boot_node(const struct mag_call *c, const char *engine, const json_t *group,
+                      json_t *own, char **ret)
+{
+    const mag_host *host = c->self->host;
+    json_t *p = NULL;
+    int32_t rc = mag_params_node(host, c->op, c->spec, group, &p, c->err);
+    if (rc == MAG_OK && (!own || json_object_update(p, own) < 0))
+        rc = mag_fail_nomem(c->err);
+    if (rc == MAG_OK)
+        rc = mag_boot_user_data(host, engine, p,
+                                mag_json_text(c->spec, "template.cluster_distro", ""), ret, c->err);
+    json_decref(own);
+    mag_wipe_json(&p);
+    return rc;
 }

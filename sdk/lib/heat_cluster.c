@@ -7,7 +7,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum { STATE_VERSION = 1 }; /* member "v", which every checkpoint has to have */
 
@@ -214,17 +213,10 @@ struct mag_heat_cached {
     json_t *list;
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static struct mag_heat_cached *cached_for(struct mag_heat_cache *c, const char *project,
                                           int64_t age_ms)
 {
-    int64_t now = now_ms();
+    int64_t now = mag_now_ms();
     size_t kept = 0;
     struct mag_heat_cached *found = NULL;
     for (size_t i = 0; i < c->n; i++) { /* what is old is of no use to anybody */
@@ -254,7 +246,7 @@ int32_t mag_heat_cache_list(struct mag_heat_cache *c, const struct mag_heat *h, 
     if (!more)
         return mag_fail_nomem(err);
     c->v = more;
-    struct mag_heat_cached fresh = {.at_ms = now_ms()};
+    struct mag_heat_cached fresh = {.at_ms = mag_now_ms()};
     (void)snprintf(fresh.project, sizeof fresh.project, "%s", project);
     int32_t rc = mag_heat_list(h, &fresh.list, err);
     if (rc != MAG_OK)

@@ -9,19 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum phase { CHOSEN, LEFT_ENGINE, FORGOTTEN };
 #define CLUSTER_TEMPLATE "coe_cluster.yaml"
 #define GROUP_TEMPLATE "coe_nodegroup.yaml"
-
-struct run { /* one step */
-    struct mag_heat_set *s;
-    const struct mag_coe *coe;
-    const json_t *spec;
-    mag_step *out;
-    mag_error *err;
-};
 
 /* ---- groups and nodes ---- */
 
@@ -41,9 +32,9 @@ static bool is_master(const json_t *group)
 }
 
 /* Which one has to go: only the verb that removes a group says so. */
-static bool is_gone(const struct run *r, const json_t *group)
+static bool is_gone(const struct mag_coe_run *r, const json_t *group)
 {
-    const mag_op *op = r->s->op;
+    const mag_op *op = r->c->op;
     return op->kind == MAG_OP_NODEGROUP_DELETE && same(op->nodegroup_id, uuid_of(group));
 }
 
@@ -52,7 +43,7 @@ static bool has_stack(const json_t *group)
     return !is_master(group) && !mag_json_bool(group, "is_default", false);
 }
 
-static int64_t wanted(const struct run *r, const json_t *group)
+static int64_t wanted(const struct mag_coe_run *r, const json_t *group)
 {
     return is_gone(r, group) ? 0 : mag_json_int(group, "node_count", 0);
 }
@@ -125,13 +116,13 @@ static bool names_node(const json_t *what, const json_t *node)
     return same(text, number);
 }
 
-static bool is_named(const struct run *r, const json_t *node)
+static bool is_named(const struct mag_coe_run *r, const json_t *node)
 {
     size_t i;
     json_t *what;
-    if (r->s->op->kind != MAG_OP_SCALE)
+    if (r->c->op->kind != MAG_OP_SCALE)
         return false;
-    json_array_foreach(mag_json_at(r->spec, "params.nodes_to_remove"), i, what)
+    json_array_foreach(mag_json_at(r->c->spec, "params.nodes_to_remove"), i, what)
     {
         if (names_node(what, node))
             return true;
@@ -186,9 +177,9 @@ static json_t *removed_of(struct mag_heat_set *s, const json_t *group)
 
 /* Numbers that earlier operations took away: the stack says them, as the texts they were given as.
  */
-static void recall_removed(struct run *r, const json_t *group, const json_t *outputs)
+static void recall_removed(struct mag_coe_run *r, const json_t *group, const json_t *outputs)
 {
-    json_t *removed = removed_of(r->s, group), *v;
+    json_t *removed = removed_of(&r->set, group), *v;
     size_t i;
     json_array_foreach(json_object_get(outputs, "nodes_removed"), i, v)
     {
@@ -200,15 +191,16 @@ static void recall_removed(struct run *r, const json_t *group, const json_t *out
 }
 
 /* What stands in the outputs of the stack that has the group; nothing when it is yet to be made. */
-static int32_t look(struct run *r, const json_t *group, json_t **ret)
+static int32_t look(struct mag_coe_run *r, const json_t *group, json_t **ret)
 {
     struct mag_heat_stack stack;
-    int32_t rc = mag_heat_set_show(r->s, has_stack(group) ? uuid_of(group) : NULL, &stack, r->err);
+    int32_t rc =
+        mag_heat_set_show(&r->set, has_stack(group) ? uuid_of(group) : NULL, &stack, r->c->err);
     if (rc == MAG_OK) {
         recall_removed(r, group, stack.outputs);
         *ret = mag_coe_workers(stack.outputs, uuid_of(group));
-        rc = *ret ? MAG_OK : mag_fail_nomem(r->err);
-    } else if (rc == MAG_E_PRECONDITION && r->err && same(r->err->reason, "StackGone")) {
+        rc = *ret ? MAG_OK : mag_fail_nomem(r->c->err);
+    } else if (rc == MAG_E_PRECONDITION && r->c->err && same(r->c->err->reason, "StackGone")) {
         *ret = json_array();
         rc = *ret ? MAG_OK : rc;
     }
@@ -217,7 +209,8 @@ static int32_t look(struct run *r, const json_t *group, json_t **ret)
 }
 
 /* Moves those that leave to `leaving`, and their numbers to `removed`. */
-static int32_t choose_in(struct run *r, const json_t *group, json_t *removed, json_t *leaving)
+static int32_t choose_in(struct mag_coe_run *r, const json_t *group, json_t *removed,
+                         json_t *leaving)
 {
     _mag_json_ json_t *nodes = NULL, *rest = json_array(), *go = json_array();
     size_t i;
@@ -232,7 +225,7 @@ static int32_t choose_in(struct run *r, const json_t *group, json_t *removed, js
     newest_first(rest);
     size_t want = (size_t)wanted(r, group), have = json_array_size(rest);
     if (rc == MAG_OK && have > want && r->coe->order)
-        rc = r->coe->order(r->coe->ctx, rest, r->err);
+        rc = r->coe->order(r, rest);
     for (size_t k = 0; rc == MAG_OK && k + want < have; k++)
         (void)json_array_append(go, json_array_get(rest, k));
     json_array_foreach(go, i, node)
@@ -243,17 +236,17 @@ static int32_t choose_in(struct run *r, const json_t *group, json_t *removed, js
     return rc;
 }
 
-static int32_t choose(struct run *r, json_t *leaving)
+static int32_t choose(struct mag_coe_run *r, json_t *leaving)
 {
     size_t i;
     json_t *group;
     int32_t rc = MAG_OK;
-    if (r->s->op->kind == MAG_OP_CREATE)
+    if (r->c->op->kind == MAG_OP_CREATE)
         return MAG_OK;
-    json_array_foreach(mag_json_at(r->spec, "nodegroups"), i, group)
+    json_array_foreach(mag_json_at(r->c->spec, "nodegroups"), i, group)
     {
         if (rc == MAG_OK && !is_master(group))
-            rc = choose_in(r, group, removed_of(r->s, group), leaving);
+            rc = choose_in(r, group, removed_of(&r->set, group), leaving);
     }
     return rc;
 }
@@ -263,10 +256,10 @@ static enum phase phase_of(const struct mag_heat_set *s)
     return (enum phase)mag_json_int(s->state, "plan.phase", CHOSEN);
 }
 
-static int32_t enter(struct run *r, enum phase phase)
+static int32_t enter(struct mag_coe_run *r, enum phase phase)
 {
-    (void)json_object_set_new(mag_json_at(r->s->state, "plan"), "phase", json_integer(phase));
-    return mag_heat_set_save(r->s, r->err);
+    (void)json_object_set_new(mag_json_at(r->set.state, "plan"), "phase", json_integer(phase));
+    return mag_heat_set_save(&r->set, r->c->err);
 }
 
 /* The state is an operation's own; what outlives it is told by the cluster's stack. */
@@ -294,41 +287,41 @@ static int32_t recall(struct mag_heat_set *s, mag_error *err)
 }
 
 /* Once for each operation; a new one of the same wish starts from what is there now. */
-static int32_t plan(struct run *r)
+static int32_t plan(struct mag_coe_run *r)
 {
-    const char *op = r->s->op->op_id ? r->s->op->op_id : "";
-    if (same(mag_json_text(r->s->state, "plan.op", "-"), op))
+    const char *op = r->c->op->op_id ? r->c->op->op_id : "";
+    if (same(mag_json_text(r->set.state, "plan.op", "-"), op))
         return MAG_OK;
     json_t *leaving = json_array();
     int32_t rc = choose(r, leaving);
     json_t *made = json_pack("{s:s, s:i, s:o}", "op", op, "phase", CHOSEN, "leaving", leaving);
     if (rc == MAG_OK && !made)
-        rc = mag_fail_nomem(r->err);
+        rc = mag_fail_nomem(r->c->err);
     if (rc != MAG_OK) {
         json_decref(made);
         return rc;
     }
-    (void)json_object_set_new(r->s->state, "v", json_integer(1));
-    (void)json_object_set_new(r->s->state, "plan", made);
-    return mag_heat_set_save(r->s, r->err);
+    (void)json_object_set_new(r->set.state, "v", json_integer(1));
+    (void)json_object_set_new(r->set.state, "plan", made);
+    return mag_heat_set_save(&r->set, r->c->err);
 }
 
 /* ---- stacks ---- */
 
-static int32_t add_user_data(struct run *r, const json_t *group, const char *prefix, json_t *p,
-                             json_t *files)
+static int32_t add_user_data(struct mag_coe_run *r, const json_t *group, const char *prefix,
+                             json_t *p, json_t *files)
 {
     char key[64], name[64], *text = NULL;
     (void)snprintf(name, sizeof name, "user-data-%.40s", uuid_of(group));
     (void)snprintf(key, sizeof key, "%suser_data_file", prefix);
-    int32_t rc = r->coe->user_data(r->coe->ctx, group, &text, r->err);
+    int32_t rc = r->coe->user_data(r, group, &text);
     if (rc != MAG_OK)
         return rc;
     bool bad = json_object_set_new(files, name, json_string(text)) < 0 ||
                json_object_set_new(p, key, json_string(name)) < 0;
     explicit_bzero(text, strlen(text));
     free(text);
-    return bad ? mag_fail_nomem(r->err) : MAG_OK;
+    return bad ? mag_fail_nomem(r->c->err) : MAG_OK;
 }
 
 static json_t *metadata(const struct mag_heat_set *s)
@@ -337,56 +330,56 @@ static json_t *metadata(const struct mag_heat_set *s)
 }
 
 /* Numbers as texts: that is what Heat calls the members of a group. */
-static json_t *to_remove(struct run *r, const json_t *group)
+static json_t *to_remove(struct mag_coe_run *r, const json_t *group)
 {
     json_t *list = json_array(), *v;
     size_t i;
-    json_array_foreach(removed_of(r->s, group), i, v)
+    json_array_foreach(removed_of(&r->set, group), i, v)
     {
         (void)json_array_append_new(list, json_sprintf("%lld", (long long)json_integer_value(v)));
     }
     return list;
 }
 
-static int32_t add_group(struct run *r, const json_t *group, const char *prefix, json_t *p,
+static int32_t add_group(struct mag_coe_run *r, const json_t *group, const char *prefix, json_t *p,
                          json_t *files)
 {
     char key[64];
     (void)snprintf(key, sizeof key, "%scount", prefix);
     (void)json_object_set_new(p, key, json_integer(wanted(r, group)));
     (void)snprintf(key, sizeof key, "%sgeneration", prefix);
-    (void)json_object_set_new(p, key, json_integer(mag_json_int(r->s->state, "generation", 1)));
+    (void)json_object_set_new(p, key, json_integer(mag_json_int(r->set.state, "generation", 1)));
     (void)snprintf(key, sizeof key, "%smetadata", prefix);
-    (void)json_object_set_new(p, key, metadata(r->s));
+    (void)json_object_set_new(p, key, metadata(&r->set));
     return add_user_data(r, group, prefix, p, files);
 }
 
-static int32_t bring(struct run *r, const char *group, const char *main_file, json_t *p,
+static int32_t bring(struct mag_coe_run *r, const char *group, const char *main_file, json_t *p,
                      const json_t *more_files, struct mag_heat_stack *ret)
 {
     _mag_json_ json_t *files = NULL;
     _mag_free_ char *template = NULL;
-    int32_t rc = mag_heat_templates(r->s->services->host, r->coe->templates, main_file, &files,
-                                    &template, r->err);
+    int32_t rc = mag_heat_templates(r->c->self->host, r->coe->templates, main_file, &files,
+                                    &template, r->c->err);
     if (rc != MAG_OK)
         return rc;
     if (json_object_update(files, (json_t *)(uintptr_t)more_files) < 0)
-        return mag_fail_nomem(r->err);
+        return mag_fail_nomem(r->c->err);
     const struct mag_heat_want want = {.template = template,
                                        .parameters = p,
                                        .files = files,
-                                       .must_exist = !group && r->s->op->kind != MAG_OP_CREATE};
-    return mag_heat_set_converge(r->s, group, &want, ret, r->out, r->err);
+                                       .must_exist = !group && r->c->op->kind != MAG_OP_CREATE};
+    return mag_heat_set_converge(&r->set, group, &want, ret, r->c->out, r->c->err);
 }
 
-static int32_t cluster_stack(struct run *r, struct mag_heat_stack *ret)
+static int32_t cluster_stack(struct mag_coe_run *r, struct mag_heat_stack *ret)
 {
-    const json_t *masters = mag_params_group(r->spec, true);
-    const json_t *workers = mag_params_group(r->spec, false);
+    const json_t *masters = mag_params_group(r->c->spec, true);
+    const json_t *workers = mag_params_group(r->c->spec, false);
     _mag_json_ json_t *p = NULL, *files = json_object();
-    int32_t rc = mag_params_cluster(r->s->services->host, r->spec, &p, r->err);
+    int32_t rc = mag_params_cluster(r->c->self->host, r->c->spec, &p, r->c->err);
     if (rc == MAG_OK)
-        rc = r->coe->parameters(r->coe->ctx, p, r->err);
+        rc = r->coe->parameters(r, p);
     if (rc == MAG_OK)
         rc = add_group(r, masters, "master_", p, files);
     if (rc == MAG_OK)
@@ -396,7 +389,7 @@ static int32_t cluster_stack(struct run *r, struct mag_heat_stack *ret)
     return rc == MAG_OK ? bring(r, NULL, CLUSTER_TEMPLATE, p, files, ret) : rc;
 }
 
-static int32_t publish(struct run *r, const json_t *group, json_t *nodes)
+static int32_t publish(struct mag_coe_run *r, const json_t *group, json_t *nodes)
 {
     _mag_json_ json_t *addresses = json_array();
     size_t i;
@@ -407,16 +400,17 @@ static int32_t publish(struct run *r, const json_t *group, json_t *nodes)
     }
     int64_t count = (int64_t)json_array_size(nodes);
     json_decref(nodes);
-    return mag_heat_publish_nodes(r->s, uuid_of(group), addresses, count, r->err);
+    return mag_heat_publish_nodes(&r->set, uuid_of(group), addresses, count, r->c->err);
 }
 
-static int32_t group_stack(struct run *r, const json_t *group, const json_t *outputs)
+static int32_t group_stack(struct mag_coe_run *r, const json_t *group, const json_t *outputs)
 {
     _mag_json_ json_t *p = NULL, *files = json_object();
     struct mag_heat_stack stack = {.outputs = NULL};
     if (is_gone(r, group))
-        return mag_heat_set_remove_group(r->s, uuid_of(group), r->out, r->err);
-    int32_t rc = mag_params_group_stack(r->s->services->host, r->spec, group, outputs, &p, r->err);
+        return mag_heat_set_remove_group(&r->set, uuid_of(group), r->c->out, r->c->err);
+    int32_t rc =
+        mag_params_group_stack(r->c->self->host, r->c->spec, group, outputs, &p, r->c->err);
     if (rc == MAG_OK)
         rc = add_group(r, group, "", p, files);
     if (rc == MAG_OK)
@@ -429,11 +423,11 @@ static int32_t group_stack(struct run *r, const json_t *group, const json_t *out
     return rc;
 }
 
-static int32_t stacks(struct run *r, json_t **ret_outputs)
+static int32_t stacks(struct mag_coe_run *r, json_t **ret_outputs)
 {
     struct mag_heat_stack stack = {.outputs = NULL};
-    const json_t *masters = mag_params_group(r->spec, true);
-    const json_t *workers = mag_params_group(r->spec, false);
+    const json_t *masters = mag_params_group(r->c->spec, true);
+    const json_t *workers = mag_params_group(r->c->spec, false);
     size_t i;
     json_t *group;
     int32_t rc = cluster_stack(r, &stack);
@@ -441,7 +435,7 @@ static int32_t stacks(struct run *r, json_t **ret_outputs)
         rc = publish(r, masters, mag_coe_masters(stack.outputs, uuid_of(masters)));
     if (rc == MAG_OK)
         rc = publish(r, workers, mag_coe_workers(stack.outputs, uuid_of(workers)));
-    json_array_foreach(mag_json_at(r->spec, "nodegroups"), i, group)
+    json_array_foreach(mag_json_at(r->c->spec, "nodegroups"), i, group)
     {
         if (rc == MAG_OK && has_stack(group))
             rc = group_stack(r, group, stack.outputs);
@@ -452,73 +446,100 @@ static int32_t stacks(struct run *r, json_t **ret_outputs)
     return rc;
 }
 
-int32_t mag_coe_converge(struct mag_heat_set *s, const struct mag_coe *coe, const json_t *spec,
-                         json_t **ret_outputs, mag_step *out, mag_error *err)
+static int32_t converge(struct mag_coe_run *r, json_t **ret_outputs)
 {
-    struct run r = {s, coe, spec, out, err};
-    int32_t rc = recall(s, err);
+    const struct mag_coe *coe = r->coe;
+    int32_t rc = recall(&r->set, r->c->err);
     if (rc == MAG_OK)
-        rc = plan(&r);
-    const json_t *leaving = rc == MAG_OK ? mag_json_at(s->state, "plan.leaving") : NULL;
+        rc = plan(r);
+    const json_t *leaving = rc == MAG_OK ? mag_json_at(r->set.state, "plan.leaving") : NULL;
     bool any = json_array_size(leaving) > 0;
-    if (any && phase_of(s) < LEFT_ENGINE) {
-        rc = coe->leave ? coe->leave(coe->ctx, leaving, out, err) : MAG_OK;
+    if (any && phase_of(&r->set) < LEFT_ENGINE) {
+        rc = coe->leave ? coe->leave(r, leaving) : MAG_OK;
         if (rc == MAG_OK)
-            rc = enter(&r, LEFT_ENGINE);
+            rc = enter(r, LEFT_ENGINE);
     }
     if (rc == MAG_OK)
-        rc = stacks(&r, ret_outputs);
-    if (rc == MAG_OK && any && phase_of(s) < FORGOTTEN) {
-        rc = coe->left ? coe->left(coe->ctx, mag_json_at(s->state, "plan.leaving"), out, err)
-                       : MAG_OK;
+        rc = stacks(r, ret_outputs);
+    if (rc == MAG_OK && any && phase_of(&r->set) < FORGOTTEN) {
+        rc = coe->left ? coe->left(r, mag_json_at(r->set.state, "plan.leaving")) : MAG_OK;
         if (rc == MAG_OK)
-            rc = enter(&r, FORGOTTEN);
+            rc = enter(r, FORGOTTEN);
     }
     return rc;
 }
 
-int32_t mag_coe_change(struct mag_heat_set *s, const struct mag_coe *coe, const json_t *spec,
-                       const char *word, mag_step *out, mag_error *err)
+/* Counts the generation up once for each operation and word; stored before it returns. */
+static int32_t tell(struct mag_coe_run *r, const char *word)
 {
+    struct mag_heat_set *s = &r->set;
     const char *op = s->op->op_id ? s->op->op_id : "";
-    int32_t rc = recall(s, err);
+    int32_t rc = recall(s, r->c->err);
+    if (rc != MAG_OK || (same(mag_json_text(s->state, "change.op", "-"), op) &&
+                         same(mag_json_text(s->state, "change.word", ""), word)))
+        return rc;
+    json_t *change = json_pack("{s:s, s:s}", "op", op, "word", word);
+    int64_t generation = mag_json_int(s->state, "generation", 1) + 1;
+    if (!change || json_object_set_new(s->state, "change", change) < 0 ||
+        json_object_set_new(s->state, "generation", json_integer(generation)) < 0)
+        return mag_fail_nomem(r->c->err);
+    /* the stacks are asked for another thing than before */
+    (void)json_object_set_new(mag_json_at(s->state, "heat"), "begun", json_array());
+    return mag_heat_set_save(s, r->c->err);
+}
+
+static int32_t step(struct mag_call *c, const struct mag_coe *coe, const char *word)
+{
+    struct mag_coe_run r = {.c = c, .coe = coe};
+    _mag_json_ json_t *outputs = NULL;
+    int32_t rc = mag_heat_set_open(&r.set, &c->self->services, c->op, 0, c->err);
     if (rc != MAG_OK)
         return rc;
-    if (!same(mag_json_text(s->state, "change.op", "-"), op) ||
-        !same(mag_json_text(s->state, "change.word", ""), word)) {
-        json_t *change = json_pack("{s:s, s:s}", "op", op, "word", word);
-        int64_t generation = mag_json_int(s->state, "generation", 1) + 1;
-        if (!change || json_object_set_new(s->state, "change", change) < 0 ||
-            json_object_set_new(s->state, "generation", json_integer(generation)) < 0)
-            return mag_fail_nomem(err);
-        /* the stacks are asked for another thing than before */
-        (void)json_object_set_new(mag_json_at(s->state, "heat"), "begun", json_array());
-        rc = mag_heat_set_save(s, err);
-        if (rc != MAG_OK)
-            return rc;
-    }
-    return mag_coe_converge(s, coe, spec, NULL, out, err);
+    if (word)
+        rc = tell(&r, word);
+    if (rc == MAG_OK)
+        rc = converge(&r, &outputs);
+    if (rc == MAG_OK && !word && coe->publish)
+        rc = coe->publish(&r, outputs);
+    if (rc == MAG_OK)
+        c->out->percent = 100;
+    mag_heat_set_done(&r.set);
+    return rc;
 }
 
-static int64_t unix_ms(void)
+int32_t mag_coe_converge(struct mag_call *c, const struct mag_coe *coe)
 {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return step(c, coe, NULL);
 }
 
-int32_t mag_coe_time_left(struct mag_heat_set *s, const json_t *spec, int64_t *ret_ms,
-                          mag_error *err)
+int32_t mag_coe_change(struct mag_call *c, const struct mag_coe *coe, const char *word)
 {
-    json_t *plan = mag_json_at(s->state, "plan");
+    return step(c, coe, word);
+}
+
+int32_t mag_coe_remove(struct mag_call *c)
+{
+    struct mag_heat_set set;
+    int32_t rc = mag_heat_set_open(&set, &c->self->services, c->op, 0, c->err);
+    if (rc == MAG_OK)
+        rc = mag_heat_set_remove_all(&set, mag_json_at(c->spec, "nodegroups"), c->out, c->err);
+    mag_heat_set_done(&set);
+    if (rc == MAG_OK)
+        c->out->percent = 100;
+    return rc;
+}
+
+int32_t mag_coe_time_left(struct mag_coe_run *r, int64_t *ret_ms)
+{
+    json_t *plan = mag_json_at(r->set.state, "plan");
     int64_t seconds, since = mag_json_int(plan, "since", 0);
-    int32_t rc = mag_label_int(mag_labels_of(spec, NULL), "drain_timeout_seconds", 0, 3600, 60,
-                               &seconds, err);
+    int32_t rc = mag_label_int(mag_labels_of(r->c->spec, NULL), "drain_timeout_seconds", 0, 3600,
+                               60, &seconds, r->c->err);
     if (rc == MAG_OK && !since) {
-        since = unix_ms();
+        since = mag_unix_ms();
         (void)json_object_set_new(plan, "since", json_integer(since));
-        rc = mag_heat_set_save(s, err);
+        rc = mag_heat_set_save(&r->set, r->c->err);
     }
-    *ret_ms = since + seconds * 1000 - unix_ms();
+    *ret_ms = since + seconds * 1000 - mag_unix_ms();
     return rc;
 }

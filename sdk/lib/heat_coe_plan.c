@@ -1,7 +1,9 @@
 /* See heat_coe.h: what an operation would do, from the counts that are wanted and the nodes that
  * were published last. Asks nobody. */
-#include "lib/cleanup.h"
 #include "lib/heat_coe.h"
+
+#include "lib/cleanup.h"
+#include "lib/fail.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,8 +28,10 @@ static void plan_group(const json_t *spec, const json_t *group, bool all_go, jso
         note(json_object_get(doc, "remove"), "node", name, role);
 }
 
-json_t *mag_coe_plan(const mag_op *op, const json_t *spec)
+int32_t mag_coe_plan(struct mag_call *c, json_t **ret)
 {
+    const mag_op *op = c->op;
+    const json_t *spec = c->spec;
     const char *kind = mag_json_text(spec, "params.kind", "");
     bool all_go = strcmp(kind, "delete") == 0, is_new = strcmp(kind, "create") == 0;
     json_t *doc = json_pack("{s:[], s:[], s:[]}", "make", "change", "remove");
@@ -35,7 +39,7 @@ json_t *mag_coe_plan(const mag_op *op, const json_t *spec)
     size_t i;
     json_t *group, *what;
     if (!doc)
-        return NULL;
+        return mag_fail_nomem(c->err);
     mag_name(stack, op->cluster_id ? op->cluster_id : "", NULL);
     note(json_object_get(doc, all_go   ? "remove"
                               : is_new ? "make"
@@ -50,5 +54,6 @@ json_t *mag_coe_plan(const mag_op *op, const json_t *spec)
         if (json_is_string(what))
             note(json_object_get(doc, "remove"), "node", json_string_value(what), "named");
     }
-    return doc;
+    *ret = doc;
+    return MAG_OK;
 }

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 struct mag_services mag_services_of(const mag_host *host)
 {
@@ -157,6 +158,23 @@ void mag_log(const mag_host *host, uint32_t level, const char *fmt, ...)
     mag_line(line, sizeof line, text);
     if (host->log)
         host->log(host->ctx, level, line);
+}
+
+static int64_t read_ms(clockid_t clock)
+{
+    struct timespec t;
+    (void)clock_gettime(clock, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int64_t mag_now_ms(void)
+{
+    return read_ms(CLOCK_MONOTONIC);
+}
+
+int64_t mag_unix_ms(void)
+{
+    return read_ms(CLOCK_REALTIME);
 }
 
 const char *mag_config(const mag_host *host, const char *key, const char *def)

@@ -45,6 +45,8 @@ int32_t mag_again(mag_step *out, uint32_t wait_ms, uint32_t percent, const char 
     __attribute__((format(printf, 4, 5)));
 void mag_log(const mag_host *host, uint32_t level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+int64_t mag_now_ms(void);  /* monotonic */
+int64_t mag_unix_ms(void); /* of the calendar: for what is stored */
 /* The plugin's own option, or def when it is not set. Valid until destroy. */
 const char *mag_config(const mag_host *host, const char *key, const char *def);
 

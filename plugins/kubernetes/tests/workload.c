@@ -1,57 +1,18 @@
 /* Objects of a cluster and its settings: what goes to the API and what of a request is refused.
  * The API's answers are scripted. */
 #include "../local_run.h"
-#include "support/cunit_main.h"
+#include "support/scripted_api.h"
 
-#include "lib/cleanup.h"
-
-struct script {                        /* one expected request and its answer */
-    const char *method, *path, *sends; /* sends: part of the body, or NULL */
-    uint32_t status;
-    const char *body;
-};
-static const struct script *next_step;
-static size_t left;
 static mag_error err = {.struct_size = sizeof err};
-
-static int32_t fake_http(void *ctx, const mag_op *op, const mag_http_req *rq, mag_http_resp *rp,
-                         mag_error *e)
-{
-    char body[4096];
-    (void)ctx;
-    (void)op;
-    (void)e;
-    CU_ASSERT_FATAL(left > 0);
-    const struct script *s = next_step++;
-    left--;
-    snprintf(body, sizeof body, "%.*s", (int)rq->body.len,
-             rq->body.data ? (const char *)rq->body.data : "");
-    CU_ASSERT_STRING_EQUAL(rq->method, s->method);
-    CU_ASSERT_STRING_EQUAL(rq->path, s->path);
-    CU_ASSERT(!s->sends || strstr(body, s->sends) != NULL);
-    rp->status = s->status;
-    rp->body = mag_text(s->body);
-    return MAG_OK;
-}
-
-static const mag_host host = {.struct_size = sizeof host, .http = fake_http};
-static struct kubernetes self = {.host = &host};
+static const mag_host host = {.struct_size = sizeof host, .http = scripted_http};
+static struct kubernetes self = {.base = {.host = &host}};
 static const mag_op op = {.struct_size = sizeof op};
-static struct kube_call call = {.self = &self, .op = &op, .err = &err};
+static struct mag_call call = {.self = &self.base, .op = &op, .err = &err};
 
-struct mag_kube kube_api(const struct kube_call *c, uint32_t timeout_ms)
+struct mag_kube kube_api(const struct mag_call *c, uint32_t timeout_ms)
 {
     return (struct mag_kube){c->self->host, c->op, "cluster", timeout_ms};
 }
-
-static void play(const struct script *v, size_t n)
-{
-    next_step = v;
-    left = n;
-}
-#define PLAY(...)                                                                                  \
-    static const struct script steps[] = {__VA_ARGS__};                                            \
-    play(steps, MAG_LEN(steps))
 
 static void test_list(void)
 {
@@ -73,7 +34,7 @@ static void test_list(void)
                  {"pod", "{", MAG_E_INVALID, 0}};
     for (size_t i = 0; i < MAG_LEN(cases); i++) {
         _mag_json_ json_t *doc = NULL;
-        struct workload_call w = {.kind = cases[i].kind, .doc = mag_text(cases[i].query)};
+        struct mag_object w = {.kind = cases[i].kind, .doc = mag_text(cases[i].query)};
         CU_ASSERT_EQUAL(workload_list(&call, &w, &doc), cases[i].rc);
         CU_ASSERT_EQUAL(json_array_size(mag_json_at(doc, "items")), cases[i].n);
     }
@@ -97,10 +58,10 @@ static void test_get_and_remove(void)
                  {"volume", "v", MAG_E_UNSUPPORTED}};
     for (size_t i = 0; i < MAG_LEN(cases); i++) {
         _mag_json_ json_t *doc = NULL;
-        struct workload_call w = {.kind = cases[i].kind, .name = cases[i].name};
+        struct mag_object w = {.kind = cases[i].kind, .name = cases[i].name};
         CU_ASSERT_EQUAL(workload_get(&call, &w, &doc), cases[i].rc);
     }
-    struct workload_call w = {.kind = "rc", .name = "web"};
+    struct mag_object w = {.kind = "rc", .name = "web"};
     CU_ASSERT_EQUAL(workload_remove(&call, &w, NULL), MAG_OK);
     CU_ASSERT_EQUAL(left, 0);
 }
@@ -123,7 +84,7 @@ static void test_create(void)
         {"pod", "kind: Pod", MAG_E_INVALID}};
     for (size_t i = 0; i < MAG_LEN(cases); i++) {
         _mag_json_ json_t *doc = NULL;
-        struct workload_call w = {.kind = cases[i].kind, .doc = mag_text(cases[i].doc)};
+        struct mag_object w = {.kind = cases[i].kind, .doc = mag_text(cases[i].doc)};
         CU_ASSERT_EQUAL(workload_create(&call, &w, &doc), cases[i].rc);
         CU_ASSERT(cases[i].rc == MAG_OK || err.message[0]);
     }
@@ -146,7 +107,7 @@ static void test_update(void)
          {"PUT", "/api/v1/namespaces/default/services/s", "\"resourceVersion\":\"1\"", 409,
           "{\"reason\":\"Conflict\"}"});
     _mag_json_ json_t *doc = NULL, *none = NULL;
-    struct workload_call w = {
+    struct mag_object w = {
         .kind = "service", .name = "s", .doc = mag_text("{\"spec\":{\"ports\":[]}}")};
     CU_ASSERT_EQUAL(workload_update(&call, &w, &doc), MAG_OK);
     w.doc = mag_text("{\"metadata\":{\"resourceVersion\":\"1\"}}");

@@ -2,46 +2,9 @@
  * and the frames of output. The daemon's answers are scripted. */
 #include "../workload.h"
 #include "../swarm_internal.h"
-#include "support/cunit_main.h"
+#include "support/scripted_api.h"
 
-#include "lib/cleanup.h"
-
-struct script {                        /* one expected request and its answer */
-    const char *method, *path, *sends; /* sends: part of the body, or NULL */
-    uint32_t status;                   /* 0: the exchange times out */
-    const char *body;
-};
-static const struct script *next_step;
-static size_t left;
 static mag_error err = {.struct_size = sizeof err};
-
-static int32_t fake_http(void *ctx, const mag_op *op, const mag_http_req *rq, mag_http_resp *rp,
-                         mag_error *e)
-{
-    char body[4096];
-    (void)ctx;
-    (void)op;
-    CU_ASSERT_FATAL(left > 0);
-    const struct script *s = next_step++;
-    left--;
-    snprintf(body, sizeof body, "%.*s", (int)rq->body.len,
-             rq->body.data ? (const char *)rq->body.data : "");
-    CU_ASSERT_STRING_EQUAL(rq->service, "cluster");
-    CU_ASSERT_STRING_EQUAL(rq->method, s->method);
-    if (strcmp(rq->path, s->path) != 0)
-        fprintf(stderr, "asked %s, not %s\n", rq->path, s->path);
-    CU_ASSERT_STRING_EQUAL(rq->path, s->path);
-    if (s->sends && !strstr(body, s->sends))
-        fprintf(stderr, "sent %s, not %s\n", body, s->sends);
-    CU_ASSERT(!s->sends || strstr(body, s->sends) != NULL);
-    if (!s->status) {
-        snprintf(e->message, sizeof e->message, "timeout");
-        return MAG_E_TIMEOUT;
-    }
-    rp->status = s->status;
-    rp->body = mag_text(s->body);
-    return MAG_OK;
-}
 
 static const char *config(void *ctx, const char *key)
 {
@@ -49,26 +12,21 @@ static const char *config(void *ctx, const char *key)
     return strcmp(key, "container_log_lines") == 0 ? "20" : NULL;
 }
 
-static const mag_host host = {.struct_size = sizeof host, .http = fake_http, .config = config};
-static struct swarm self = {.host = &host};
+static const mag_host host = {.struct_size = sizeof host, .http = scripted_http, .config = config};
+static struct mag_instance self = {.host = &host};
 static const mag_op op = {.struct_size = sizeof op, .budget_ms = 30000};
-static mag_bytes answer;
+static struct mag_call call_of_host = {.self = &self, .op = &op, .err = &err};
+static json_t *answer;
 
-static void play(const struct script *v, size_t n)
+static int32_t ask(mag_object_verb verb, const struct mag_object *o)
 {
-    next_step = v;
-    left = n;
+    json_decref(answer);
+    answer = NULL;
     err = (mag_error){.struct_size = sizeof err};
+    return verb(&call_of_host, o, &answer);
 }
-#define PLAY(...)                                                                                  \
-    static const struct script steps[] = {__VA_ARGS__};                                            \
-    play(steps, MAG_LEN(steps))
-#define ANSWER_IS(path_, want)                                                                     \
-    do {                                                                                           \
-        _mag_json_ json_t *doc_ = NULL;                                                            \
-        CU_ASSERT_EQUAL(mag_json_parse(answer, "answer", &doc_, &err), MAG_OK);                    \
-        CU_ASSERT_STRING_EQUAL(mag_json_text(doc_, path_, "absent"), want);                        \
-    } while (0)
+
+#define ANSWER_IS(path_, want) CU_ASSERT_STRING_EQUAL(mag_json_text(answer, path_, "absent"), want)
 
 #define C "/v1.41/containers/"
 static const char inspected[] = "{\"Name\":\"/u1\",\"State\":{\"Status\":\"created\"},\"Config\":"
@@ -77,18 +35,19 @@ static const char inspected[] = "{\"Name\":\"/u1\",\"State\":{\"Status\":\"creat
 
 static int32_t create(const char *doc)
 {
-    return swarm_workload.create(&self, &op, "container", mag_text(doc), &answer, &err);
+    return ask(workload_create, &(struct mag_object){.kind = "container", .doc = mag_text(doc)});
 }
 
-static int32_t act(const char *verb, const char *args)
+static int32_t act(const char *action, const char *args)
 {
-    return swarm_workload.action(&self, &op, "container", "u1", verb, mag_text(args), &answer,
-                                 &err);
+    const struct mag_object o = {
+        .kind = "container", .name = "u1", .action = action, .doc = mag_text(args)};
+    return ask(workload_act, &o);
 }
 
 static int32_t get(const char *name)
 {
-    return swarm_workload.get(&self, &op, "container", name, &answer, &err);
+    return ask(workload_get, &(struct mag_object){.kind = "container", .name = name});
 }
 
 static void test_create(void)
@@ -124,8 +83,9 @@ static void test_create(void)
     CU_ASSERT_EQUAL(left, 0);
     CU_ASSERT_EQUAL(create("{\"id\":\"u4\",\"image\":\"i\",\"command\":\"a 'b\"}"), MAG_E_INVALID);
     CU_ASSERT_EQUAL(create("{\"id\":\"u4\"}"), MAG_E_INVALID);
-    CU_ASSERT_EQUAL(swarm_workload.create(&self, &op, "pod", mag_text("{}"), &answer, &err),
-                    MAG_E_UNSUPPORTED);
+    CU_ASSERT_EQUAL(
+        ask(workload_create, &(struct mag_object){.kind = "pod", .doc = mag_text("{}")}),
+        MAG_E_UNSUPPORTED);
 }
 
 static void test_states(void)
@@ -160,16 +120,15 @@ static void test_list_and_remove(void)
          {"DELETE", C "u1?force=true&v=true", NULL, 404, "{\"message\":\"No such container\"}"},
          {"GET", C "u1/json", NULL, 503, "{\"message\":\"starting\"}"},
          {"GET", C "u1/json", NULL, 500, "no JSON"}, {"GET", C "a%2Fb/json", NULL, 400, "{}"});
-    CU_ASSERT_EQUAL(swarm_workload.list(&self, &op, "container",
-                                        mag_text("{\"label_selector\":\"k\"}"), &answer, &err),
-                    MAG_OK);
-    _mag_json_ json_t *doc = NULL;
-    CU_ASSERT_EQUAL(mag_json_parse(answer, "list", &doc, &err), MAG_OK);
-    const json_t *items = json_object_get(doc, "items");
+    const struct mag_object all = {.kind = "container",
+                                   .doc = mag_text("{\"label_selector\":\"k\"}")};
+    const struct mag_object one = {.kind = "container", .name = "u1"};
+    CU_ASSERT_EQUAL(ask(workload_list, &all), MAG_OK);
+    const json_t *items = json_object_get(answer, "items");
     CU_ASSERT_EQUAL(json_array_size(items), 2);
     CU_ASSERT_STRING_EQUAL(mag_json_text(json_array_get(items, 1), "status", ""), "Error");
-    CU_ASSERT_EQUAL(swarm_workload.remove(&self, &op, "container", "u1", &err), MAG_OK);
-    CU_ASSERT_EQUAL(swarm_workload.remove(&self, &op, "container", "u1", &err), MAG_E_NOT_FOUND);
+    CU_ASSERT_EQUAL(ask(workload_remove, &one), MAG_OK);
+    CU_ASSERT_EQUAL(ask(workload_remove, &one), MAG_E_NOT_FOUND);
     CU_ASSERT_EQUAL(get("u1"), MAG_E_UNAVAILABLE);
     CU_ASSERT_EQUAL(get("u1"), MAG_E_INTERNAL);
     CU_ASSERT_EQUAL(get("a/b"), MAG_E_INVALID);

@@ -4,7 +4,7 @@
 #include "lib/local/group.h"
 
 #include "lib/cleanup.h"
-#include "lib/json.h"
+#include "lib/services.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,13 +47,6 @@ struct group {
     struct part v[PARTS_MAX];
     size_t n;
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static bool is_once(const struct part *p)
 {
@@ -147,7 +140,7 @@ static void failed(struct part *p)
     int64_t pause = PAUSE_MIN_MS;
     for (unsigned i = 1; i < p->fails && pause < PAUSE_MAX_MS; i++)
         pause *= 2;
-    p->retry_ms = now_ms() + (pause < PAUSE_MAX_MS ? pause : PAUSE_MAX_MS);
+    p->retry_ms = mag_now_ms() + (pause < PAUSE_MAX_MS ? pause : PAUSE_MAX_MS);
 }
 
 static void start(struct group *g, struct part *p)
@@ -169,7 +162,7 @@ static void start(struct group *g, struct part *p)
         failed(p);
     } else {
         p->pid = pid;
-        p->since_ms = now_ms();
+        p->since_ms = mag_now_ms();
         p->since = time(NULL);
         p->ready = false;
     }
@@ -180,7 +173,7 @@ static void ended(struct group *g, struct part *p, int status)
 {
     p->pid = 0;
     p->ready = false;
-    if (now_ms() - p->since_ms > GOOD_RUN_MS)
+    if (mag_now_ms() - p->since_ms > GOOD_RUN_MS)
         p->fails = 0;
     (void)snprintf(p->why, sizeof p->why, "%s %d",
                    WIFEXITED(status) ? "exit status" : "killed by signal",
@@ -209,7 +202,7 @@ static int64_t advance(struct group *g)
     for (size_t i = 0; i < g->n; i++) {
         struct part *p = &g->v[i];
         const char *where;
-        int64_t left = p->retry_ms - now_ms();
+        int64_t left = p->retry_ms - mag_now_ms();
         if (p->done)
             continue;
         if (!p->pid && left <= 0)
@@ -219,7 +212,7 @@ static int64_t advance(struct group *g)
         if (is_once(p))
             return wait;
         if (p->pid && p->fails) {
-            int64_t to_good = p->since_ms + GOOD_RUN_MS - now_ms();
+            int64_t to_good = p->since_ms + GOOD_RUN_MS - mag_now_ms();
             if (to_good <= 0) {
                 p->fails = 0;
                 write_status(g);
@@ -242,14 +235,14 @@ static int64_t advance(struct group *g)
 
 static void stop_parts(struct group *g, const bool *which)
 {
-    int64_t until = now_ms() + STOP_MS;
+    int64_t until = mag_now_ms() + STOP_MS;
     for (size_t k = g->n; k-- > 0;)
         if (which[k] && g->v[k].pid)
             (void)kill(g->v[k].pid, SIGTERM);
     for (size_t k = 0; k < g->n; k++) {
         while (which[k] && g->v[k].pid) {
             const struct timespec tick = {.tv_nsec = 20000000};
-            if (now_ms() >= until)
+            if (mag_now_ms() >= until)
                 (void)kill(g->v[k].pid, SIGKILL);
             (void)nanosleep(&tick, NULL);
             reap(g);

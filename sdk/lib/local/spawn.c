@@ -15,16 +15,8 @@
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 
 enum { OUTPUT_MAX = 1 << 20 };
-
-int64_t mag_now_ms(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 bool mag_find_program(const char *path, const char *name, char *ret, size_t cap)
 {

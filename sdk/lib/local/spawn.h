@@ -3,7 +3,7 @@
 #ifndef MAGNUM_SDK_LIB_LOCAL_SPAWN_H
 #define MAGNUM_SDK_LIB_LOCAL_SPAWN_H
 
-#include <magnum/host.h>
+#include "lib/services.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -32,7 +32,5 @@ int32_t mag_run(const char *const argv[], const char *input, int keep_fd, int64_
 
 /* Finds an executable on a colon-separated list of directories; false: ret is untouched. */
 bool mag_find_program(const char *path, const char *name, char *ret, size_t cap);
-
-int64_t mag_now_ms(void); /* monotonic */
 
 #endif
