@@ -25,28 +25,61 @@ int64_t lease_believed_until(int64_t asked_ms, int64_t lease_ms)
 }
 
 /* ---- leasing ---- */
-/* A turn goes over at most a page of projects; the next one goes on behind it. */
+/* Projects have their turns in the order of their ids, each turn beginning behind the one that was
+ * given something last: so none is passed over, however many others there are. */
 struct turns {
     char *after;       /* owned; NULL: from the first project on */
     int64_t looked_ms; /* when there was last looked without room */
 };
 
-static int take_turn(struct turns *t, const struct op_due_list *due, struct err *e)
+static int append(struct op_due_list *to, struct op_due_list *from, const char *up_to,
+                  struct err *e)
 {
-    const char *last = NULL;
-    for (size_t i = 0; due->n == PROJECTS_PAGE && i < due->n; i++)
-        if (!last || strcmp(due->v[i].project, last) > 0)
-            last = due->v[i].project;
-    char *after = str_dup(last);
-    if (last && !after)
+    struct op_due *more = realloc(to->v, (to->n + from->n + 1) * sizeof *more);
+    if (!more)
+        return err_nomem(e);
+    to->v = more;
+    for (size_t i = 0; i < from->n && strcmp(from->v[i].project, up_to) <= 0; i++) {
+        to->v[to->n++] = from->v[i];
+        from->v[i].project = NULL;
+    }
+    return 0;
+}
+
+/* Who has something due, in this turn's order. */
+static int who_is_due(struct conductor *c, const struct turns *t, const struct strv *drivers,
+                      struct op_due_list *ret, struct err *e)
+{
+    struct op_due_list begin = {0};
+    size_t each = 2 * c->n_workers;
+    int rc = db_op_due(c->db, t->after, PROJECTS_PAGE, each, drivers, ret, e);
+    if (rc || !t->after || ret->n == PROJECTS_PAGE)
+        return rc;
+    rc = db_op_due(c->db, NULL, PROJECTS_PAGE - ret->n, each, drivers, &begin, e);
+    if (rc == 0)
+        rc = append(ret, &begin, t->after, e);
+    db_op_due_done(&begin);
+    return rc;
+}
+
+static int next_turn(struct turns *t, const struct op_due_list *due,
+                     const struct share_claim *claims, bool left, struct err *e)
+{
+    size_t last = due->n ? due->n - 1 : 0;
+    for (size_t i = 0; i < due->n; i++)
+        if (claims[i].take)
+            last = i;
+    const char *id = left && due->n ? due->v[last].project : NULL;
+    char *after = str_dup(id);
+    if (id && !after)
         return err_nomem(e);
     free(t->after);
     t->after = after;
     return 0;
 }
 
-/* What is due goes to the projects in turns; see operation/share.h. */
-static int lease_dealt(struct conductor *c, const struct strv *drivers,
+/* Deals out what is due; see operation/share.h. */
+static int lease_dealt(struct conductor *c, struct turns *t, const struct strv *drivers,
                        const struct op_due_list *due, struct operation_list *ret,
                        int64_t *ret_next_ms, struct err *e)
 {
@@ -54,15 +87,16 @@ static int lease_dealt(struct conductor *c, const struct strv *drivers,
     struct op_take *takes = calloc(due->n + 1, sizeof *takes);
     size_t n = 0;
     int rc = claims && takes ? 0 : err_nomem(e);
-    if (rc == 0) {
-        bool left = queue_deal(&c->queue, due, claims);
-        for (size_t i = 0; i < due->n; i++)
-            if (claims[i].take)
-                takes[n++] = (struct op_take){due->v[i].project, claims[i].take};
-        *ret_next_ms = 0; /* there may be more right now */
+    bool left = rc == 0 && queue_deal(&c->queue, due, claims);
+    if (rc == 0)
+        rc = next_turn(t, due, claims, left || due->n == PROJECTS_PAGE, e);
+    for (size_t i = 0; rc == 0 && i < due->n; i++)
+        if (claims[i].take)
+            takes[n++] = (struct op_take){due->v[i].project, claims[i].take};
+    *ret_next_ms = 0; /* there may be more right now */
+    if (rc == 0)
         rc = db_op_lease(c->db, c->instance, c->cfg->conductor_lease_ms, drivers, takes, n, ret,
-                         left ? NULL : ret_next_ms, e);
-    }
+                         t->after ? NULL : ret_next_ms, e);
     free(claims);
     free(takes);
     return rc;
@@ -74,21 +108,16 @@ static int lease(struct conductor *c, struct turns *t, int64_t *ret_next_ms, str
     _cleanup_strv_ struct strv drivers = STRV_INIT;
     struct op_due_list due = {0};
     struct operation_list list = {0};
-    bool went_on = t->after != NULL;
     int rc = drivers_leased(c, &drivers, e);
     if (rc == 0)
-        rc = db_op_due(c->db, t->after, PROJECTS_PAGE, 2 * c->n_workers, &drivers, &due, e);
-    if (rc == 0)
-        rc = take_turn(t, &due, e);
+        rc = who_is_due(c, t, &drivers, &due, e);
     int64_t asked = clock_mono_ms();
     if (rc == 0)
-        rc = lease_dealt(c, &drivers, &due, &list, ret_next_ms, e);
+        rc = lease_dealt(c, t, &drivers, &due, &list, ret_next_ms, e);
     for (size_t i = 0; rc == 0 && i < list.n; i++)
         if (!queue_add(&c->queue, c, &list.v[i],
                        lease_believed_until(asked, c->cfg->conductor_lease_ms)))
             log_warn("op.not_taken", "%s: out of memory, its lease will run out", list.v[i].id);
-    if (rc == 0 && (went_on || t->after))
-        *ret_next_ms = 0; /* there are more pages */
     /* what is due but not for us (locked by another conductor, or its project has its share) must
      * not make us look all the time */
     if (rc == 0 && list.n == 0 && *ret_next_ms >= 0 && *ret_next_ms < NOTHING_TAKEN_MS)

@@ -8,9 +8,12 @@
 
 #include "db/db.h"
 
-/* Reads for the API. scope as for clusters; NOT_FOUND: "Operation <id> could not be found." */
+/* scope as for clusters; NOT_FOUND: "Operation <id> could not be found." */
 int db_operation_get(struct db *db, const struct db_scope *s, const char *id, struct operation *ret,
                      struct err *e) MUST_CHECK;
+/* Reads for the API: the members of model/operation_shown.def, the others are unset. */
+int db_operation_show(struct db *db, const struct db_scope *s, const char *id,
+                      struct operation *ret, struct err *e) MUST_CHECK;
 /* cluster_uuid NULL = all visible. Newest first; marker = operation id. */
 int db_operation_list(struct db *db, const struct db_scope *s, const char *cluster_uuid,
                       const struct db_page *p, struct operation_list *ret,
@@ -31,8 +34,8 @@ struct op_due_list {
     struct op_due *v;
     size_t n;
 };
-/* Up to `projects` projects with something due, those with ids behind `after` (NULL = from the
- * first on); in the order in which they have waited. */
+/* Up to `projects` projects with something due, by their ids (bytewise), those behind `after` (NULL
+ * = from the first on). */
 int db_op_due(struct db *db, const char *after, size_t projects, size_t each,
               const struct strv *drivers, struct op_due_list *ret, struct err *e) MUST_CHECK;
 void db_op_due_done(struct op_due_list *l);

@@ -68,7 +68,7 @@ int db_op_due(struct db *db, const char *after, size_t projects, size_t each,
                             " FROM (SELECT o.due_at FROM operation o WHERE " PROJECT
                             " = p.id AND " DUE_FOR(
                                 "$4") " ORDER BY " PROJECT
-                                      ", o.due_at LIMIT $3::bigint) q) d ORDER BY d.first"};
+                                      ", o.due_at LIMIT $3::bigint) q) d ORDER BY p.id"};
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
     /* ids have no control characters: this is the smallest one behind `after` */

@@ -44,7 +44,7 @@ int accept_cluster(struct made *m, const char *project, const char *name, int64_
 /* Accepts a change of this kind; op is initialised here. */
 int change(const char *cluster_uuid, const char *kind, const struct db_change *ch,
            struct operation *op, struct err *e);
-/* Leases up to `max` due operations, of the projects in the order in which they have waited. */
+/* Leases up to `max` due operations, of the projects in the order of their ids. */
 int lease_any(struct db *from, const char *owner, size_t max, int64_t lease_ms,
               const struct strv *drivers, struct operation_list *ret, int64_t *ret_next_due_ms,
               struct err *e) MUST_CHECK;

@@ -23,20 +23,20 @@ enum {
     PROJECTS = 40,
     PAGE = 16,
     TURNS = 3000,
-    /* Every page comes after at most as many turns as there are pages, of each conductor; and in a
-     * page the others with nothing that wait longer come first, one place each. */
-    BOUND = CONDUCTORS * (PROJECTS / PAGE + 1) * (PAGE + 1)
+    /* A turn serves who is next of those that have nothing, and the following turn begins behind
+     * it: each conductor comes to everybody. */
+    BOUND = CONDUCTORS * PROJECTS
 };
 
 struct project {
     size_t due;
-    uint64_t since; /* the turn in which its first one became due */
+    uint64_t since; /* the turn in which it came, for due-first */
     size_t held[CONDUCTORS];
     int passed_over;
 };
 struct conductor {
     size_t used, ready;
-    int after; /* the last project of the page before, -1 = none */
+    int after; /* the last project that was given something, -1 = none */
 };
 struct world {
     uint64_t rng, turn;
@@ -69,21 +69,31 @@ static void arrive(struct world *w, struct project *p, size_t n)
     p->due += n;
 }
 
-/* A page, those first that have waited longest. */
-static size_t page(struct world *w, struct conductor *c, int ret[PAGE])
+/* Who has something due, from behind the last turn's end on. */
+static size_t page(struct world *w, const struct conductor *c, int ret[PAGE])
 {
     size_t n = 0;
-    for (int i = c->after + 1; i < PROJECTS && n < PAGE; i++)
+    for (int k = 1; k <= PROJECTS && n < PAGE; k++) {
+        int i = (c->after + k) % PROJECTS;
         if (w->p[i].due)
             ret[n++] = i;
-    c->after = n == PAGE ? ret[n - 1] : -1;
-    for (size_t i = 1; i < n; i++)
+    }
+    for (size_t i = 1; w->due_first && i < n; i++)
         for (size_t k = i; k > 0 && w->p[ret[k]].since < w->p[ret[k - 1]].since; k--) {
             int swap = ret[k];
             ret[k] = ret[k - 1];
             ret[k - 1] = swap;
         }
     return n;
+}
+
+static void next_turn(struct conductor *c, const int *who, const struct share_claim *v, size_t n)
+{
+    int after = n ? who[n - 1] : -1;
+    for (size_t i = 0; i < n; i++)
+        if (v[i].take)
+            after = who[i];
+    c->after = after;
 }
 
 /* Without shares: the oldest, as far as there is room. */
@@ -140,6 +150,7 @@ static void lease(struct world *w, int ci)
         deal_due_first(v, n, room < free ? room : free);
     else
         (void)share_deal(&rule, v, n, room < free ? room : free, free);
+    next_turn(c, who, v, n);
     account(w, ci, who, v, n, free);
 }
 
