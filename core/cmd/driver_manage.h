@@ -1,7 +1,7 @@
 /* The parts of magnum-driver-manage: what is known of each driver (driver_manage_info.c, _list.c),
  * the check of one plugin (driver_manage_verify.c), decisions (_decide.c, _versions.c, _explain.c,
- * _settings.c), bundles (_bundle.c), the kit and new drivers (_vendor.c), leaks and backends
- * (_leaks.c), printing (_output.c).
+ * _settings.c), bundles (_bundle.c), the kit and new drivers (_vendor.c), verdicts (_verdict.c),
+ * leaks and backends (_leaks.c), printing (_output.c).
  * Neighbours: magnum-driver-manage.c. */
 #ifndef MAGNUM_CMD_DRIVER_MANAGE_H
 #define MAGNUM_CMD_DRIVER_MANAGE_H
@@ -73,6 +73,9 @@ int driver_info_versions(const struct driver_info *i, json_t **ret, struct err *
 /* All that is known of one driver; *ret NULL when nobody knows it. */
 int driver_info_show(const struct driver_info *i, const char *id, json_t **ret,
                      struct err *e) MUST_CHECK;
+/* What is wrong with the configuration file's options for a driver, by its schema. Adds to *ret. */
+int driver_options_wrong(const struct config *cfg, const struct plugin *p, struct strv *ret,
+                         struct err *e) MUST_CHECK;
 
 /* Checks one plugin the way a conductor would, and more: rows of {check, result, detail}.
  * *ok: it can be used. */
@@ -82,6 +85,14 @@ int driver_verify(const struct config *cfg, const char *id, json_t **ret_rows, b
  * isolation: what shut its process in, see driver_pool_isolation; may be NULL. */
 int driver_load(const struct config *cfg, const struct plugin_list *plugins, const char *id,
                 bool *ready, char why[512], json_t **isolation, struct err *e) MUST_CHECK;
+
+/* A verdict's file, with the signature beside it (FILE.sig, raw ed25519): *ret is what is kept of
+ * it, with signed_by, the name of a trusted key or null. FORBIDDEN: signed, but by nobody who is
+ * trusted, or changed since; INVALID: it is about another file than this plugin's. */
+int verdict_read(const struct config *cfg, const struct plugin *p, const char *file, json_t **ret,
+                 struct err *e) MUST_CHECK;
+/* Where a plugin's verdict lies by convention. Caller frees; NULL = no memory. */
+char *verdict_beside(const struct plugin *p);
 
 /* ---- verbs ---- */
 int do_enable(struct request *r, struct err *e) MUST_CHECK;

@@ -28,6 +28,14 @@ static json_t *verdict_text(const json_t *release)
                         (long long)(jsonx_int(v, "passed", 0) + jsonx_int(v, "failed", 0)));
 }
 
+/* Who answers for the verdict; empty when there is none. */
+static const char *signer_text(const json_t *release)
+{
+    const json_t *v = json_object_get(release, "verdict");
+    const char *signer = jsonx_str(v, "signed_by");
+    return !json_is_object(v) ? "" : signer ? signer : "unsigned";
+}
+
 static int add(const struct driver_info *i, json_t *rows, const struct plugin *p,
                const json_t *release, struct err *e)
 {
@@ -35,13 +43,13 @@ static int add(const struct driver_info *i, json_t *rows, const struct plugin *p
     const json_t *manifest = p ? p->manifest : json_object_get(release, "manifest");
     const char *sha256 = p ? p->sha256 : jsonx_str(release, "sha256");
     json_t *row = json_pack(
-        "{s:s?,s:s?,s:s?,s:s?,s:o,s:s,s:s,s:o,s:I,s:O?,s:s?}", "id",
+        "{s:s?,s:s?,s:s?,s:s?,s:o,s:s,s:s,s:o,s:s,s:I,s:O?,s:s?}", "id",
         p ? p->id : jsonx_str(release, "id"), "name", p ? p->name : jsonx_str(release, "name"),
         "version", p ? p->version : jsonx_str(release, "version"), "vendor",
         p ? p->vendor : jsonx_str(release, "vendor"), "provides", provides_text(manifest), "state",
-        state, "problem", why ? why : "", "verdict", verdict_text(release), "clusters",
-        (json_int_t)jsonx_int(release, "clusters", 0), "conductors",
-        json_object_get(release, "conductors"), "sha256", sha256);
+        state, "problem", why ? why : "", "verdict", verdict_text(release), "signed_by",
+        signer_text(release), "clusters", (json_int_t)jsonx_int(release, "clusters", 0),
+        "conductors", json_object_get(release, "conductors"), "sha256", sha256);
     return json_array_append_new(rows, row) < 0 ? err_nomem(e) : 0;
 }
 

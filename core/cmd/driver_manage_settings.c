@@ -90,7 +90,7 @@ int do_config_get(struct request *r, struct err *e)
 }
 
 /* ---- set ---- */
-static int check(const struct plugin *p, const char *key, const char *value, struct err *e)
+static int allowed(const struct plugin *p, const char *key, const char *value, struct err *e)
 {
     const json_t *properties = json_object_get(p->config_schema, "properties");
     const json_t *rule = json_object_get(properties, key);
@@ -104,20 +104,40 @@ static int check(const struct plugin *p, const char *key, const char *value, str
         {
             str_printf(&known, "%s%s", known.len ? ", " : "", name);
         }
-        return err_set(e, ERR_INVALID, "driver %s has no option %s; it has: %s", p->id, key,
-                       str_text(&known));
+        return err_set(e, ERR_INVALID, "driver %s has no option %s; it has%s%s", p->id, key,
+                       known.len ? ": " : " none", str_text(&known));
     }
-    if (jsonx_bool(rule, "writeOnly", false))
-        return err_set(e, ERR_INVALID,
-                       "%s is a secret: it belongs into driver_config of the configuration file, "
-                       "which only the service may read",
-                       key);
     struct err why = ERR_INIT;
     _cleanup_json_ json_t *as_label = json_pack("{s:s}", key, value);
     if (labels_check(p->config_schema, p->name, as_label, &why) == 0)
         return 0;
     const char *text = str_starts(why.msg, "Label ") ? why.msg + strlen("Label ") : why.msg;
     return err_set(e, ERR_INVALID, "option %s", text);
+}
+
+static int check(const struct plugin *p, const char *key, const char *value, struct err *e)
+{
+    const json_t *rule = json_object_get(json_object_get(p->config_schema, "properties"), key);
+    if (jsonx_bool(rule, "writeOnly", false))
+        return err_set(e, ERR_INVALID,
+                       "%s is a secret: it belongs into driver_config of the configuration file, "
+                       "which only the service may read",
+                       key);
+    return allowed(p, key, value, e);
+}
+
+int driver_options_wrong(const struct config *cfg, const struct plugin *p, struct strv *ret,
+                         struct err *e)
+{
+    const char *key;
+    json_t *v;
+    json_object_foreach(json_object_get(cfg->driver_config, p->id), key, v)
+    {
+        struct err why = ERR_INIT;
+        if (allowed(p, key, json_string_value(v), &why) != 0 && strv_add(ret, why.msg) != 0)
+            return err_nomem(e);
+    }
+    return 0;
 }
 
 int do_config_set(struct request *r, struct err *e)

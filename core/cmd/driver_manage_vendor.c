@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 extern char **environ;
-enum { VERDICT_MAX = 16 << 20, VERDICT_DEPTH = 16, TEMPLATE_MAX = 1 << 20 };
+enum { TEMPLATE_MAX = 1 << 20 };
 
 /* ---- check ---- */
 /* The program beside this one. */
@@ -63,61 +63,47 @@ static int run_kit(const struct request *r, const struct plugin *p, const char *
     return 0;
 }
 
-/* What is kept of a verdict: counts, and the names of what failed. */
-static json_t *summary(const json_t *doc)
-{
-    json_t *failed = json_array(), *v;
-    size_t i;
-    json_array_foreach(json_object_get(doc, "results"), i, v)
-    {
-        if (str_eq(jsonx_str(v, "result"), "failed"))
-            json_array_append_new(
-                failed, json_sprintf("%s.%s", jsonx_str(v, "group"), jsonx_str(v, "name")));
-    }
-    bool whole = jsonx_bool(doc, "complete", true);
-    const char *result = jsonx_int(doc, "failed", 1) ? "failed"
-                         : whole                     ? "passed"
-                                                     : "partly passed";
-    return json_pack("{s:s,s:I,s:I,s:I,s:s?,s:O?,s:o}", "result", result, "passed",
-                     (json_int_t)jsonx_int(doc, "passed", 0), "failed",
-                     (json_int_t)jsonx_int(doc, "failed", 0), "skipped",
-                     (json_int_t)jsonx_int(doc, "skipped", 0), "kit", jsonx_str(doc, "kit"), "seed",
-                     json_object_get(doc, "seed"), "failures", failed);
-}
-
 static int keep(const struct request *r, const struct plugin *p, const char *file, struct err *e)
 {
-    _cleanup_free_ char *text = NULL;
-    _cleanup_json_ json_t *doc = NULL, *kept = NULL;
-    size_t len = 0;
+    _cleanup_json_ json_t *kept = NULL;
     char who[WHO];
     who_am_i(who, sizeof who);
-    int rc = io_read_file(file, VERDICT_MAX, &text, &len, e);
-    if (rc == 0)
-        rc = jsonx_parse(text, len, VERDICT_DEPTH, &doc, e);
-    if (rc != 0)
-        return err_wrap(e, "verdict %s", file);
-    const char *sum = jsonx_str(json_object_get(doc, "plugin"), "sha256");
-    if (!str_eq(sum, p->sha256))
-        return err_set(e, ERR_INVALID, "%s is about another file (sha256 %s)", file,
-                       sum ? sum : "missing");
-    kept = summary(doc);
-    if (!kept)
-        return err_set(e, ERR_INVALID, "%s is no verdict of magnum-driver-check", file);
-    if (r->db)
+    int rc = verdict_read(r->cfg, p, file, &kept, e);
+    if (rc == 0 && r->db)
         rc = db_driver_verdict(r->db, p->id, p->version, p->sha256, kept, who, e);
+    if (rc != 0)
+        return rc;
+    const char *signer = jsonx_str(kept, "signed_by");
+    printf("# %s: %s, %s%s\n", p->ref, jsonx_str(kept, "result"),
+           signer ? "signed by " : "unsigned", signer ? signer : "");
+    return jsonx_int(kept, "failed", 0) ? err_set(e, ERR_INVALID, "%lld checks of %s failed",
+                                                  (long long)jsonx_int(kept, "failed", 0), p->ref)
+                                        : 0;
+}
+
+/* The verdict of a run of our own, and its signature when one was asked for, are not kept as files.
+ */
+static int check_here(const struct request *r, const struct plugin *p, struct err *e)
+{
+    char dir[] = "/tmp/magnum-verdict-XXXXXX";
+    if (!mkdtemp(dir))
+        return err_errno(e, errno, "cannot make %s", dir);
+    _cleanup_free_ char *file = str_fmt("%s/verdict.json", dir),
+                        *sig = str_fmt("%s/verdict.json.sig", dir);
+    int rc = file && sig ? run_kit(r, p, file, e) : err_nomem(e);
     if (rc == 0)
-        printf("# %s: %s\n", p->ref, jsonx_str(kept, "result"));
-    if (rc == 0 && jsonx_int(kept, "failed", 0))
-        rc = err_set(e, ERR_INVALID, "%lld checks of %s failed",
-                     (long long)jsonx_int(kept, "failed", 0), p->ref);
+        rc = keep(r, p, file, e);
+    if (file)
+        (void)unlink(file);
+    if (sig)
+        (void)unlink(sig);
+    (void)rmdir(dir);
     return rc;
 }
 
 int do_check(struct request *r, struct err *e)
 {
     struct driver_info i;
-    char file[] = "/tmp/magnum-verdict-XXXXXX";
     int rc = driver_info_load(r->cfg, r->db, &i, e);
     if (rc != 0)
         return rc;
@@ -128,19 +114,8 @@ int do_check(struct request *r, struct err *e)
                      p ? p->problem : r->arg);
     else if (r->verdict)
         rc = keep(r, p, r->verdict, e);
-    else {
-        int fd = mkstemp(file);
-        if (fd < 0)
-            rc = err_errno(e, errno, "cannot make %s", file);
-        else
-            rc = run_kit(r, p, file, e);
-        if (rc == 0)
-            rc = keep(r, p, file, e);
-        if (fd >= 0) {
-            (void)close(fd);
-            (void)unlink(file);
-        }
-    }
+    else
+        rc = check_here(r, p, e);
     driver_info_done(&i);
     return rc;
 }

@@ -9,6 +9,7 @@
 #include "host/elf_exports.h"
 
 #include <string.h>
+#include <unistd.h>
 
 enum { LIBRARY_MAX = 256 << 20 };
 
@@ -94,20 +95,49 @@ static int check_run(const struct config *cfg, const struct plugin_list *plugins
     return rc;
 }
 
-/* What is not wrong, but worth a look. */
-static int add_notes(const struct plugin *p, json_t *rows, struct err *e)
+static int add_note(json_t *rows, const char *check, const char *text, struct err *e)
 {
-    _cleanup_strv_ struct strv unknown = STRV_INIT;
+    json_t *row = json_pack("{s:s,s:s,s:s?}", "check", check, "result", "note", "detail", text);
+    return json_array_append_new(rows, row) < 0 ? err_nomem(e) : 0;
+}
+
+/* What is not wrong, but worth a look. */
+static int add_notes(const struct config *cfg, const struct plugin *p, json_t *rows, struct err *e)
+{
+    _cleanup_strv_ struct strv unknown = STRV_INIT, options = STRV_INIT;
     int rc = manifest_unknown(p->manifest, &unknown, e);
+    rc = rc ? rc : driver_options_wrong(cfg, p, &options, e);
     for (size_t i = 0; rc == 0 && i < unknown.n; i++) {
         _cleanup_free_ char *text = str_fmt("member '%s' of the manifest is not known to this "
                                             "version",
                                             unknown.v[i]);
-        json_t *row =
-            json_pack("{s:s,s:s,s:s?}", "check", "manifest", "result", "note", "detail", text);
-        rc = json_array_append_new(rows, row) < 0 ? err_nomem(e) : 0;
+        rc = add_note(rows, "manifest", text, e);
     }
+    for (size_t i = 0; rc == 0 && i < options.n; i++)
+        rc = add_note(rows, "options", options.v[i], e);
     return rc;
+}
+
+/* The kit's verdict beside the manifest, when it came with one: advice, not a condition. */
+static int add_verdict(const struct config *cfg, const struct plugin *p, json_t *rows,
+                       struct err *e)
+{
+    _cleanup_free_ char *file = verdict_beside(p), *text = NULL;
+    _cleanup_json_ json_t *kept = NULL;
+    struct err why = ERR_INIT;
+    if (!file)
+        return err_nomem(e);
+    if (access(file, F_OK) < 0)
+        return add_note(rows, "verdict", "none beside the manifest", e);
+    if (verdict_read(cfg, p, file, &kept, &why) != 0)
+        return add_note(rows, "verdict", why.msg, e);
+    const char *signer = jsonx_str(kept, "signed_by");
+    text = str_fmt("%s, %s%s", jsonx_str(kept, "result"), signer ? "signed by " : "unsigned",
+                   signer ? signer : "");
+    if (!text)
+        return err_nomem(e);
+    return str_eq(jsonx_str(kept, "result"), "passed") ? add(rows, "verdict", true, text, e)
+                                                       : add_note(rows, "verdict", text, e);
 }
 
 static int verify(const struct config *cfg, const struct plugin_list *plugins,
@@ -118,9 +148,11 @@ static int verify(const struct config *cfg, const struct plugin_list *plugins,
     int rc = add(rows, "files and manifest", *ok, *ok ? p->manifest_path : p->problem, e);
     if (rc != 0 || !*ok)
         return rc;
-    rc = add_notes(p, rows, e);
+    rc = add_notes(cfg, p, rows, e);
     if (rc == 0)
         rc = add(rows, "sha256", true, p->sha256, e);
+    if (rc == 0)
+        rc = add_verdict(cfg, p, rows, e);
     if (rc == 0)
         rc = check_exports(p, rows, &exports, e);
     if (rc == 0)

@@ -106,9 +106,9 @@ int need_database(const struct request *r, struct err *e)
 
 static int do_versions(struct request *r, struct err *e)
 {
-    static const char *const columns[] = {"id",         "name",   "version", "vendor",
-                                          "provides",   "state",  "verdict", "clusters",
-                                          "conductors", "sha256", "problem", NULL};
+    static const char *const columns[] = {
+        "id",        "name",     "version",    "vendor", "provides", "state", "verdict",
+        "signed_by", "clusters", "conductors", "sha256", "problem",  NULL};
     _cleanup_json_ json_t *rows = NULL;
     struct driver_info info;
     int rc = driver_info_load(r->cfg, r->db, &info, e);

@@ -4,13 +4,12 @@
 #include "base/io.h"
 #include "base/parse.h"
 #include "drivers/bundle_index.h"
+#include "drivers/trust.h"
 
 #include <ctype.h>
-#include <dirent.h>
-#include <errno.h>
 #include <string.h>
 
-enum { INDEX_MAX = 1048576, FILES_MAX = 10000, FILE_MAX = 1 << 30, KEY_MAX = 16384 };
+enum { INDEX_MAX = 1048576, FILES_MAX = 10000, FILE_MAX = 1 << 30 };
 static const char index_name[] = "BUNDLE", signature_name[] = "BUNDLE.sig";
 static const char first_line[] = "magnum-driver-bundle 1\n";
 
@@ -165,33 +164,21 @@ int bundle_open(const char *path, size_t max, struct bundle *ret, struct err *e)
 }
 
 /* ---- who signed it ---- */
-static bool made_by(const struct bundle *b, const char *dir, const char *file)
-{
-    _cleanup_free_ char *path = str_fmt("%s/%s", dir, file), *pem = NULL;
-    size_t len = 0;
-    struct err unread = ERR_INIT;
-    return path && io_read_file(path, KEY_MAX, &pem, &len, &unread) == 0 &&
-           sign_matches(pem, len, b->index, b->signature);
-}
-
 int bundle_signer(const struct bundle *b, const char *keys_dir, char **ret, struct err *e)
 {
+    unsigned char raw[SIGNATURE_BYTES];
     *ret = NULL;
     if (!b->signature)
         return 0;
-    DIR *d = opendir(keys_dir);
-    if (!d && errno != ENOENT)
-        return err_errno(e, errno, "cannot read %s", keys_dir);
-    for (const struct dirent *x; d && !*ret && (x = readdir(d));)
-        if (x->d_name[0] != '.' && str_ends(x->d_name, ".pem") && made_by(b, keys_dir, x->d_name))
-            *ret = strndup(x->d_name, strlen(x->d_name) - strlen(".pem"));
-    if (d)
-        (void)closedir(d);
-    return *ret ? 0
-                : err_set(e, ERR_FORBIDDEN,
-                          "its signature was made by none of the keys in %s: trust its maker's key "
-                          "with magnum-driver-manage keys trust",
-                          keys_dir);
+    int rc = sign_decode(b->signature, raw)
+                 ? trust_signer(keys_dir, b->index, strlen(b->index), raw, ret, e)
+                 : 0;
+    if (rc != 0 || *ret)
+        return rc;
+    return err_set(e, ERR_FORBIDDEN,
+                   "its signature was made by none of the keys in %s: trust its maker's key with "
+                   "magnum-driver-manage keys trust",
+                   keys_dir);
 }
 
 /* ---- making ---- */

@@ -24,7 +24,10 @@ void tar_end(struct str *to);
 void sha256_bytes(const void *data, size_t len, char hex[65]);
 /* Base64 of the signature over text. Caller frees. */
 int sign_text(const char *key_path, const char *text, char **ret, struct err *e) MUST_CHECK;
-/* Whether this PEM public key made the signature. False too when either can't be read. */
-bool sign_matches(const char *pem, size_t len, const char *text, const char *signature);
+/* The raw signature of a base64 text; false when it is none. */
+bool sign_decode(const char *base64, unsigned char raw[64]);
+/* Whether this PEM public key made the raw signature. False too when it can't be read. */
+bool sign_matches(const char *pem, size_t len, const void *data, size_t data_len,
+                  const unsigned char raw[64]);
 
 #endif

@@ -58,17 +58,23 @@ int bundle_key_check(const char *pem, size_t len, char fingerprint[65], struct e
     return 0;
 }
 
-bool sign_matches(const char *pem, size_t len, const char *text, const char *signature)
+bool sign_decode(const char *base64, unsigned char raw[SIGNATURE])
+{
+    unsigned char decoded[BASE64];
+    if (strcspn(base64, "\r\n") != BASE64 ||
+        EVP_DecodeBlock(decoded, (const unsigned char *)base64, BASE64) < SIGNATURE)
+        return false;
+    memcpy(raw, decoded, SIGNATURE);
+    return true;
+}
+
+bool sign_matches(const char *pem, size_t len, const void *data, size_t data_len,
+                  const unsigned char raw[SIGNATURE])
 {
     _cleanup_key_ EVP_PKEY *k = public_key(pem, len);
     _cleanup_md_ EVP_MD_CTX *md = EVP_MD_CTX_new();
-    unsigned char raw[BASE64];
-    size_t n = strcspn(signature, "\r\n");
-    if (!k || !md || n != BASE64 ||
-        EVP_DecodeBlock(raw, (const unsigned char *)signature, BASE64) < SIGNATURE)
-        return false;
-    return EVP_DigestVerifyInit(md, NULL, NULL, NULL, k) == 1 &&
-           EVP_DigestVerify(md, raw, SIGNATURE, (const unsigned char *)text, strlen(text)) == 1;
+    return k && md && EVP_DigestVerifyInit(md, NULL, NULL, NULL, k) == 1 &&
+           EVP_DigestVerify(md, raw, SIGNATURE, data, data_len) == 1;
 }
 
 static int private_key(const char *path, EVP_PKEY **ret, struct err *e)

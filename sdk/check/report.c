@@ -2,6 +2,8 @@
  * signed: an operator who trusts the key need not run the kit again. See check.h. */
 #include "report.h"
 
+#include "drivers/bundle.h"
+
 #include "base/io.h"
 #include "base/jsonx.h"
 
@@ -82,12 +84,28 @@ static int write_junit(const struct report *r, const char *path, struct err *e)
 
 /* ---- the verdict ---- */
 
-static json_t *verdict_document(const struct report *r)
+/* Of the key that signs it, so that a reader can tell an unknown key from a changed file; "" =
+ * none.
+ */
+static void fingerprint_of(EVP_PKEY *key, char ret[65])
+{
+    struct err e = ERR_INIT;
+    char *pem = NULL;
+    BIO *b = key ? BIO_new(BIO_s_mem()) : NULL;
+    long len = b && PEM_write_bio_PUBKEY(b, key) == 1 ? BIO_get_mem_data(b, &pem) : 0;
+    if (len <= 0 || bundle_key_check(pem, (size_t)len, ret, &e) != 0)
+        *ret = '\0';
+    BIO_free(b);
+}
+
+static json_t *verdict_document(const struct report *r, EVP_PKEY *key)
 {
     static const char *const names[] = {"passed", "failed", "skipped"};
     const struct plugin *p = r->plugin;
     json_t *results = json_array();
     int64_t ms = 0;
+    char fingerprint[65];
+    fingerprint_of(key, fingerprint);
     for (size_t i = 0; results && i < r->n; i++) {
         const struct result *res = &r->results[i];
         ms += res->v.ms;
@@ -96,10 +114,11 @@ static json_t *verdict_document(const struct report *r)
                                         res->c->name, "result", names[res->v.outcome], "detail",
                                         res->v.why, "milliseconds", (json_int_t)res->v.ms));
     }
-    return json_pack("{s:i,s:s,s:{s:s,s:s,s:s?,s:s},s:I,s:b,s:I,s:I,s:I,s:I,s:o}", "verdict", 1,
-                     "kit", MAGNUM_VERSION, "plugin", "id", p->id, "version", p->version, "vendor",
-                     p->vendor, "sha256", p->sha256, "seed", (json_int_t)r->seed, "complete",
-                     r->complete, "passed", (json_int_t)report_count(r, CHECK_OK), "failed",
+    return json_pack("{s:i,s:s,s:s*,s:{s:s,s:s,s:s?,s:s},s:I,s:b,s:I,s:I,s:I,s:I,s:o}", "verdict",
+                     1, "kit", MAGNUM_VERSION, "key", *fingerprint ? fingerprint : NULL, "plugin",
+                     "id", p->id, "version", p->version, "vendor", p->vendor, "sha256", p->sha256,
+                     "seed", (json_int_t)r->seed, "complete", r->complete, "passed",
+                     (json_int_t)report_count(r, CHECK_OK), "failed",
                      (json_int_t)report_count(r, CHECK_FAILED), "skipped",
                      (json_int_t)report_count(r, CHECK_SKIPPED), "milliseconds", (json_int_t)ms,
                      "results", results);
@@ -140,7 +159,7 @@ static int write_signature(EVP_PKEY *key, const char *path, const char *text, st
 
 static int write_verdict(const struct report *r, const char *path, EVP_PKEY *key, struct err *e)
 {
-    _cleanup_json_ json_t *doc = verdict_document(r);
+    _cleanup_json_ json_t *doc = verdict_document(r, key);
     _cleanup_free_ char *text = doc ? json_dumps(doc, JSON_INDENT(1)) : NULL;
     if (!text)
         return err_nomem(e);

@@ -57,4 +57,5 @@ endforeach()
 
 magnum_add_test(driver_manage RING component TIMEOUT 300
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/driver_manage.c LINKS magnum_base test_pg)
-add_dependencies(test_component_driver_manage magnum-driver-manage magnum-db-manage ${fixtures})
+add_dependencies(test_component_driver_manage magnum-driver-manage magnum-db-manage ${fixtures}
+  kubernetes swarm mesos certs-local certs-barbican)

@@ -382,6 +382,47 @@ static void settings(void)
     expect("-f value events --limit 1", 0, "size");
 }
 
+/* What we ship tells all of its options: misspelt keys, wrong types and ranges are found when they
+ * are set, those of the file by verify. */
+static void settings_of_ours(void)
+{
+    static const struct {
+        const char *set, *told; /* told NULL: it is taken */
+    } cases[] = {
+        {"org.magnum.kubernetes stack_list_age_ms=5000", NULL},
+        {"org.magnum.kubernetes stack_list_age_ms=0", "integer from 1 up to 3600000"},
+        {"org.magnum.kubernetes stack_list_age_ms=soon", "integer from 1 up to 3600000"},
+        {"org.magnum.kubernetes kubernetes_path=/a:/b", NULL},
+        {"org.magnum.kubernetes kubernetes_path=a:/b", "matching"},
+        {"org.magnum.kubernetes kubernets_path=/a", "has no option kubernets_path"},
+        {"org.magnum.kubernetes state_dir=/0123456789/0123456789/0123456789/0123456789", "40"},
+        {"org.magnum.kubernetes auth_url=keystone", "matching"},
+        {"org.magnum.swarm container_log_lines=20", NULL},
+        {"org.magnum.swarm container_log_lines=0", "integer from 1 up to 1000000"},
+        {"org.magnum.swarm verify_ca=maybe", "one of true, false"},
+        {"org.magnum.mesos nodes_affinity_policy=anti-affinity", NULL},
+        {"org.magnum.mesos nodes_affinity_policy=close", "one of soft-anti-affinity"},
+        {"org.magnum.mesos state_dir=/x", "has no option state_dir"},
+        {"org.magnum.certs-local key_file=key", "matching"},
+        {"org.magnum.certs-local key_file=/etc/magnum/key", NULL},
+        {"org.magnum.certs-barbican anything=1", "it has none"},
+    };
+    free(options);
+    options = str_fmt("--config /dev/null --plugin-dir %s/plugins --connection '%s'", build_dir(),
+                      pg_conninfo(pg));
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        _cleanup_free_ char *args = str_fmt("config set %s", cases[i].set);
+        expect(args, cases[i].told ? 1 : 0, cases[i].told ? cases[i].told : "is set");
+    }
+    expect("-f value config get org.magnum.swarm container_log_lines", 0,
+           "container_log_lines 20 operator");
+    expect("-f value config get org.magnum.certs-local storage_path", 0,
+           "storage_path /var/lib/magnum/certificates default");
+    expect("verify org.magnum.certs-barbican --set "
+           "driver_config.org.magnum.certs-barbican.storage_path=/x",
+           0, "has no option storage_path");
+}
+
 static void a_verdict_is_kept(void)
 {
     _cleanup_json_ json_t *one = ask("show fixture_plain");
@@ -403,6 +444,65 @@ static void a_verdict_is_kept(void)
     _cleanup_free_ char *out = NULL;
     CU_ASSERT_EQUAL(run("magnum-driver-manage", "list", &out), 0);
     CU_ASSERT_PTR_NULL(strstr(out, "41 of 41")); /* it was over another file */
+}
+
+/* Signed verdicts count when their signer is trusted; everything else about them is told. */
+static void a_verdict_is_signed(void)
+{
+    _cleanup_json_ json_t *one = ask("show fixture_plain");
+    _cleanup_free_ char *connection = TAKE_PTR(options);
+    _cleanup_free_ char *prepare = str_fmt(
+        "set -e; cd %s; mkdir trusted; for k in vendor stranger; do openssl genpkey -algorithm "
+        "ed25519 "
+        "-out $k.key; openssl pkey -in $k.key -pubout -out $k.pem; done; cp vendor.pem trusted; "
+        "printf '{\"kit\":\"1\",\"key\":\"%%s\",\"plugin\":{\"sha256\":\"%s\"},\"passed\":7,"
+        "\"failed\":0,\"skipped\":0,\"results\":[]}' \"$(openssl pkey -pubin -in vendor.pem "
+        "-outform "
+        "DER | tail -c 32 | sha256sum | cut -c1-64)\" > good.json; "
+        "sed 's/sha256.:..../&0/' good.json > other.json; cp good.json strange.json; "
+        "sed 's/skipped.:0/skipped\":1/' good.json > changed.json; "
+        "sign() { openssl pkeyutl -sign -inkey $1.key -rawin -in $2 -out $3.sig; }; "
+        "sign vendor good.json good.json; sign vendor other.json other.json; "
+        "sign stranger strange.json strange.json; sign vendor good.json changed.json; "
+        "cp good.json short.json; head -c 60 good.json.sig > short.json.sig; "
+        "cp good.json alone.json; cp good.json fixture_plain.verdict.json",
+        dir, text(one, "sha256"));
+    CU_ASSERT_EQUAL_FATAL(system(prepare), 0);
+    _cleanup_free_ char *same = str_fmt(
+        "UPDATE driver_copy SET sha256 = '%s' WHERE version = '1.0.0'", text(one, "sha256"));
+    sql(same);
+    options = str_fmt("%s --set drivers.trusted_keys_dir=%s/trusted", connection, dir);
+    const struct {
+        const char *file, *told;
+        int code;
+    } cases[] = {{"good", "passed, signed by vendor", 0},
+                 {"changed", "is not that of the key vendor", 1},
+                 {"strange", "is not that of the key vendor", 1}, /* it says so itself */
+                 {"other", "about another file", 1},
+                 {"short", "is no ed25519 signature", 1},
+                 {"alone", "passed, unsigned", 0}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        _cleanup_free_ char *args =
+            str_fmt("check fixture_plain --verdict %s/%s.json", dir, cases[i].file);
+        expect(args, cases[i].code, cases[i].told);
+    }
+    expect("-f value list", 0, "passed (7 of 7) unsigned");
+    expect("verify fixture_plain", 0, "passed, unsigned");
+    _cleanup_free_ char *good = str_fmt("check fixture_plain --verdict %s/good.json", dir);
+    expect(good, 0, "signed by vendor");
+    expect("-f value list", 0, "passed (7 of 7) vendor");
+    expect("show fixture_plain", 0, "\"signed_by\":\"vendor\"");
+    _cleanup_free_ char *sign =
+        str_fmt("cd %s && cp good.json.sig fixture_plain.verdict.json.sig", dir);
+    CU_ASSERT_EQUAL_FATAL(system(sign), 0);
+    expect("verify fixture_plain", 0, "passed, signed by vendor");
+    _cleanup_free_ char *distrust =
+        str_fmt("cd %s/trusted && mv vendor.pem ../gone.pem && cp ../stranger.pem .", dir);
+    CU_ASSERT_EQUAL_FATAL(system(distrust), 0);
+    expect(good, 1, "was made by none of the keys in");
+    expect("verify fixture_plain", 0, "was made by none of the keys in");
+    free(options);
+    options = TAKE_PTR(connection);
 }
 
 static void bundles(void)
@@ -478,5 +578,5 @@ static void begins_a_driver(void)
 
 TEST_MAIN("driver_manage", setup, teardown, TEST(wrong_usage), TEST(lists), TEST(verifies),
           TEST(without_database), TEST(with_database), TEST(several_versions),
-          TEST(two_for_one_kind), TEST(for_one_project), TEST(settings), TEST(a_verdict_is_kept),
-          TEST(bundles), TEST(begins_a_driver))
+          TEST(two_for_one_kind), TEST(for_one_project), TEST(settings_of_ours), TEST(settings),
+          TEST(a_verdict_is_kept), TEST(a_verdict_is_signed), TEST(bundles), TEST(begins_a_driver))
