@@ -3,15 +3,19 @@
  * last old process is gone. */
 #include "db/db_migrate.h"
 
+#include "base/clock.h"
 #include "migrate_internal.h"
 #include "sql_internal.h"
 
+#include <poll.h>
 #include <stdio.h>
+#include <string.h>
 
 /* "magnumdb": the advisory lock of everything that changes the schema. */
 #define LOCK_KEY "7881708054302876770"
 /* How long a starter waits for another one's migration. */
 #define LOCK_WAIT "SET lock_timeout = '120s'; SET statement_timeout = 0;"
+enum { TABLE_WAIT_MS = 120000, FIRST_WAIT_MS = 20, LAST_WAIT_MS = 200 };
 
 static const char make_table[] =
     "CREATE TABLE IF NOT EXISTS schema_migration ("
@@ -91,19 +95,76 @@ static int record(struct conn *c, const struct migration *m, struct err *e)
     return conn_run(c, &insert, &p, &r, e);
 }
 
-static int apply(struct conn *c, const struct migration *m, struct err *e)
+/* --- beside running services --- */
+
+/* Appends the names behind each `token` of the SQL text, quoted, separated by commas. */
+static void names_after(const char *sql, const char *token, struct str *ret)
 {
-    int rc = conn_script(c, "BEGIN", e);
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz_0123456789";
+    for (const char *s = sql; (s = strstr(s, token)) != NULL;) {
+        s += strlen(token);
+        size_t n = strspn(s, letters);
+        if (n)
+            str_printf(ret, "%s'%.*s'", ret->len ? "," : "", (int)n, s);
+    }
+}
+
+/* All tables that this revision changes, at once and before it changes the first: who holds a lock
+ * on one and waits for another would else be in a deadlock with it. */
+static int lock_tables(struct conn *c, const struct migration *m, struct err *e)
+{
+    _cleanup_str_ struct str names = STR_INIT, sql = STR_INIT;
+    names_after(m->sql, "ALTER TABLE ", &names);
+    names_after(m->sql, " ON ", &names);
+    names_after(m->sql, "REFERENCES ", &names);
+    if (!names.len && !names.oom)
+        return 0;
+    str_printf(&sql,
+               "DO $$ DECLARE t text; BEGIN FOR t IN SELECT DISTINCT n FROM unnest(ARRAY[%s]) n"
+               " WHERE to_regclass(n) IS NOT NULL ORDER BY n LOOP EXECUTE format("
+               "'LOCK TABLE %%I IN ACCESS EXCLUSIVE MODE', t); END LOOP; END $$",
+               str_text(&names));
+    return names.oom || sql.oom ? err_nomem(e) : conn_script(c, str_text(&sql), e);
+}
+
+static int attempt(struct conn *c, const struct migration *m, int wait_ms, struct err *e)
+{
+    char begin[64];
+    snprintf(begin, sizeof begin, "BEGIN; SET LOCAL lock_timeout = %d", wait_ms);
+    int rc = conn_script(c, begin, e);
+    if (!rc)
+        rc = lock_tables(c, m, e);
     if (!rc)
         rc = conn_script(c, m->sql, e);
     if (!rc)
         rc = record(c, m, e);
-    if (!rc)
-        return conn_script(c, "COMMIT", e);
+    return rc ? rc : conn_script(c, "COMMIT", e);
+}
+
+/* Whoever comes while it waits for a table waits behind it, so it waits briefly, lets them pass,
+ * and tries again: a long transaction (a dump, say) holds up the migration and nobody else. The
+ * waits of one attempt stay below the second after which a server looks for deadlocks, and ends the
+ * transaction that waited for so long. */
+static int apply(struct conn *c, const struct migration *m, struct err *e)
+{
+    int64_t until = clock_mono_ms() + TABLE_WAIT_MS;
+    int wait_ms = FIRST_WAIT_MS, rc;
+    while ((rc = attempt(c, m, wait_ms, e)) == ERR_TIMEOUT || rc == ERR_BUSY) {
+        if (clock_mono_ms() >= until) {
+            err_set(e, rc, "other transactions use its tables all the time: %s", c->detail);
+            break;
+        }
+        rc = conn_script(c, "ROLLBACK", e);
+        if (rc)
+            break;
+        (void)poll(NULL, 0, 2 * wait_ms);
+        wait_ms = wait_ms * 3 / 2 < LAST_WAIT_MS ? wait_ms * 3 / 2 : LAST_WAIT_MS;
+    }
     if (rc == ERR_INTERNAL || rc == ERR_EXISTS || rc == ERR_CONFIG)
         err_set(e, rc, "%s", c->detail);
-    err_wrap(e, "revision %s", m->name);
-    return rc; /* the connection is closed after this, which rolls back */
+    if (rc)
+        err_wrap(e, "revision %s", m->name);
+    return rc; /* after a failure the connection is closed, which rolls back */
 }
 
 int db_migrate_upgrade(struct db *db, int to, int *ret_applied, struct err *e)

@@ -1,5 +1,6 @@
 /* Schema migrations: numbered SQL files of db/migrations/, embedded in the binary, applied in
  * order, each in one transaction, under an advisory lock so that several starters do it once.
+ * Beside running services: nobody waits long for a table that a migration waits for.
  * Neighbours: cmd/magnum-db-manage, magnum-allinone. */
 #ifndef MAGNUM_DB_DB_MIGRATE_H
 #define MAGNUM_DB_DB_MIGRATE_H

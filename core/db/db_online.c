@@ -27,17 +27,17 @@
 const struct db_online db_online[] = {
     {"list_certificates", "rows for certificates of clusters made before revision 2",
      "SELECT count(*), 0::bigint" UNLISTED,
-     "WITH some AS (SELECT c.*" UNLISTED " ORDER BY c.id LIMIT $1::bigint FOR UPDATE OF c),"
-     " made AS (" ADOPT_CERTIFICATES("some", "") ") SELECT count(*) FROM some",
+     "WITH these AS (SELECT c.*" UNLISTED " ORDER BY c.id LIMIT $1::bigint FOR UPDATE OF c),"
+     " made AS (" ADOPT_CERTIFICATES("these", "") ") SELECT count(*) FROM these",
      NULL},
     {"driver_versions", "the version of its driver for clusters made before revision 3",
      VERSIONS " SELECT count(v.id) FILTER (WHERE" AT_REST
               "), count(*) - count(v.id) FILTER (WHERE" AT_REST
               ") FROM cluster c LEFT JOIN v ON v.id = c.driver_id WHERE " UNVERSIONED,
      VERSIONS
-     ", some AS (SELECT c.uuid, v.version FROM cluster c JOIN v ON v.id = c.driver_id"
+     ", these AS (SELECT c.uuid, v.version FROM cluster c JOIN v ON v.id = c.driver_id"
      " WHERE " UNVERSIONED " AND" AT_REST " ORDER BY c.id LIMIT $1::bigint FOR UPDATE OF c),"
-     " done AS (UPDATE cluster c SET driver_version = s.version FROM some s WHERE c.uuid = s.uuid"
+     " done AS (UPDATE cluster c SET driver_version = s.version FROM these s WHERE c.uuid = s.uuid"
      " AND c.driver_version IS NULL RETURNING 1) SELECT count(*) FROM done",
      "a conductor that has the driver, or the end of the operation in work"},
 };

@@ -72,16 +72,27 @@ def one_server(top):
         server.stop()
 
 
-@contextlib.contextmanager
-def process(top, program, connection, **options):
-    """program, configured for the simulator and this database. options: whole sections."""
-    config = top / f"{program}.yaml"
+def configure(top, name, connection, plugins=None, **options):
+    """A configuration file for the simulator and this database; options: whole sections."""
+    config = top / f"{name}.yaml"
     database = {"connection": connection, **options.pop("database", {})}
     config.write_text(json.dumps({
         "database": database, "certificates": {"key_file": str(top / "seal.key")},
-        "drivers": {"plugin_dirs": [str(mt.BUILD / "plugins")], "require_enable": False},
+        "drivers": {"plugin_dirs": [str(plugins or mt.BUILD / "plugins")], "require_enable": False},
         "quotas": {"max_clusters_per_project": 100000},
         "driver_config": {"org.magnum.simulator": {"state_dir": str(top / "simulator")}}, **options}))
+    return config
+
+
+def make_seal_key(top):
+    subprocess.run([str(mt.BIN / "magnum-keygen"), "--seal-key", str(top / "seal.key")], check=True,
+                   stdout=subprocess.DEVNULL)
+
+
+@contextlib.contextmanager
+def process(top, program, connection, **options):
+    """program, configured for the simulator and this database. options: whole sections."""
+    config = configure(top, program, connection, **options)
     with open(top / f"{program}.log", "wb") as log:
         p = subprocess.Popen([str(mt.BIN / program), "--config", str(config)], stdout=log, stderr=log,
                              env=mt.clean_env())
@@ -97,8 +108,7 @@ def process(top, program, connection, **options):
 def magnum(top, connection, manage=None, **options):
     """A conductor and an API: the API's Client, and a template of the simulator. manage: where
     magnum-db-manage connects to, when that is elsewhere."""
-    subprocess.run([str(mt.BIN / "magnum-keygen"), "--seal-key", str(top / "seal.key")], check=True,
-                   stdout=subprocess.DEVNULL)
+    make_seal_key(top)
     subprocess.run([str(mt.BIN / "magnum-db-manage"), "--connection", manage or connection, "upgrade"],
                    check=True, stdout=subprocess.DEVNULL, env=mt.clean_env())
     port = top / "port"
