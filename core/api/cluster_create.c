@@ -104,20 +104,11 @@ static int check_sizes(struct api_call *c, const struct create *k, struct err *e
  * that its first answer has filled. */
 static int check_quota(struct api_call *c, const struct create *k, struct err *e)
 {
-    struct quota q;
-    struct err missing = ERR_INIT;
-    int64_t limit = c->api->cfg->quotas_max_clusters_per_project, clusters = 0, nodes = 0;
+    int64_t limit = 0, clusters = 0;
     if (k->idem.db.key)
         return 0;
-    const char *project = c->who.project_id ? c->who.project_id : "";
-    quota_init(&q);
-    int rc = db_quota_get(c->api->db, project, "Cluster", &q, &missing);
-    if (rc == 0)
-        limit = q.hard_limit;
-    else if (rc != ERR_NOT_FOUND)
-        return err_set(e, rc, "%s", missing.msg);
-    quota_done(&q);
-    rc = db_cluster_stats(c->api->db, project, &clusters, &nodes, e);
+    int rc = db_quota_clusters(c->api->db, c->who.project_id ? c->who.project_id : "",
+                               c->api->cfg->quotas_max_clusters_per_project, &limit, &clusters, e);
     if (rc < 0 || clusters < limit)
         return rc;
     return err_set(e, ERR_QUOTA,

@@ -3,7 +3,6 @@
  * on the way. See api_internal.h. */
 #include "api/api_internal.h"
 #include "api/views.h"
-#include "base/clock.h"
 #include "base/trace.h"
 #include "base/uuid.h"
 #include "db/db_cluster.h"
@@ -85,7 +84,7 @@ int operation_get(struct api_call *c, const char *rule, const char *all_rule, st
     struct db_scope scope;
     int rc = scope_all(c, all_rule, &scope, e);
     if (rc == 0)
-        rc = db_operation_get(c->api->db, &scope, c->arg[0], op, e);
+        rc = db_operation_show(c->api->db, &scope, c->arg[0], op, e);
     if (rc == 0)
         rc = enforce(c, rule, op->project_id, op->user_id, e);
     return rc;
@@ -136,7 +135,7 @@ int api_operation_retry(struct api_call *c, struct err *e)
         bool deletes = str_eq(op.kind, op_kind_name(OP_DELETE)), oom = false;
         int64_t minutes =
             deletes ? cfg->conductor_delete_timeout_min : cfg->conductor_default_timeout_min;
-        op.deadline_at = clock_wall_us() + minutes * 60 * 1000000;
+        op.deadline_at = db_clock_us(c->api->db) + minutes * 60 * 1000000;
         free(op.request_id);
         op.request_id = copy(c->who.request_id, &oom);
         free(op.traceparent);

@@ -35,10 +35,11 @@ struct conn_settings { /* borrowed by every connection */
 
 struct conn {
     PGconn *pg;
-    bool broken;        /* must be replaced before the next use */
-    bool no_session;    /* nothing may outlast a transaction: no prepared statements */
-    int64_t timeout_ms; /* to wait for an answer; 0 = for ever */
-    char detail[200];   /* what the server said about the last failed statement */
+    bool broken;         /* must be replaced before the next use */
+    bool no_session;     /* nothing may outlast a transaction: no prepared statements */
+    int64_t timeout_ms;  /* to wait for an answer; 0 = for ever */
+    int64_t answered_ms; /* clock_mono_ms() of the last statement that succeeded; 0 = none */
+    char detail[200];    /* what the server said about the last failed statement */
     const struct sql_stmt *prepared[CONN_STMTS];
     unsigned n_prepared;
 };
@@ -51,6 +52,16 @@ bool conn_alive(struct conn *c);
  * marks the connection broken. */
 int conn_run(struct conn *c, const struct sql_stmt *s, const struct sql_params *p, PGresult **ret,
              struct err *e) MUST_CHECK;
+/* Several statements in one round trip; none after a failed one is run. Each *ret is the caller's,
+ * and may be filled although a later one failed; a NULL ret wants no rows. *ret_failed: which one
+ * failed, n when that is not known. */
+struct conn_step {
+    const struct sql_stmt *stmt;
+    const struct sql_params *params; /* borrowed, may be NULL */
+    PGresult **ret;
+};
+int conn_run_many(struct conn *c, const struct conn_step *v, size_t n, size_t *ret_failed,
+                  struct err *e) MUST_CHECK;
 /* Runs text with any number of statements by the simple protocol, discarding rows. */
 int conn_script(struct conn *c, const char *sql, struct err *e) MUST_CHECK;
 

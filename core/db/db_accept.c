@@ -95,8 +95,9 @@ static void default_int(int64_t *member, int64_t value)
         *member = value;
 }
 
-int accept_nodegroup(struct sql_tx *tx, struct nodegroup *n, const char *cluster_name,
-                     struct err *e)
+/* Completes the group and queues its row; *ret gets id and created_at. */
+static int queue_nodegroup(struct sql_tx *tx, struct nodegroup *n, struct sql_params *p,
+                           PGresult **ret, struct err *e)
 {
     static const struct sql_stmt insert = {
         "nodegroup_insert", "INSERT INTO nodegroup ({nodegroup}) VALUES ({$nodegroup})"
@@ -108,21 +109,35 @@ int accept_nodegroup(struct sql_tx *tx, struct nodegroup *n, const char *cluster
         return rc;
     default_int(&n->node_count, 1);
     default_int(&n->min_node_count, 0);
+    param_insert(p, &row_nodegroup, n);
+    return tx_queue(tx, &insert, p, ret, e);
+}
+
+static void read_nodegroup(const PGresult *r, struct nodegroup *n)
+{
+    n->id = row_int(r, 0, 0, MODEL_UNSET);
+    n->created_at = row_time(r, 0, 1);
+}
+
+int accept_nodegroup(struct sql_tx *tx, struct nodegroup *n, const char *cluster_name,
+                     struct err *e)
+{
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
-    param_insert(&p, &row_nodegroup, n);
-    rc = tx_run(tx, &insert, &p, &r, e);
+    int rc = queue_nodegroup(tx, n, &p, &r, e);
+    if (!rc)
+        rc = tx_flush(tx, NULL, e);
     if (rc == ERR_EXISTS)
         return err_set(e, rc, "A node group with name %s already exists in the cluster %s.",
                        n->name, cluster_name);
-    if (rc)
-        return rc;
-    n->id = row_int(r, 0, 0, MODEL_UNSET);
-    n->created_at = row_time(r, 0, 1);
-    return 0;
+    if (!rc)
+        read_nodegroup(r, n);
+    return rc;
 }
 
-int accept_operation(struct sql_tx *tx, struct operation *op, int64_t now, struct err *e)
+/* Completes the operation and queues its row and event; *ret gets created_at. */
+static int queue_operation(struct sql_tx *tx, struct operation *op, int64_t now,
+                           struct sql_params *p, PGresult **ret, struct err *e)
 {
     static const struct sql_stmt insert = {
         "operation_insert",
@@ -140,112 +155,145 @@ int accept_operation(struct sql_tx *tx, struct operation *op, int64_t now, struc
     default_int(&op->lease_fence, 0);
     if (op->due_at == TIME_UNSET)
         op->due_at = now;
+    param_str(p, event_text(EVENT_ACCEPTED));
+    param_insert(p, &row_operation, op);
+    return tx_queue(tx, &insert, p, ret, e);
+}
+
+int accept_operation(struct sql_tx *tx, struct operation *op, int64_t now, struct err *e)
+{
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
-    param_str(&p, event_text(EVENT_ACCEPTED));
-    param_insert(&p, &row_operation, op);
-    rc = tx_run(tx, &insert, &p, &r, e);
+    int rc = queue_operation(tx, op, now, &p, &r, e);
+    if (!rc)
+        rc = tx_flush(tx, NULL, e);
     if (!rc)
         op->created_at = row_time(r, 0, 0);
     return rc;
 }
 
-int accept_lock_template(struct sql_tx *tx, const char *uuid, int64_t *ret_now, struct err *e)
+static int queue_template(struct sql_tx *tx, const char *uuid, struct sql_params *p, PGresult **ret,
+                          struct err *e)
 {
     static const struct sql_stmt lock = {
         "accept_template", "SELECT now() FROM cluster_template WHERE uuid = $1 FOR KEY SHARE"};
-    _cleanup_params_ struct sql_params p = {.n = 0};
-    _cleanup_result_ PGresult *r = NULL;
-    param_str(&p, uuid);
-    int rc = tx_run(tx, &lock, &p, &r, e);
-    if (rc)
-        return rc;
+    param_str(p, uuid);
+    return tx_queue(tx, &lock, p, ret, e);
+}
+
+static int read_template(const PGresult *r, const char *uuid, int64_t *ret_now, struct err *e)
+{
     if (PQntuples(r) == 0)
         return err_set(e, ERR_NOT_FOUND, "ClusterTemplate %s could not be found.", uuid);
     *ret_now = row_time(r, 0, 0);
     return 0;
 }
 
-/* --- quota --- */
-
-struct quota_room {
-    int64_t limit, connections; /* connections: of the whole server, a bound of what is in flight */
-};
-
-static int read_limit(struct sql_tx *tx, const struct cluster *c, int64_t quota_default,
-                      struct quota_room *ret, struct err *e)
+int accept_lock_template(struct sql_tx *tx, const char *uuid, int64_t *ret_now, struct err *e)
 {
-    static const struct sql_stmt get = {
-        "quota_limit", "SELECT coalesce((SELECT hard_limit FROM quotas WHERE project_id = $1"
-                       " AND resource = 'Cluster'), $2::bigint),"
-                       " current_setting('max_connections')::bigint"};
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
-    param_str(&p, c->project_id);
-    param_int(&p, quota_default);
-    int rc = tx_run(tx, &get, &p, &r, e);
+    int rc = queue_template(tx, uuid, &p, &r, e);
     if (!rc)
-        *ret = (struct quota_room){row_int(r, 0, 0, 0), row_int(r, 0, 1, 0)};
-    return rc;
-}
-
-/* The lock, then a count in a statement of its own: it sees what was committed meanwhile. */
-static int lock_and_count(struct sql_tx *tx, const struct cluster *c, bool shared, int64_t *ret,
-                          struct err *e)
-{
-    static const struct sql_stmt lock_shared = {
-        "quota_lock_shared",
-        "SELECT pg_advisory_xact_lock_shared(hashtextextended($1::text, 7881))"};
-    static const struct sql_stmt lock = {
-        "quota_lock", "SELECT pg_advisory_xact_lock(hashtextextended($1::text, 7881))"};
-    static const struct sql_stmt of_project = {
-        "quota_project", "SELECT count(*) FROM cluster WHERE project_id = $1"};
-    static const struct sql_stmt of_user = {
-        "quota_user", "SELECT count(*) FROM cluster WHERE user_id = $1 AND project_id IS NULL"};
-    _cleanup_params_ struct sql_params p = {.n = 0};
-    _cleanup_result_ PGresult *r = NULL;
-    param_str(&p, c->project_id ? c->project_id : c->user_id);
-    int rc = tx_run(tx, shared ? &lock_shared : &lock, &p, NULL, e);
-    if (!rc)
-        rc = tx_run(tx, c->project_id ? &of_project : &of_user, &p, &r, e);
-    if (!rc)
-        *ret = row_int(r, 0, 0, 0);
-    return rc;
-}
-
-/* Near the limit the creates of a project go one after another, under an exclusive lock; far from
- * it side by side, under the shared one. "Far" is exact: every create in flight holds a
- * connection, so when the committed clusters and all connections together fit, so does whatever
- * is committed after the last such count; and nobody counts exclusively while one of them is in
- * flight. *ret_near: it was not as far as hoped; again from the start, with `alone`. */
-static int check_quota(struct sql_tx *tx, const struct cluster *c, int64_t quota_default,
-                       bool alone, bool *ret_near, struct err *e)
-{
-    struct quota_room room;
-    int64_t clusters = 0;
-    *ret_near = false;
-    int rc = read_limit(tx, c, quota_default, &room, e);
-    if (rc)
-        return rc;
-    bool shared = !alone && room.limit > 2 * room.connections;
-    rc = lock_and_count(tx, c, shared, &clusters, e);
-    if (rc)
-        return rc;
-    if (shared && clusters + room.connections > room.limit) {
-        *ret_near = true;
-        return err_set(e, ERR_BUSY, "the project is near its quota");
-    }
-    if (clusters < room.limit)
-        return 0;
-    return err_set(e, ERR_QUOTA,
-                   "Resource limit exceeded: You have reached the maximum clusters per project, "
-                   "%lld. You may delete a cluster to make room for a new one.",
-                   (long long)room.limit);
+        rc = tx_flush(tx, NULL, e);
+    return rc ? rc : read_template(r, uuid, ret_now, e);
 }
 
 /* --- create --- */
 
-static int insert_cluster(struct sql_tx *tx, struct cluster *c, struct err *e)
+/* A create in work. What the first round trip asks, and what it answers, lives here meanwhile. */
+struct create {
+    struct cluster *c;
+    const struct template *t;
+    struct nodegroup *ngs;
+    size_t n_ngs;
+    struct operation *op;
+    const json_t *params;
+    int64_t quota_default;
+    struct db_idempotency *idem;
+};
+struct create_trip {
+    struct sql_params template_p, room_p, count_p, cluster_p, *group_p;
+    PGresult *template, *room, *count, *cluster, **groups;
+};
+
+static void trip_done(struct create_trip *trip, size_t n_ngs)
+{
+    param_done(&trip->template_p);
+    param_done(&trip->room_p);
+    param_done(&trip->count_p);
+    param_done(&trip->cluster_p);
+    result_free(&trip->template);
+    result_free(&trip->room);
+    result_free(&trip->count);
+    result_free(&trip->cluster);
+    for (size_t i = 0; i < n_ngs; i++) {
+        if (trip->group_p)
+            param_done(&trip->group_p[i]);
+        if (trip->groups)
+            result_free(&trip->groups[i]);
+    }
+    free(trip->group_p);
+    free(trip->groups);
+}
+
+/* --- quota --- */
+
+/* Near the limit the creates of a project go one after another, under an exclusive lock; far from
+ * it side by side, under the shared one. "Far" is exact: every create in flight holds a
+ * connection (max_connections bounds them), so when the committed clusters and all connections
+ * together fit, so does whatever is committed after the last such count; and nobody counts
+ * exclusively while one of them is in flight. The count is a statement of its own: it sees what was
+ * committed while the lock was waited for. */
+static int queue_quota(struct sql_tx *tx, const struct create *x, bool alone,
+                       struct create_trip *trip, struct err *e)
+{
+    static const struct sql_stmt room = {
+        "quota_room",
+        "WITH q AS MATERIALIZED (SELECT coalesce((SELECT hard_limit FROM quotas"
+        " WHERE project_id = $1::text AND resource = 'Cluster'), $3::bigint) AS most,"
+        " current_setting('max_connections')::bigint AS connections,"
+        " hashtextextended(coalesce($1::text, $2::text), 7881) AS lock),"
+        " way AS MATERIALIZED (SELECT *, NOT $4::boolean AND most > 2 * connections AS shared"
+        " FROM q) SELECT most, connections, shared, CASE WHEN shared"
+        " THEN pg_advisory_xact_lock_shared(lock) ELSE pg_advisory_xact_lock(lock) END FROM way"};
+    static const struct sql_stmt of_project = {
+        "quota_project", "SELECT count(*) FROM cluster WHERE project_id = $1"};
+    static const struct sql_stmt of_user = {
+        "quota_user", "SELECT count(*) FROM cluster WHERE user_id = $1 AND project_id IS NULL"};
+    const struct cluster *c = x->c;
+    param_str(&trip->room_p, c->project_id);
+    param_str(&trip->room_p, c->user_id);
+    param_int(&trip->room_p, x->quota_default);
+    param_bool(&trip->room_p, alone);
+    param_str(&trip->count_p, c->project_id ? c->project_id : c->user_id);
+    int rc = tx_queue(tx, &room, &trip->room_p, &trip->room, e);
+    return rc ? rc
+              : tx_queue(tx, c->project_id ? &of_project : &of_user, &trip->count_p, &trip->count,
+                         e);
+}
+
+/* *ret_near: it was not as far as hoped; again from the start, with `alone`. */
+static int judge_quota(const struct create_trip *trip, bool *ret_near, struct err *e)
+{
+    int64_t most = row_int(trip->room, 0, 0, 0), connections = row_int(trip->room, 0, 1, 0);
+    int64_t clusters = row_int(trip->count, 0, 0, 0);
+    if (row_bool(trip->room, 0, 2) && clusters + connections > most) {
+        *ret_near = true;
+        return err_set(e, ERR_BUSY, "the project is near its quota");
+    }
+    if (clusters < most)
+        return 0;
+    return err_set(e, ERR_QUOTA,
+                   "Resource limit exceeded: You have reached the maximum clusters per project, "
+                   "%lld. You may delete a cluster to make room for a new one.",
+                   (long long)most);
+}
+
+/* --- rows of a create --- */
+
+static int queue_cluster(struct sql_tx *tx, const struct cluster *c, struct create_trip *trip,
+                         struct err *e)
 {
     /* the first look at its health comes a minute after, or when the create has ended */
     static const struct sql_stmt insert = {
@@ -255,16 +303,45 @@ static int insert_cluster(struct sql_tx *tx, struct cluster *c, struct err *e)
         " WHEN " OBSERVED_BY_AGENT("labels") " THEN 'infinity'"
                                              " ELSE now() + interval '60 seconds' END FROM c) "
                                              "SELECT id, created_at FROM c"};
-    _cleanup_params_ struct sql_params p = {.n = 0};
-    _cleanup_result_ PGresult *r = NULL;
-    param_insert(&p, &row_cluster, c);
-    int rc = tx_run(tx, &insert, &p, &r, e);
+    param_insert(&trip->cluster_p, &row_cluster, c);
+    return tx_queue(tx, &insert, &trip->cluster_p, &trip->cluster, e);
+}
+
+/* Locks, counts and rows in one round trip: what was found wrong is only looked at afterwards, and
+ * takes the rows back with it. */
+static int first_trip(struct sql_tx *tx, const struct create *x, bool alone,
+                      struct create_trip *trip, struct err *e)
+{
+    trip->group_p = calloc(x->n_ngs + 1, sizeof *trip->group_p);
+    trip->groups = calloc(x->n_ngs + 1, sizeof(PGresult *));
+    if (!trip->group_p || !trip->groups)
+        return err_nomem(e);
+    int rc = queue_template(tx, x->c->cluster_template_id, &trip->template_p, &trip->template, e);
+    if (!rc)
+        rc = queue_quota(tx, x, alone, trip, e);
+    if (!rc)
+        rc = queue_cluster(tx, x->c, trip, e);
+    for (size_t i = 0; !rc && i < x->n_ngs; i++)
+        rc = queue_nodegroup(tx, &x->ngs[i], &trip->group_p[i], &trip->groups[i], e);
+    if (!rc)
+        rc = tx_flush(tx, NULL, e);
     if (rc == ERR_EXISTS)
-        return err_set(e, rc, "A cluster with UUID %s already exists.", c->uuid);
+        return err_set(e, rc, "A cluster with UUID %s already exists.", x->c->uuid);
+    return rc;
+}
+
+static int read_trip(const struct create *x, const struct create_trip *trip, int64_t *ret_now,
+                     bool *ret_near, struct err *e)
+{
+    int rc = read_template(trip->template, x->c->cluster_template_id, ret_now, e);
+    if (!rc)
+        rc = judge_quota(trip, ret_near, e);
     if (rc)
         return rc;
-    c->id = row_int(r, 0, 0, MODEL_UNSET);
-    c->created_at = row_time(r, 0, 1);
+    x->c->id = row_int(trip->cluster, 0, 0, MODEL_UNSET);
+    x->c->created_at = row_time(trip->cluster, 0, 1);
+    for (size_t i = 0; i < x->n_ngs; i++)
+        read_nodegroup(trip->groups[i], &x->ngs[i]);
     return 0;
 }
 
@@ -306,16 +383,21 @@ static int complete(struct cluster *c, struct nodegroup *ngs, size_t n_ngs, stru
     return rc;
 }
 
-struct create {
-    struct cluster *c;
-    const struct template *t;
-    struct nodegroup *ngs;
-    size_t n_ngs;
-    struct operation *op;
-    const json_t *params;
-    int64_t quota_default;
-    struct db_idempotency *idem;
-};
+static int last_trip(struct sql_tx *tx, const struct create *x, int64_t now, struct err *e)
+{
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_result_ PGresult *r = NULL;
+    json_decref(x->op->spec);
+    x->op->spec = spec_build(x->c, x->t, x->ngs, x->n_ngs, x->params);
+    if (!x->op->spec)
+        return err_nomem(e);
+    int rc = queue_operation(tx, x->op, now, &p, &r, e);
+    if (!rc)
+        rc = x->idem && x->idem->dry_run ? tx_flush(tx, NULL, e) : tx_commit(tx, e);
+    if (!rc)
+        x->op->created_at = row_time(r, 0, 0);
+    return rc;
+}
 
 static int create_once(struct db *db, const struct create *x, bool alone, bool *ret_near,
                        struct err *e)
@@ -323,26 +405,17 @@ static int create_once(struct db *db, const struct create *x, bool alone, bool *
     int64_t now = TIME_UNSET;
     *ret_near = false;
     _cleanup_tx_ struct sql_tx tx = SQL_TX_INIT;
-    int rc = tx_begin(db, &tx, e);
+    int rc = tx_open(db, &tx, e);
     if (!rc)
         rc = accept_claim(&tx, x->c->project_id, x->c->uuid, x->idem, e);
     if (rc || (x->idem && x->idem->key && x->idem->replayed))
         return rc;
-    rc = accept_lock_template(&tx, x->c->cluster_template_id, &now, e);
+    struct create_trip trip = {.group_p = NULL};
+    rc = first_trip(&tx, x, alone, &trip, e);
     if (!rc)
-        rc = check_quota(&tx, x->c, x->quota_default, alone, ret_near, e);
-    if (!rc)
-        rc = insert_cluster(&tx, x->c, e);
-    for (size_t i = 0; !rc && i < x->n_ngs; i++)
-        rc = accept_nodegroup(&tx, &x->ngs[i], x->c->name, e);
-    if (rc)
-        return rc;
-    json_decref(x->op->spec);
-    x->op->spec = spec_build(x->c, x->t, x->ngs, x->n_ngs, x->params);
-    if (!x->op->spec)
-        return err_nomem(e);
-    rc = accept_operation(&tx, x->op, now, e);
-    return rc || (x->idem && x->idem->dry_run) ? rc : tx_commit(&tx, e);
+        rc = read_trip(x, &trip, &now, ret_near, e);
+    trip_done(&trip, x->n_ngs);
+    return rc ? rc : last_trip(&tx, x, now, e);
 }
 
 int db_accept_create(struct db *db, struct cluster *c, const struct template *t,

@@ -42,6 +42,11 @@ int guarded(const PGresult *r, const struct op_guard *g, struct err *e)
 
 /* --- reads --- */
 
+static int operation_missing(const char *id, struct err *e)
+{
+    return err_set(e, ERR_NOT_FOUND, "Operation %s could not be found.", id);
+}
+
 int db_operation_get(struct db *db, const struct db_scope *s, const char *id, struct operation *ret,
                      struct err *e)
 {
@@ -55,8 +60,26 @@ int db_operation_get(struct db *db, const struct db_scope *s, const char *id, st
     if (rc)
         return rc;
     if (PQntuples(r) == 0)
-        return err_set(e, ERR_NOT_FOUND, "Operation %s could not be found.", id);
+        return operation_missing(id, e);
     return ROW_ONE(operation, r, ret, e);
+}
+
+int db_operation_show(struct db *db, const struct db_scope *s, const char *id,
+                      struct operation *ret, struct err *e)
+{
+    static const struct sql_stmt show = {"operation_show",
+                                         "SELECT {o.operation_shown} FROM operation o"
+                                         " WHERE o.id = $1 AND " SCOPE_MATCH("o")};
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_result_ PGresult *r = NULL;
+    param_str(&p, id);
+    scope_params(&p, s);
+    int rc = sql_read(db, &show, &p, &r, e);
+    if (rc)
+        return rc;
+    if (PQntuples(r) == 0)
+        return operation_missing(id, e);
+    return ROW_ONE_OF(operation, row_operation_shown, r, ret, e);
 }
 
 int db_operation_list(struct db *db, const struct db_scope *s, const char *cluster_uuid,
@@ -78,8 +101,8 @@ int db_operation_list(struct db *db, const struct db_scope *s, const char *clust
     }
     int rc = page_apply(db, &operations, &newest, &q, e);
     if (!rc)
-        rc = page_run(db, &operations, &newest, &q, "{o.operation}", &r, e);
-    return rc ? rc : ROW_LIST(operation, r, ret, e);
+        rc = page_run(db, &operations, &newest, &q, "{o.operation_shown}", &r, e);
+    return rc ? rc : ROW_LIST_OF(operation, row_operation_shown, r, ret, e);
 }
 
 int db_operation_events(struct db *db, const char *operation_id, int64_t after, int64_t limit,

@@ -37,6 +37,25 @@ int db_quota_get(struct db *db, const char *project_id, const char *resource, st
     return ROW_ONE(quota, r, ret, e);
 }
 
+int db_quota_clusters(struct db *db, const char *project_id, int64_t quota_default,
+                      int64_t *ret_limit, int64_t *ret_clusters, struct err *e)
+{
+    static const struct sql_stmt get = {
+        "quota_clusters", "SELECT coalesce((SELECT hard_limit FROM quotas WHERE project_id = $1"
+                          " AND resource = 'Cluster'), $2::bigint),"
+                          " (SELECT count(*) FROM cluster WHERE project_id = $1)"};
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_result_ PGresult *r = NULL;
+    param_str(&p, project_id);
+    param_int(&p, quota_default);
+    int rc = sql_read(db, &get, &p, &r, e);
+    if (rc)
+        return rc;
+    *ret_limit = row_int(r, 0, 0, 0);
+    *ret_clusters = row_int(r, 0, 1, 0);
+    return 0;
+}
+
 int db_quota_list(struct db *db, const char *project_id, const struct db_page *p,
                   struct quota_list *ret, struct err *e)
 {

@@ -5,7 +5,8 @@
 
 #include "db/db.h"
 
-/* Insert or refresh (host, binary): report_count + 1, last_seen_up = now. */
+/* Insert or refresh (host, binary): report_count + 1, last_seen_up = now; without an endpoint, while
+ * it starts, it is known and not up. */
 int db_service_beat(struct db *db, const struct mservice *s, struct err *e) MUST_CHECK;
 /* A graceful end: endpoint cleared, last_seen_up set back, so that nobody asks it any more. */
 int db_service_gone(struct db *db, const char *host, const char *binary, struct err *e) MUST_CHECK;
@@ -52,6 +53,9 @@ int db_x509_delete(struct db *db, const char *uuid, struct err *e) MUST_CHECK;
 
 int db_quota_get(struct db *db, const char *project_id, const char *resource, struct quota *ret,
                  struct err *e) MUST_CHECK;
+/* How many clusters the project may have (quota_default without a row) and has. */
+int db_quota_clusters(struct db *db, const char *project_id, int64_t quota_default,
+                      int64_t *ret_limit, int64_t *ret_clusters, struct err *e) MUST_CHECK;
 int db_quota_list(struct db *db, const char *project_id /* NULL = all */, const struct db_page *p,
                   struct quota_list *ret, struct err *e) MUST_CHECK;
 int db_quota_insert(struct db *db, struct quota *q, struct err *e) MUST_CHECK;

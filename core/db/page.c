@@ -45,6 +45,49 @@ static char *sort_expr(const char *alias, const struct row_column *c)
     return str_fmt("%s.\"%s\"%s", alias, c->name, c->kind == KIND_JSON ? "::text" : "");
 }
 
+/* Statements that live as long as the process, by text, so that connections can prepare them.
+ * NULL when there are too many already. */
+static const struct sql_stmt *intern(const char *sql)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static struct sql_stmt stmts[INTERNED_MAX];
+    static size_t n;
+    const struct sql_stmt *found = NULL;
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; !found && i < n; i++)
+        if (strcmp(stmts[i].sql, sql) == 0)
+            found = &stmts[i];
+    if (!found && n < INTERNED_MAX) {
+        char *name = str_fmt("page_%zu", n), *copy = str_dup(sql);
+        if (name && copy) {
+            stmts[n] = (struct sql_stmt){name, copy};
+            found = &stmts[n++];
+        } else {
+            free(name);
+            free(copy);
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    return found;
+}
+
+/* Orders that lists are asked for all the time; others are rare and not worth a plan that every
+ * connection keeps. */
+static bool usual(const struct db_page *p)
+{
+    static const char *const keys[] = {"id", "created_at", "name", "status", "updated_at", NULL};
+    return listed(keys, sort_key(p));
+}
+
+/* The statement to run for the text: a kept one, or *once. */
+static const struct sql_stmt *statement(const struct db_page *p, const char *sql,
+                                        struct sql_stmt *once)
+{
+    const struct sql_stmt *kept = usual(p) ? intern(sql) : NULL;
+    *once = (struct sql_stmt){NULL, sql};
+    return kept ? kept : once;
+}
+
 /* The marker's row in the caller's scope: its id, and whether its sort value is NULL. */
 static int find_marker(struct db *db, const struct page_source *src, const char *expr,
                        const struct db_page *p, struct page_query *q, int64_t *ret_id,
@@ -60,9 +103,9 @@ static int find_marker(struct db *db, const struct page_source *src, const char 
                                        str_text(&q->where), src->alias, src->marker, params->n);
     if (!sql)
         return err_nomem(e);
-    struct sql_stmt stmt = {NULL, sql};
+    struct sql_stmt once;
     _cleanup_result_ PGresult *r = NULL;
-    int rc = sql_read(db, &stmt, params, &r, e);
+    int rc = sql_read(db, statement(p, sql, &once), params, &r, e);
     params->n--;
     if (rc)
         return rc;
@@ -126,32 +169,6 @@ int page_apply(struct db *db, const struct page_source *src, const struct db_pag
     return 0;
 }
 
-/* Statements that live as long as the process, by text, so that connections can prepare them.
- * NULL when there are too many already. */
-static const struct sql_stmt *intern(const char *sql)
-{
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static struct sql_stmt stmts[INTERNED_MAX];
-    static size_t n;
-    const struct sql_stmt *found = NULL;
-    pthread_mutex_lock(&lock);
-    for (size_t i = 0; !found && i < n; i++)
-        if (strcmp(stmts[i].sql, sql) == 0)
-            found = &stmts[i];
-    if (!found && n < INTERNED_MAX) {
-        char *name = str_fmt("page_%zu", n), *copy = str_dup(sql);
-        if (name && copy) {
-            stmts[n] = (struct sql_stmt){name, copy};
-            found = &stmts[n++];
-        } else {
-            free(name);
-            free(copy);
-        }
-    }
-    pthread_mutex_unlock(&lock);
-    return found;
-}
-
 /* Appended, not formatted: it is long, and made for every page. */
 static char *page_statement(const struct page_source *src, const struct page_query *q,
                             const char *columns)
@@ -177,9 +194,6 @@ int page_run(struct db *db, const struct page_source *src, const struct db_page 
     _cleanup_free_ char *sql = page_statement(src, q, columns);
     if (!sql || q->where.oom || q->order.oom)
         return err_nomem(e);
-    /* the orders of default lists; others are rare and not worth a plan kept in every connection */
-    bool usual = strcmp(sort_key(p), "id") == 0 || strcmp(sort_key(p), "created_at") == 0;
-    const struct sql_stmt *kept = usual ? intern(sql) : NULL;
-    struct sql_stmt once = {NULL, sql};
-    return sql_read(db, kept ? kept : &once, &q->params, ret, e);
+    struct sql_stmt once;
+    return sql_read(db, statement(p, sql, &once), &q->params, ret, e);
 }

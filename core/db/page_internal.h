@@ -35,7 +35,7 @@ void page_scope(struct page_query *q, const char *alias, const struct db_scope *
 int page_apply(struct db *db, const struct page_source *src, const struct db_page *p,
                struct page_query *q, struct err *e) MUST_CHECK;
 /* Runs "SELECT <columns> FROM (SELECT * FROM table WHERE ... LIMIT n) alias ORDER BY ...";
- * prepared when it is ordered by id or created_at. */
+ * prepared when its order is a usual one. */
 int page_run(struct db *db, const struct page_source *src, const struct db_page *p,
              struct page_query *q, const char *columns, PGresult **ret, struct err *e) MUST_CHECK;
 

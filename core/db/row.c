@@ -35,6 +35,9 @@ static const struct row_column columns_nodegroup[] = {
 static const struct row_column columns_operation[] = {
 #include "model/operation.def"
 };
+static const struct row_column columns_operation_shown[] = {
+#include "model/operation_shown.def"
+};
 #undef ENTITY
 #define ENTITY operation_event
 static const struct row_column columns_operation_event[] = {
@@ -100,6 +103,7 @@ const struct row_entity row_cluster = DESCRIBE(cluster);
 const struct row_entity row_template = DESCRIBE(template);
 const struct row_entity row_nodegroup = DESCRIBE(nodegroup);
 const struct row_entity row_operation = DESCRIBE(operation);
+const struct row_entity row_operation_shown = DESCRIBE(operation_shown);
 const struct row_entity row_operation_event = DESCRIBE(operation_event);
 const struct row_entity row_ledger_entry = DESCRIBE(ledger_entry);
 const struct row_entity row_mservice = DESCRIBE(mservice);
@@ -114,10 +118,11 @@ const struct row_entity row_node = DESCRIBE(node);
 const struct row_entity row_driver_row = DESCRIBE(driver_row);
 
 static const struct row_entity *const entities[] = {
-    &row_cluster_shown, &row_cluster_listed, &row_cluster,         &row_template,
-    &row_nodegroup,     &row_operation,      &row_operation_event, &row_ledger_entry,
-    &row_mservice,      &row_x509keypair,    &row_certificate,     &row_quota,
-    &row_federation,    &row_driver_row,     &row_coe_object,      &row_node,
+    &row_cluster_shown, &row_cluster_listed, &row_operation_shown, &row_cluster,
+    &row_template,      &row_nodegroup,      &row_operation,       &row_operation_event,
+    &row_ledger_entry,  &row_mservice,       &row_x509keypair,     &row_certificate,
+    &row_quota,         &row_federation,     &row_driver_row,      &row_coe_object,
+    &row_node,
 };
 
 const struct row_column *row_find(const struct row_entity *t, const char *column)

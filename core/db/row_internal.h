@@ -20,9 +20,9 @@ struct row_entity {
 };
 /* row_cluster, row_template, ... : named as in entity.h */
 extern const struct row_entity row_cluster, row_template, row_nodegroup, row_operation,
-    row_operation_event, row_cluster_shown, row_cluster_listed, row_ledger_entry, row_mservice,
-    row_x509keypair, row_certificate, row_quota, row_federation, row_driver_row, row_coe_object,
-    row_node;
+    row_operation_shown, row_operation_event, row_cluster_shown, row_cluster_listed,
+    row_ledger_entry, row_mservice, row_x509keypair, row_certificate, row_quota, row_federation,
+    row_driver_row, row_coe_object, row_node;
 
 const struct row_column *row_find(const struct row_entity *t, const char *column);
 
@@ -64,14 +64,15 @@ void param_update(struct sql_params *p, const struct row_entity *t, const void *
 void param_done(struct sql_params *p);
 #define _cleanup_params_ _cleanup_(param_done)
 
-/* Reads all rows (from column 0) into a list of entity.h. */
-#define ROW_LIST(type, result, list, e)                                                            \
+/* Reads all rows (from column 0) into a list of entity.h; columns of `entity`, which may be fewer
+ * than the struct has. */
+#define ROW_LIST_OF(type, entity, result, list, e)                                                 \
     __extension__({                                                                                \
         int rc_ = 0;                                                                               \
         struct type##_list tmp_ = {NULL, 0};                                                       \
         for (int i_ = 0; !rc_ && i_ < PQntuples(result); i_++) {                                   \
             struct type *slot_ = type##_list_add(&tmp_);                                           \
-            rc_ = slot_ ? row_read(result, i_, 0, &row_##type, slot_, e) : err_nomem(e);           \
+            rc_ = slot_ ? row_read(result, i_, 0, &entity, slot_, e) : err_nomem(e);               \
         }                                                                                          \
         if (rc_) {                                                                                 \
             type##_list_done(&tmp_);                                                               \
@@ -81,12 +82,13 @@ void param_done(struct sql_params *p);
         }                                                                                          \
         rc_;                                                                                       \
     })
+#define ROW_LIST(type, result, list, e) ROW_LIST_OF(type, row_##type, result, list, e)
 /* Replaces *ret by the row; unchanged on failure. */
-#define ROW_ONE(type, result, ret, e)                                                              \
+#define ROW_ONE_OF(type, entity, result, ret, e)                                                   \
     __extension__({                                                                                \
         struct type tmp_;                                                                          \
         type##_init(&tmp_);                                                                        \
-        int rc_ = row_read(result, 0, 0, &row_##type, &tmp_, e);                                   \
+        int rc_ = row_read(result, 0, 0, &entity, &tmp_, e);                                       \
         if (rc_) {                                                                                 \
             type##_done(&tmp_);                                                                    \
         } else {                                                                                   \
@@ -95,5 +97,6 @@ void param_done(struct sql_params *p);
         }                                                                                          \
         rc_;                                                                                       \
     })
+#define ROW_ONE(type, result, ret, e) ROW_ONE_OF(type, row_##type, result, ret, e)
 
 #endif

@@ -71,12 +71,16 @@ def measure(stack, total, seconds, say, only=None):
     for name, asked in wanted.items():
         paths = loads.write_requests(stack.top, "requests", asked)
         alone = loads.wrk(stack.url, "pick.lua", 1, seconds, BENCH_PATHS=str(paths))
+        before = stack.api_cpu(), stack.server_cpu()
         many = loads.wrk(stack.url, "pick.lua", 16, seconds, BENCH_PATHS=str(paths))
+        after = stack.api_cpu(), stack.server_cpu()
+        cpu_us = [(b - a) / max(many["answers"], 1) * 1e6 for a, b in zip(before, after)]
         asks = [s for s in scripts[name] if s]
         limit_alone = loads.pgbench(stack, asks, 1, seconds) if asks else None
         limit_many = loads.pgbench(stack, asks, 8, seconds) if asks else None
         found.append(dict(call=name, clusters=total, p50_ms=alone["p50"], p99_ms=alone["p99"],
                           per_s=many["rate"], loaded_p99_ms=many["p99"],
+                          api_cpu_us=cpu_us[0], database_cpu_us=cpu_us[1],
                           bad=alone["bad"] + many["bad"], errors=alone["errors"] + many["errors"],
                           database_ms=limit_alone and limit_alone["mean"],
                           database_per_s=limit_many and limit_many["rate"],

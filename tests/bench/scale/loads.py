@@ -19,7 +19,7 @@ SESSION = ("-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=o
 def wrk(url, script, connections, seconds, **env):
     """Requests per second, p50 and p99 in ms, number of answers, and of those that were not 2xx."""
     out = subprocess.run(
-        ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s", "--latency",
+        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "--latency",
          "-s", str(HERE / script), url], check=True, capture_output=True, text=True,
         env=dict(os.environ, **env)).stdout
 
@@ -95,7 +95,7 @@ def pgbench(stack, scripts, clients, seconds):
             path.write_text(text)
             files += ["-f", str(path)]
         r = subprocess.run([PGBENCH, "-h", str(stack.server.socket), "-U", "magnum", "-n",
-                            "-M", "prepared", "-c", str(clients), "-j", "1", "-T", str(int(seconds)),
+                            "-M", "prepared", "-c", str(clients), "-j", "1", "-T", str(seconds),
                             *files, "magnum"], check=False, capture_output=True, text=True,
                            env=mt.clean_env(PGOPTIONS=SESSION))
     mt.check(r.returncode == 0, f"pgbench: {r.stderr[-1000:]}\n{scripts[0]}")

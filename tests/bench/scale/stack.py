@@ -23,8 +23,11 @@ max_connections = 100
 
 
 def cpu_seconds(pid):
-    """User and system time of a process and of its children that have ended."""
-    text = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    """User and system time of a process and of its children that have ended; 0 when it is gone."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
     fields = text.rsplit(")", 1)[1].split()
     return sum(int(fields[i]) for i in (11, 12, 13, 14)) / TICK
 
@@ -107,6 +110,7 @@ class Stack:
             if p.process.poll() is not None:
                 raise RuntimeError(p.text())
             return self.port.exists() and self.port.read_text().strip()
+        self.api_pid = p.pid
         self.url = f"http://127.0.0.1:{mt.wait_for('magnum-api', ready)}"
         self.client = mt.Client(self.url)
         return p
@@ -141,8 +145,11 @@ class Stack:
         return self.number("SELECT xact_commit FROM pg_stat_database"
                            " WHERE datname = current_database()")
 
+    def api_cpu(self):
+        return cpu_seconds(self.api_pid)
+
     def server_cpu(self):
-        """Of PostgreSQL: servers of connections that have ended are counted by the postmaster."""
+        """Of PostgreSQL; sessions that have ended are in the postmaster's count of children."""
         return tree_cpu(self.server.pid())
 
     def close(self):
