@@ -99,18 +99,23 @@ static int put_row(void *ctx, const char *table, const char *row, struct err *e)
     return f->text.oom ? err_nomem(e) : 0;
 }
 
-/* The id in the first line; false when that is not whole, as a crash may leave it. */
-static bool read_head(struct archive_file *f)
+/* The first line: whole, or the beginning of one that a crash cut off; anything else belongs to
+ * somebody else. */
+static int read_head(struct archive_file *f, bool *ret_whole, struct err *e)
 {
-    char text[HEAD_LEN + 1] = "";
-    char want[HEAD_LEN + 1], same[UUID_TEXT];
-    if (pread(f->fd, text, HEAD_LEN, 0) != HEAD_LEN)
-        return false;
-    const char *id = text + (strstr(HEAD, "%s") - HEAD);
-    memcpy(f->id, id, UUID_TEXT - 1);
+    const size_t before_id = (size_t)(strstr(HEAD, "%s") - HEAD);
+    char text[HEAD_LEN + 1] = "", want[HEAD_LEN + 1], same[UUID_TEXT];
+    ssize_t n = pread(f->fd, text, HEAD_LEN, 0);
+    if (n < 0)
+        return failed(f, "read", e);
+    memcpy(f->id, text + before_id, UUID_TEXT - 1);
     f->id[UUID_TEXT - 1] = '\0';
     snprintf(want, sizeof want, HEAD, f->id);
-    return strcmp(text, want) == 0 && uuid_like(f->id, same);
+    *ret_whole = n == HEAD_LEN && strcmp(text, want) == 0 && uuid_like(f->id, same);
+    size_t known = (size_t)n < before_id ? (size_t)n : before_id;
+    if (*ret_whole || (n < HEAD_LEN && memcmp(text, HEAD, known) == 0))
+        return 0;
+    return err_set(e, ERR_INVALID, "%s is there and is no archive", f->path);
 }
 
 static int write_head(struct archive_file *f, struct err *e)
@@ -128,10 +133,10 @@ static int write_head(struct archive_file *f, struct err *e)
 static int resume(struct archive_file *f, struct db *db, struct err *e)
 {
     int64_t valid = 0;
-    bool whole = read_head(f);
-    if (!whole && f->bytes >= HEAD_LEN)
-        return err_set(e, ERR_INVALID, "%s is there and is no archive", f->path);
-    int rc = whole ? 0 : write_head(f, e);
+    bool whole = false;
+    int rc = read_head(f, &whole, e);
+    if (!rc && !whole)
+        rc = write_head(f, e);
     if (!rc)
         rc = db_archive_size(db, f->id, &valid, e);
     if (!rc && valid < 0 && f->bytes == HEAD_LEN) {

@@ -17,7 +17,7 @@ from magnumtest import check, check_equal, wait_for
 
 S = {}
 KEPT = sorted((mt.SOURCE / "tests/data/releases").glob("*-amd64.tar.xz"))[-1]
-RATES = {"list": 65, "show": 65, "events": 30, "certificate": 20, "create": 10, "repeat": 10}  # a second
+RATES = {"list": 75, "show": 75, "events": 30, "certificate": 20, "create": 10, "repeat": 10}  # a second
 
 
 class Release:
