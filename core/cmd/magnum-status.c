@@ -1,11 +1,13 @@
 /* magnum-status: is this installation ready, and how is it? `upgrade check` prints and exits as
  * Magnum's tool of this name does (0 all well, 1 a warning, 2 a failure, 255 unexpected error); the
  * other verbs are ours. Neighbours: status_checks.c looks, this file prints. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "config/config.h"
 #include "db/db_service.h"
 #include "status_checks.h"
+#include "status_health.h"
 
 #include <getopt.h>
 #include <libsmartcols.h>
@@ -20,19 +22,25 @@ static const char help[] =
     "  upgrade check   look at database, schema, keys and driver plugins\n"
     "  config check    read the configuration and say what is wrong with it\n"
     "  config sample   print a commented configuration with every option\n"
-    "  health          ask the API how it is and list the services\n"
+    "  health          look at the whole deployment: API, Keystone, database and replication,\n"
+    "                  conductors and their answers, waiting and blocked operations, drivers,\n"
+    "                  certificates; then list the services\n"
     "\n"
     "  --config FILE             configuration; else $MAGNUM_CONFIG or /etc/magnum/magnum.yaml\n"
     "  --set SECTION.NAME=VALUE  override one option of the configuration (repeatable)\n"
     "  --endpoint URL            health: the API to ask instead of this host's\n"
+    "  --format FORMAT           health: table or json\n"
     "  --version                 print the version of this program\n"
     "  --help                    print this text\n"
     "\n"
     "Exit status: 0 all is well, 1 a warning, 2 a failure or wrong usage, 255 an unexpected "
     "error.\n";
 
+static const char *const results[] = {"Success", "Warning", "Failure"};
+
 struct request {
     const char *file, *endpoint;
+    bool json;
     struct strv options;
 };
 
@@ -149,7 +157,6 @@ static void print_frame(const struct strv *lines)
 
 static int upgrade_check_verb(const struct request *r)
 {
-    static const char *const words[] = {"Success", "Warning", "Failure"};
     _cleanup_config_ struct config *cfg = NULL;
     _cleanup_strv_ struct strv lines = STRV_INIT;
     _cleanup_str_ struct str line = STR_INIT;
@@ -167,7 +174,7 @@ static int upgrade_check_verb(const struct request *r)
         (void)strv_add(&lines, "");
         str_printf(&line, "Check: %s", upgrade_checks[i].name);
         add_line(&lines, &line);
-        str_printf(&line, "Result: %s", words[result]);
+        str_printf(&line, "Result: %s", results[result]);
         add_line(&lines, &line);
         add_details(&lines, details.msg[0] ? details.msg : "None");
     }
@@ -176,28 +183,32 @@ static int upgrade_check_verb(const struct request *r)
 }
 
 /* ---- health ---- */
-static struct libscols_table *new_table(void)
+static struct libscols_table *new_table(const char *const *columns, size_t n)
 {
-    static const char *const columns[] = {"HOST", "BINARY", "STATE", "LAST SEEN", "VERSION"};
     scols_init_debug(0);
     struct libscols_table *t = scols_new_table();
     scols_table_set_termforce(t, SCOLS_TERMFORCE_NEVER); /* a pipe may read it: nothing is cut */
-    for (size_t i = 0; t && i < ARRAY_LEN(columns); i++)
+    for (size_t i = 0; t && i < n; i++)
         (void)scols_table_new_column(t, columns[i], 0, 0);
     return t;
 }
 
+static const char *state_of(const struct mservice *s)
+{
+    return s->disabled ? "disabled" : s->forced_down ? "down" : "up";
+}
+
 static void print_services(const struct mservice_list *l)
 {
-    struct libscols_table *t = new_table();
+    static const char *const columns[] = {"HOST", "BINARY", "STATE", "LAST SEEN", "VERSION"};
+    struct libscols_table *t = new_table(columns, ARRAY_LEN(columns));
     for (size_t i = 0; t && i < l->n; i++) {
         const struct mservice *s = &l->v[i];
         struct libscols_line *row = scols_table_new_line(t, NULL);
         char seen[CLOCK_ISO_MAX] = "never";
         if (s->last_seen_up != TIME_UNSET)
             clock_iso(s->last_seen_up, seen);
-        const char *state = s->disabled ? "disabled" : s->forced_down ? "down" : "up";
-        const char *cells[] = {s->host, s->binary, state, seen, s->version};
+        const char *cells[] = {s->host, s->binary, state_of(s), seen, s->version};
         for (size_t k = 0; row && k < ARRAY_LEN(cells); k++)
             (void)scols_line_set_data(row, k, cells[k] ? cells[k] : "");
     }
@@ -206,28 +217,75 @@ static void print_services(const struct mservice_list *l)
     scols_unref_table(t);
 }
 
+static void print_findings(const struct health *h)
+{
+    static const char *const columns[] = {"RESULT", "FOUND"};
+    struct libscols_table *t = new_table(columns, ARRAY_LEN(columns));
+    for (size_t i = 0; t && i < h->n; i++) {
+        const struct finding *f = &h->v[i];
+        struct libscols_line *row = scols_table_new_line(t, NULL);
+        _cleanup_free_ char *found = str_fmt("%s: %s", f->name, f->details ? f->details : "");
+        if (row && found) {
+            (void)scols_line_set_data(row, 0, results[f->result]);
+            (void)scols_line_set_data(row, 1, found);
+        }
+    }
+    if (t)
+        (void)scols_print_table(t);
+    scols_unref_table(t);
+}
+
+static json_t *services_json(const struct mservice_list *l)
+{
+    json_t *a = json_array();
+    for (size_t i = 0; a && i < l->n; i++) {
+        const struct mservice *s = &l->v[i];
+        char seen[CLOCK_ISO_MAX] = "";
+        if (s->last_seen_up != TIME_UNSET)
+            clock_iso(s->last_seen_up, seen);
+        (void)json_array_append_new(a, json_pack("{s:s?, s:s?, s:s, s:s?, s:s?}", "host", s->host,
+                                                 "binary", s->binary, "state", state_of(s),
+                                                 "last_seen_up", *seen ? seen : NULL, "version",
+                                                 s->version));
+    }
+    return a;
+}
+
+static int print_json(const struct health *h)
+{
+    _cleanup_json_ json_t *checks = json_array(), *doc = NULL;
+    for (size_t i = 0; checks && i < h->n; i++)
+        (void)json_array_append_new(checks,
+                                    json_pack("{s:s, s:s, s:s?}", "check", h->v[i].name, "result",
+                                              results[h->v[i].result], "details", h->v[i].details));
+    doc = json_pack("{s:s, s:O?, s:o?}", "result", results[health_worst(h)], "checks", checks,
+                    "services", services_json(&h->services));
+    if (!doc || json_dumpf(doc, stdout, JSON_INDENT(2)) < 0)
+        return UNEXPECTED;
+    putchar('\n');
+    return (int)health_worst(h);
+}
+
 static int health_verb(const struct request *r)
 {
     _cleanup_config_ struct config *cfg = NULL;
     struct err e = ERR_INIT;
     if (configure(r, &cfg, &e) < 0)
         return failed(&e);
-    struct err api = ERR_INIT;
-    int worst = (int)check_api(cfg, r->endpoint, &api);
-    printf("API: %s\n", api.msg);
-    struct mservice_list services = {NULL, 0};
-    int down = 0;
-    if (check_services(cfg, &services, &down, &e) < 0) {
-        printf("Database: %s\n", e.msg);
-        worst = CHECK_FAILURE;
-    } else if (services.n == 0) {
-        printf("Services: none has reported yet\n");
-        worst = worst > CHECK_WARNING ? worst : CHECK_WARNING;
+    struct health h;
+    health_look(cfg, r->endpoint, &h);
+    int result = (int)health_worst(&h);
+    if (r->json) {
+        result = print_json(&h);
     } else {
-        print_services(&services);
+        if (h.services.n) {
+            print_services(&h.services);
+            putchar('\n');
+        }
+        print_findings(&h);
     }
-    mservice_list_done(&services);
-    return down > 0 && worst < CHECK_WARNING ? CHECK_WARNING : worst;
+    health_done(&h);
+    return result;
 }
 
 /* ---- the command line ---- */
@@ -258,9 +316,13 @@ static int dispatch(const struct request *r, int argc, char **argv)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},   {"set", required_argument, NULL, 's'},
-        {"endpoint", required_argument, NULL, 'e'}, {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'},
+        {"set", required_argument, NULL, 's'},
+        {"endpoint", required_argument, NULL, 'e'},
+        {"format", required_argument, NULL, 'f'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     struct request r = {.file = NULL};
     int result = -1;
@@ -272,6 +334,11 @@ int main(int argc, char **argv)
             break;
         case 'e':
             r.endpoint = optarg;
+            break;
+        case 'f':
+            r.json = strcmp(optarg, "json") == 0;
+            if (!r.json && strcmp(optarg, "table") != 0)
+                result = usage("--format is table or json");
             break;
         case 's':
             if (strv_add(&r.options, optarg) < 0)

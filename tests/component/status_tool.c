@@ -1,5 +1,6 @@
 /* magnum-keygen and magnum-status as an operator runs them, with a real database. */
 #include "base/io.h"
+#include "base/jsonx.h"
 #include "base/str.h"
 #include "support/cunit_main.h"
 #include "support/pg.h"
@@ -175,5 +176,98 @@ static void health(void)
            "Database: ");
 }
 
+/* The finding of this name in the JSON of health; NULL when there is none. Borrowed. */
+static const json_t *finding(const json_t *doc, const char *name)
+{
+    size_t i;
+    json_t *f;
+    json_array_foreach(json_object_get(doc, "checks"), i, f)
+    {
+        if (str_eq(jsonx_str(f, "check"), name))
+            return f;
+    }
+    return NULL;
+}
+
+static bool found(const json_t *doc, const char *name, const char *result, const char *part)
+{
+    const json_t *f = finding(doc, name);
+    const char *details = jsonx_str(f, "details");
+    bool ok = f && str_eq(jsonx_str(f, "result"), result) && details && strstr(details, part);
+    if (!ok)
+        fprintf(stderr, "%s: %s: %s\n", name, f ? jsonx_str(f, "result") : "not there",
+                details ? details : "");
+    return ok;
+}
+
+static json_t *ask_health(const char *conninfo, const char *more)
+{
+    _cleanup_free_ char *look =
+        str_fmt("magnum-status --config /dev/null --set 'database.connection=%s' --set api.port=1"
+                " %s --format json health",
+                conninfo, more);
+    _cleanup_free_ char *out = NULL;
+    struct err e = ERR_INIT;
+    json_t *doc = NULL;
+    CU_ASSERT_EQUAL(run(&out, look), 2); /* no API listens on port 1 */
+    ASSERT_OK(jsonx_parse(out, strlen(out), 16, &doc, &e), &e);
+    return doc;
+}
+
+static void health_of_the_deployment(void)
+{
+    _cleanup_free_ char *conninfo = pg_new_database(pg, "deployment");
+    _cleanup_free_ char *upgrade =
+        str_fmt("magnum-db-manage --config /dev/null --connection '%s' upgrade", conninfo);
+    expect(upgrade, 0, "Applied");
+    _cleanup_json_ json_t *empty = ask_health(conninfo, "");
+    CU_ASSERT_STRING_EQUAL(jsonx_str(empty, "result"), "Failure");
+    CU_ASSERT(found(empty, "API", "Failure", "127.0.0.1:1"));
+    CU_ASSERT(found(empty, "Database", "Success", "PostgreSQL"));
+    CU_ASSERT(found(empty, "Schema", "Success", "revision"));
+    CU_ASSERT(found(empty, "Services", "Warning", "none has reported"));
+    CU_ASSERT(found(empty, "Operations due", "Success", "none"));
+    CU_ASSERT(found(empty, "Operations blocked", "Success", "none"));
+    CU_ASSERT(found(empty, "Drivers", "Warning", "0 ready"));
+    CU_ASSERT(found(empty, "Certificates", "Success", "within 30 days"));
+    CU_ASSERT_PTR_NULL(finding(empty, "Keystone")); /* it is not used */
+    CU_ASSERT_PTR_NULL(finding(empty, "Replication"));
+    /* a conductor that lives and does not answer, one that is silent, one that was stopped */
+    CU_ASSERT(pg_exec(
+        conninfo,
+        "INSERT INTO magnum_service (host, \"binary\", last_seen_up, instance, endpoint, "
+        "public_key)"
+        " VALUES ('h1', 'magnum-conductor', now(), 'i1', 'tcp://127.0.0.1:1', ''),"
+        " ('h2', 'magnum-conductor', now() - interval '1 hour', 'i2', 'tcp://127.0.0.1:2', ''),"
+        " ('h3', 'magnum-conductor', 'epoch', 'i3', NULL, NULL)"));
+    CU_ASSERT(pg_exec(conninfo,
+                      "INSERT INTO operation (id, cluster_id, generation, spec, kind, status, "
+                      "due_at, blocked_since,"
+                      " code, actor)"
+                      " VALUES ('op-due', 'c1', 1, '{}', 'create', 'PENDING', now() - interval '1 "
+                      "hour', NULL, NULL, NULL),"
+                      " ('op-stuck', 'c2', 1, '{}', 'create', 'BLOCKED', now() + interval '1 day',"
+                      " now() - interval '100 s', 'QuotaExceeded', 'user')"));
+    CU_ASSERT(pg_exec(conninfo, "INSERT INTO driver_quarantine (sha256, id, reason)"
+                                " VALUES ('ab', 'org.example.bad', 'it kept dying')"));
+    CU_ASSERT(pg_exec(conninfo,
+                      "INSERT INTO certificate (cluster_id, role, serial, manager, ref, not_after)"
+                      " VALUES ('c1', 'ca', 1, 'x509keypair', 'r', now() + interval '50 hours')"));
+    _cleanup_json_ json_t *ill = ask_health(
+        conninfo, "--set auth.strategy=keystone --set keystone.auth_url=http://127.0.0.1:1/v3");
+    CU_ASSERT(found(ill, "Conductor", "Success", "h1, heartbeat"));
+    CU_ASSERT(found(ill, "Conductor answers", "Warning", "h1 at tcp://127.0.0.1:1"));
+    CU_ASSERT(found(ill, "Conductors", "Failure", "none answers"));
+    CU_ASSERT(found(ill, "Operations due", "Warning", "1 wait"));
+    CU_ASSERT(found(ill, "Operations blocked", "Warning", "op-stuck"));
+    CU_ASSERT(found(ill, "Driver quarantined", "Warning", "org.example.bad: it kept dying"));
+    CU_ASSERT(found(ill, "Certificates", "Warning", "in 2 days"));
+    CU_ASSERT(found(ill, "Keystone", "Failure", "127.0.0.1:1"));
+    CU_ASSERT_EQUAL(json_array_size(json_object_get(ill, "services")), 3);
+    _cleanup_free_ char *text = json_dumps(ill, 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "h2 has been silent for 3"));
+    CU_ASSERT_PTR_NULL(strstr(text, "h3 has been silent"));
+}
+
 TEST_MAIN("component/status_tool", setup, teardown, TEST(wrong_usage), TEST(keys),
-          TEST(configuration), TEST(upgrade_check), TEST(health))
+          TEST(configuration), TEST(upgrade_check), TEST(health), TEST(health_of_the_deployment))
