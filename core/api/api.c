@@ -9,6 +9,7 @@
 #include "api/errors.h"
 #include "api/etcd_discovery.h"
 #include "api/follow.h"
+#include "api/quota_sizes.h"
 #include "api/text.h"
 #include "api/traced.h"
 #include "base/clock.h"
@@ -16,6 +17,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/uuid.h"
+#include "db/db_service.h"
 #include "http/metrics_server.h"
 
 #include <ctype.h>
@@ -489,6 +491,9 @@ int api_start(const struct config *cfg, struct db *db, struct rpc_client *rpc, s
     a->rpc = rpc;
     a->auth = auth;
     atomic_init(&a->port, (int)cfg->api_port);
+    struct quota_limits limits;
+    quota_limits_of(cfg, &limits);
+    db_quota_defaults(db, &limits);
     int rc = api_versions_from(cfg->api_compat, &a->versions, e);
     if (rc == 0)
         rc = catalog_open(cfg, &a->catalog, e);
@@ -513,6 +518,37 @@ int api_start(const struct config *cfg, struct db *db, struct rpc_client *rpc, s
     }
     *ret = a;
     return 0;
+}
+
+struct api_fresh {
+    struct catalog *catalog;
+};
+
+int api_read_again(struct api *a, const struct config *cfg, struct api_fresh **ret, struct err *e)
+{
+    struct api_fresh *f = calloc(1, sizeof *f);
+    if (!f)
+        return err_nomem(e);
+    int rc = catalog_read_again(a->catalog, cfg, &f->catalog, e);
+    if (rc < 0)
+        api_fresh_free(&f);
+    *ret = f;
+    return rc;
+}
+
+void api_take(struct api *a, struct api_fresh **fresh)
+{
+    catalog_take(a->catalog, &(*fresh)->catalog);
+    api_fresh_free(fresh);
+}
+
+void api_fresh_free(struct api_fresh **fresh)
+{
+    if (!*fresh)
+        return;
+    catalog_free(&(*fresh)->catalog);
+    free(*fresh);
+    *fresh = NULL;
 }
 
 int api_port(const struct api *a)

@@ -21,6 +21,13 @@ struct http_response;
 int api_start(const struct config *cfg, struct db *db, struct rpc_client *rpc, struct auth *auth,
               struct api **ret, struct err *e) MUST_CHECK;
 int api_port(const struct api *a); /* 0 for a unix socket */
+/* A new configuration in two steps, so that a reload happens as a whole or not at all: the file of
+ * the built-in catalogue is read and checked, then takes the place of the one in use. */
+struct api_fresh;
+int api_read_again(struct api *a, const struct config *cfg, struct api_fresh **ret,
+                   struct err *e) MUST_CHECK;
+void api_take(struct api *a, struct api_fresh **fresh);
+void api_fresh_free(struct api_fresh **fresh); /* NULL is fine */
 /* Finishes what is in flight (api_shutdown_timeout_s), then frees. NULL is fine. */
 void api_stop(struct api **a);
 

@@ -83,6 +83,20 @@ int catalog_open(const struct config *cfg, struct catalog **ret, struct err *e)
     return catalog_cloud_open(cfg, ret, e);
 }
 
+int catalog_read_again(struct catalog *c, const struct config *cfg, struct catalog **ret,
+                       struct err *e)
+{
+    *ret = NULL;
+    return c->ops->swap ? catalog_builtin_open(cfg, ret, e) : 0;
+}
+
+void catalog_take(struct catalog *c, struct catalog **fresh)
+{
+    if (*fresh)
+        c->ops->swap(c->self, (*fresh)->self);
+    catalog_free(fresh);
+}
+
 void catalog_free(struct catalog **c)
 {
     if (!*c)

@@ -54,6 +54,9 @@ struct catalog_ops {
     /* NULL: nothing is gained by knowing in advance */
     void (*expect)(void *self, const struct auth_context *who, const struct cat_name *names,
                    size_t n);
+    /* Goes on with what the other one (of the same kind) has, which gets the old; NULL: nothing of
+     * it is read from a file */
+    void (*swap)(void *self, void *other);
     void (*free)(void *self);
 };
 struct catalog {
@@ -72,6 +75,11 @@ void catalog_expect(struct catalog *c, const struct auth_context *who, const str
 /* The one that catalog.source says. ERR_CONFIG. */
 int catalog_open(const struct config *cfg, struct catalog **ret, struct err *e) MUST_CHECK;
 void catalog_free(struct catalog **c); /* NULL is fine */
+/* A new file in two steps: what cfg says is opened beside the one in use, then takes its place.
+ * *ret NULL when there is nothing to read again. */
+int catalog_read_again(struct catalog *c, const struct config *cfg, struct catalog **ret,
+                       struct err *e) MUST_CHECK;
+void catalog_take(struct catalog *c, struct catalog **fresh); /* *fresh NULL is fine */
 /* The built-in one from YAML text; name for messages. */
 int catalog_builtin(const char *name, const char *text, size_t len, struct catalog **ret,
                     struct err *e) MUST_CHECK;

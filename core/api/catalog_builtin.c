@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "config/yaml.h"
 
+#include <pthread.h>
 #include <string.h>
 
 /* Enough to try everything on one machine; disks are not zero, so that the root volume rule of
@@ -31,6 +32,11 @@ static const char defaults[] =
     "- {id: 00000000-0000-4000-8000-00000000c001, name: private-subnet}\n";
 
 enum { FILE_MAX = 4 * 1024 * 1024 };
+
+struct builtin {
+    pthread_rwlock_t lock; /* doc: replaced as a whole */
+    json_t *doc;
+};
 
 static const struct {
     const char *list;
@@ -115,12 +121,12 @@ static int check_document(const char *file, const json_t *doc, struct err *e)
 }
 
 /* An id wins over names. *ret_n: how many fit. */
-static const json_t *find(const void *self, const char *list, const char *ident, size_t *ret_n)
+static const json_t *find(const json_t *doc, const char *list, const char *ident, size_t *ret_n)
 {
     const json_t *hit = NULL;
     size_t i, n = 0;
     json_t *entry;
-    json_array_foreach(json_object_get(self, list), i, entry)
+    json_array_foreach(json_object_get(doc, list), i, entry)
     {
         if (ident && str_eq(jsonx_str(entry, "id"), ident)) {
             *ret_n = 1;
@@ -143,11 +149,11 @@ static bool visible(const json_t *image, const struct auth_context *who)
     return !json_is_true(owner) || who->is_admin;
 }
 
-static int builtin_image(void *self, const struct auth_context *who, const char *ident,
-                         struct cat_image *ret, struct err *e)
+static int image(const json_t *doc, const struct auth_context *who, const char *ident,
+                 struct cat_image *ret, struct err *e)
 {
     size_t n = 0;
-    const json_t *i = find(self, "images", ident, &n);
+    const json_t *i = find(doc, "images", ident, &n);
     if (n == 0)
         return catalog_missing(CAT_IMAGE, ident, e);
     if (n > 1)
@@ -167,11 +173,11 @@ static int builtin_image(void *self, const struct auth_context *who, const char 
     return 0;
 }
 
-static int builtin_flavor(void *self, const struct auth_context *who, const char *ident,
-                          struct cat_flavor *ret, struct err *e)
+static int flavor(const json_t *doc, const struct auth_context *who, const char *ident,
+                  struct cat_flavor *ret, struct err *e)
 {
     size_t n = 0;
-    const json_t *f = find(self, "flavors", ident, &n);
+    const json_t *f = find(doc, "flavors", ident, &n);
     (void)who;
     if (n == 0)
         return catalog_missing(CAT_FLAVOR, ident, e);
@@ -182,10 +188,10 @@ static int builtin_flavor(void *self, const struct auth_context *who, const char
 }
 
 /* A catalogue without keypairs accepts any name: there is nowhere to look. */
-static int builtin_keypair(void *self, const struct auth_context *who, const char *name,
-                           struct err *e)
+static int keypair(const json_t *doc, const struct auth_context *who, const char *name,
+                   struct err *e)
 {
-    const json_t *list = json_object_get(self, "keypairs");
+    const json_t *list = json_object_get(doc, "keypairs");
     size_t i;
     json_t *k;
     if (!json_is_array(list))
@@ -199,11 +205,11 @@ static int builtin_keypair(void *self, const struct auth_context *who, const cha
     return catalog_missing(CAT_KEYPAIR, name, e);
 }
 
-static int network(void *self, const char *list, enum cat_kind kind, const char *ident,
+static int network(const json_t *doc, const char *list, enum cat_kind kind, const char *ident,
                    struct err *e)
 {
     size_t n = 0;
-    const json_t *found = find(self, list, ident, &n);
+    const json_t *found = find(doc, list, ident, &n);
     if (n > 1)
         return catalog_ambiguous(kind, ident, e);
     if (n == 0 || (kind == CAT_EXTERNAL_NETWORK && !jsonx_bool(found, "external", false)))
@@ -211,36 +217,72 @@ static int network(void *self, const char *list, enum cat_kind kind, const char 
     return 0;
 }
 
+/* Each lookup sees one file's content from begin to end. */
+#define LOOK(call)                                                                                 \
+    struct builtin *b = self;                                                                      \
+    pthread_rwlock_rdlock(&b->lock);                                                               \
+    int rc = call;                                                                                 \
+    pthread_rwlock_unlock(&b->lock);                                                               \
+    return rc
+
+static int builtin_image(void *self, const struct auth_context *who, const char *ident,
+                         struct cat_image *ret, struct err *e)
+{
+    LOOK(image(b->doc, who, ident, ret, e));
+}
+static int builtin_flavor(void *self, const struct auth_context *who, const char *ident,
+                          struct cat_flavor *ret, struct err *e)
+{
+    LOOK(flavor(b->doc, who, ident, ret, e));
+}
+static int builtin_keypair(void *self, const struct auth_context *who, const char *name,
+                           struct err *e)
+{
+    LOOK(keypair(b->doc, who, name, e));
+}
 static int builtin_external(void *self, const struct auth_context *who, const char *ident,
                             struct err *e)
 {
     (void)who;
-    return network(self, "networks", CAT_EXTERNAL_NETWORK, ident, e);
+    LOOK(network(b->doc, "networks", CAT_EXTERNAL_NETWORK, ident, e));
 }
 static int builtin_fixed(void *self, const struct auth_context *who, const char *ident,
                          struct err *e)
 {
     (void)who;
-    return network(self, "networks", CAT_FIXED_NETWORK, ident, e);
+    LOOK(network(b->doc, "networks", CAT_FIXED_NETWORK, ident, e));
 }
 static int builtin_subnet(void *self, const struct auth_context *who, const char *ident,
                           struct err *e)
 {
     (void)who;
-    return network(self, "subnets", CAT_FIXED_SUBNET, ident, e);
+    LOOK(network(b->doc, "subnets", CAT_FIXED_SUBNET, ident, e));
+}
+static void builtin_swap(void *self, void *other)
+{
+    struct builtin *b = self, *o = other;
+    pthread_rwlock_wrlock(&b->lock);
+    json_t *old = b->doc;
+    b->doc = o->doc;
+    pthread_rwlock_unlock(&b->lock);
+    o->doc = old;
 }
 static void builtin_free(void *self)
 {
-    json_decref(self);
+    struct builtin *b = self;
+    pthread_rwlock_destroy(&b->lock);
+    json_decref(b->doc);
+    free(b);
 }
 
-static const struct catalog_ops builtin = {
+static const struct catalog_ops builtin_ops = {
     .image = builtin_image,
     .flavor = builtin_flavor,
     .keypair = builtin_keypair,
     .external_network = builtin_external,
     .fixed_network = builtin_fixed,
     .fixed_subnet = builtin_subnet,
+    .swap = builtin_swap,
     .free = builtin_free,
 };
 
@@ -257,10 +299,16 @@ int catalog_builtin(const char *name, const char *text, size_t len, struct catal
     if (rc < 0)
         return rc;
     struct catalog *c = calloc(1, sizeof *c);
-    if (!c)
+    struct builtin *b = calloc(1, sizeof *b);
+    if (!c || !b) {
+        free(c);
+        free(b);
         return err_nomem(e);
-    c->ops = &builtin;
-    c->self = TAKE_PTR(doc);
+    }
+    pthread_rwlock_init(&b->lock, NULL);
+    b->doc = TAKE_PTR(doc);
+    c->ops = &builtin_ops;
+    c->self = b;
     *ret = c;
     return 0;
 }

@@ -12,6 +12,10 @@ struct auth {
     struct policy *policy;
 };
 
+struct auth_fresh {
+    struct policy_fresh *policy;
+};
+
 static const struct auth_strategy *const strategies[] = {&auth_noauth, &auth_basic, &auth_keystone};
 
 enum { ID_MAX = 255 };
@@ -173,7 +177,41 @@ const char *auth_endpoint(const struct auth_context *c, const char *type, const 
     return NULL;
 }
 
+int auth_read_again(struct auth *a, const struct config *cfg, struct auth_fresh **ret,
+                    struct err *e)
+{
+    struct auth_fresh *f = calloc(1, sizeof *f);
+    if (!f)
+        return err_nomem(e);
+    int rc = policy_read(a->policy, cfg ? cfg->policy_file : NULL, &f->policy, e);
+    if (rc == 0 && cfg && a->strategy->check_file)
+        rc = a->strategy->check_file(a->state, e);
+    if (rc < 0)
+        auth_fresh_free(&f);
+    *ret = f;
+    return rc;
+}
+
+void auth_take(struct auth *a, struct auth_fresh **fresh)
+{
+    policy_take(a->policy, &(*fresh)->policy);
+    auth_fresh_free(fresh);
+}
+
+void auth_fresh_free(struct auth_fresh **fresh)
+{
+    if (!*fresh)
+        return;
+    policy_fresh_free(&(*fresh)->policy);
+    free(*fresh);
+    *fresh = NULL;
+}
+
 int auth_reload(struct auth *a, struct err *e)
 {
-    return policy_reload(a->policy, e);
+    struct auth_fresh *f = NULL;
+    int rc = auth_read_again(a, NULL, &f, e);
+    if (rc == 0)
+        auth_take(a, &f);
+    return rc;
 }

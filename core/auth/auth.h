@@ -76,8 +76,14 @@ int auth_check_project(struct auth *a, const char *id, struct err *e) MUST_CHECK
 const char *auth_endpoint(const struct auth_context *c, const char *type, const char *interface,
                           const char *region);
 
-/* Reads the policy file again (SIGHUP). ERR_CONFIG with one line; the rules then stay as they were.
- */
+/* Reads the policy file again. ERR_CONFIG with one line; the rules then stay as they were. */
 int auth_reload(struct auth *a, struct err *e) MUST_CHECK;
+/* The same in two steps, for a reload that is to happen as a whole or not at all: the policy file
+ * that cfg names, and whether the file of users can be read (it is followed by itself). */
+struct auth_fresh;
+int auth_read_again(struct auth *a, const struct config *cfg, struct auth_fresh **ret,
+                    struct err *e) MUST_CHECK;
+void auth_take(struct auth *a, struct auth_fresh **fresh);
+void auth_fresh_free(struct auth_fresh **fresh); /* NULL is fine */
 
 #endif

@@ -31,6 +31,7 @@ struct auth_strategy {
     /* May check take long (a password hash, a remote service)? NULL = never. */
     bool (*may_wait)(void *state, const struct auth_ask *ask);
     int (*project)(void *state, const char *id, struct err *e); /* NULL = all there are, are fine */
+    int (*check_file)(void *state, struct err *e);  /* could it be read now? NULL = there is none */
     void (*forget)(void *state, const char *token); /* NULL = nothing is remembered by token */
     void (*stop)(void *state);
 };
@@ -77,8 +78,13 @@ struct policy;
 /* With the operator's file, if there is one. ERR_CONFIG: one line about what is wrong in it. */
 int policy_new(const struct config *cfg, struct policy **ret, struct err *e) MUST_CHECK;
 void policy_free(struct policy *p);
-/* Reads the file again; after an error the rules are as before. */
-int policy_reload(struct policy *p, struct err *e) MUST_CHECK;
+/* Reads the file again (path NULL: the same one) beside the rules in force; they are replaced when
+ * it is taken. policy_read, policy_take: one thread at a time. */
+struct policy_fresh;
+int policy_read(const struct policy *p, const char *path, struct policy_fresh **ret,
+                struct err *e) MUST_CHECK;
+void policy_take(struct policy *p, struct policy_fresh **fresh);
+void policy_fresh_free(struct policy_fresh **fresh); /* NULL is fine */
 bool policy_allows(struct policy *p, const struct auth_context *c, const char *rule,
                    const struct auth_target *target);
 

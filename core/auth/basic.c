@@ -265,6 +265,16 @@ static void stop(void *state)
     free(b);
 }
 
+static int check_file(void *state, struct err *e)
+{
+    const struct basic *b = state;
+    struct htpasswd *file = NULL;
+    struct stat seen;
+    int rc = load(b->path, &seen, &file, e);
+    htpasswd_free(file);
+    return rc;
+}
+
 static int start(const struct config *cfg, void **ret_state, struct err *e)
 {
     struct basic *b = calloc(1, sizeof *b);
@@ -293,4 +303,5 @@ const struct auth_strategy auth_basic = {.name = "http_basic",
                                          .start = start,
                                          .check = check,
                                          .may_wait = may_wait,
+                                         .check_file = check_file,
                                          .stop = stop};

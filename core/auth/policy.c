@@ -21,17 +21,23 @@ struct policy {
     struct policy_rules *rules;
 };
 
+struct policy_fresh {
+    char *path;
+    struct policy_rules *rules;
+};
+
 /* The file to read, or NULL. */
-static const char *file_of(const struct policy *p)
+static const char *file_of(const char *path)
 {
-    if (*p->path)
-        return p->path;
+    if (*path)
+        return path;
     return access(POLICY_FILE_DEFAULT, F_OK) == 0 ? POLICY_FILE_DEFAULT : NULL;
 }
 
-static int load(const struct policy *p, struct policy_rules **ret, struct err *e)
+static int load(const struct policy *p, const char *configured, struct policy_rules **ret,
+                struct err *e)
 {
-    const char *path = file_of(p);
+    const char *path = file_of(configured);
     _cleanup_json_ json_t *file = NULL;
     int rc = path ? yaml_load_file(path, POLICY_FILE_MAX, &file, e) : 0;
     if (rc < 0) {
@@ -65,8 +71,9 @@ int policy_new(const struct config *cfg, struct policy **ret, struct err *e)
     p->path = strdup(cfg->policy_file);
     p->trustees.domain_id = strdup(cfg->trust_trustee_domain_id);
     p->trustees.domain_name = strdup(cfg->trust_trustee_domain_name);
-    int rc = p->path && p->trustees.domain_id && p->trustees.domain_name ? load(p, &p->rules, e)
-                                                                         : err_nomem(e);
+    int rc = p->path && p->trustees.domain_id && p->trustees.domain_name
+                 ? load(p, p->path, &p->rules, e)
+                 : err_nomem(e);
     if (rc < 0) {
         policy_free(p);
         return rc;
@@ -87,18 +94,41 @@ void policy_free(struct policy *p)
     free(p);
 }
 
-int policy_reload(struct policy *p, struct err *e)
+int policy_read(const struct policy *p, const char *path, struct policy_fresh **ret, struct err *e)
 {
-    struct policy_rules *fresh = NULL, *old;
-    int rc = load(p, &fresh, e);
+    struct policy_fresh *f = calloc(1, sizeof *f);
+    if (!f)
+        return err_nomem(e);
+    f->path = strdup(path ? path : p->path);
+    int rc = f->path ? load(p, f->path, &f->rules, e) : err_nomem(e);
     if (rc < 0)
-        return rc;
+        policy_fresh_free(&f);
+    *ret = f;
+    return rc;
+}
+
+void policy_take(struct policy *p, struct policy_fresh **fresh)
+{
+    struct policy_fresh *f = *fresh;
     pthread_rwlock_wrlock(&p->lock);
-    old = p->rules;
-    p->rules = fresh;
+    struct policy_rules *old = p->rules;
+    p->rules = f->rules;
     pthread_rwlock_unlock(&p->lock);
-    policy_rules_free(old);
-    return 0;
+    f->rules = old;
+    free(p->path);
+    p->path = TAKE_PTR(f->path);
+    policy_fresh_free(fresh);
+}
+
+void policy_fresh_free(struct policy_fresh **fresh)
+{
+    struct policy_fresh *f = *fresh;
+    *fresh = NULL;
+    if (!f)
+        return;
+    policy_rules_free(f->rules);
+    free(f->path);
+    free(f);
 }
 
 bool policy_allows(struct policy *p, const struct auth_context *c, const char *rule,

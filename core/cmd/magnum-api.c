@@ -12,8 +12,9 @@
 static const char help[] =
     "usage: magnum-api [--config FILE] [--set SECTION.NAME=VALUE]...\n"
     "\n"
-    "Serves the container-infra REST API until SIGTERM or SIGINT; SIGHUP reads log.level and the\n"
-    "policy file again, SIGUSR1 writes what it holds into the log.\n"
+    "Serves the container-infra REST API until SIGTERM or SIGINT; SIGHUP takes a new\n"
+    "configuration over where it may change, with the policy and catalogue files, SIGUSR1 writes\n"
+    "what it holds into the log.\n"
     "\n"
     "  --config FILE             configuration; else $MAGNUM_CONFIG or /etc/magnum/magnum.yaml\n"
     "  --set SECTION.NAME=VALUE  override one option of the configuration (repeatable)\n"
@@ -65,14 +66,22 @@ static int start(void *ctx, const struct config *cfg, struct err *e)
     return rc;
 }
 
-static void reload(void *ctx)
+/* Everything is read and found good before anything is taken. */
+static int reload(void *ctx, const struct config *fresh, struct err *e)
 {
     struct parts *p = ctx;
-    struct err e = ERR_INIT;
-    if (auth_reload(p->auth, &e) < 0)
-        log_error("api.reload", "%s; the rules stay as they were", e.msg);
-    else
-        log_info("api.reload", "the policy was read again");
+    struct auth_fresh *rules = NULL;
+    struct api_fresh *catalog = NULL;
+    int rc = auth_read_again(p->auth, fresh, &rules, e);
+    if (rc == 0)
+        rc = api_read_again(p->api, fresh, &catalog, e);
+    if (rc == 0) {
+        auth_take(p->auth, &rules);
+        api_take(p->api, &catalog);
+    }
+    auth_fresh_free(&rules);
+    api_fresh_free(&catalog);
+    return rc;
 }
 
 static void dump(void *ctx)

@@ -13,8 +13,8 @@
 static const char help[] =
     "usage: magnum-conductor [--config FILE] [--set SECTION.NAME=VALUE]...\n"
     "\n"
-    "Carries out operations until SIGTERM or SIGINT; SIGHUP reads log.level and looks for\n"
-    "new plugins, SIGUSR1 writes what it holds into the log.\n"
+    "Carries out operations until SIGTERM or SIGINT; SIGHUP takes a new configuration over\n"
+    "where it may change and looks for new plugins, SIGUSR1 writes what it holds into the log.\n"
     "\n"
     "  --config FILE             configuration; else $MAGNUM_CONFIG or /etc/magnum/magnum.yaml\n"
     "  --set SECTION.NAME=VALUE  override one option of the configuration (repeatable)\n"
@@ -40,10 +40,13 @@ static int start(void *ctx, const struct config *cfg, struct err *e)
     return rc ? rc : conductor_start(cfg, p->db, &p->conductor, e);
 }
 
-static void reload(void *ctx)
+static int reload(void *ctx, const struct config *fresh, struct err *e)
 {
     struct parts *p = ctx;
+    (void)fresh;
+    (void)e;
     conductor_reload(p->conductor);
+    return 0;
 }
 
 static void dump(void *ctx)

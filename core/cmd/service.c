@@ -51,17 +51,38 @@ static int configure(const struct origin *o, struct config **ret, enum log_level
     return 0;
 }
 
-/* What may change while it runs: the log's level here, the rest in the program. */
-static void reload(const struct service_program *p, const struct origin *o)
+static void tell(const struct strv *restart)
 {
-    _cleanup_config_ struct config *cfg = NULL;
+    _cleanup_str_ struct str names = STR_INIT;
+    for (size_t i = 0; i < restart->n; i++)
+        str_printf(&names, "%s%s", i ? ", " : "", restart->v[i]);
+    if (restart->n)
+        log_warn("service.reload",
+                 "the new configuration is in force but for what needs a restart: %s",
+                 str_text(&names));
+    else
+        log_info("service.reload", "the new configuration is in force");
+}
+
+/* A new configuration is taken as a whole or not at all. */
+static void reload(const struct service_program *p, const struct origin *o, struct config *cfg)
+{
+    _cleanup_config_ struct config *fresh = NULL;
+    _cleanup_strv_ struct strv restart = STRV_INIT;
     enum log_level level = LOG_INFO;
     struct err e = ERR_INIT;
-    if (configure(o, &cfg, &level, &e) < 0)
-        log_error("service.reload", "%s; the log's level stays as it was", e.msg);
-    else
-        log_set_level(level);
-    p->reload(p->ctx);
+    int rc = configure(o, &fresh, &level, &e);
+    if (rc == 0)
+        rc = config_restart(cfg, fresh, &restart, &e);
+    if (rc == 0)
+        rc = p->reload(p->ctx, fresh, &e);
+    if (rc < 0) {
+        log_error("service.reload", "%s; everything stays as it was", e.msg);
+        return;
+    }
+    config_adopt(cfg, fresh);
+    log_set_level(level);
+    tell(&restart);
 }
 
 /* How often to tell the service manager that this process lives: half of what it allows. 0: never.
@@ -76,7 +97,8 @@ static struct timespec watchdog_pause(void)
                              .tv_nsec = (long)(us % 1000000) * 1000};
 }
 
-static void serve(const struct service_program *p, const struct origin *o, const sigset_t *wanted)
+static void serve(const struct service_program *p, const struct origin *o, struct config *cfg,
+                  const sigset_t *wanted)
 {
     const struct timespec pause = watchdog_pause();
     const bool watched = pause.tv_sec || pause.tv_nsec;
@@ -85,7 +107,7 @@ static void serve(const struct service_program *p, const struct origin *o, const
     for (;;) {
         caught = watched ? sigtimedwait(wanted, NULL, &pause) : sigwaitinfo(wanted, NULL);
         if (caught == SIGHUP)
-            reload(p, o);
+            reload(p, o, cfg);
         else if (caught == SIGUSR1)
             p->dump(p->ctx);
         else if (caught > 0)
@@ -125,7 +147,7 @@ static int run(const struct service_program *p, const char *file, const struct s
     if (rc == 0)
         rc = p->start(p->ctx, cfg, &e);
     if (rc == 0)
-        serve(p, &from, &wanted);
+        serve(p, &from, cfg, &wanted);
     else
         fprintf(stderr, "%s: %s\n", p->name, e.msg);
     p->stop(p->ctx);

@@ -13,7 +13,10 @@ struct service_program {
     void *ctx;
     /* Starts everything; when it fails, stop is called for what was started. */
     int (*start)(void *ctx, const struct config *cfg, struct err *e);
-    void (*reload)(void *ctx); /* SIGHUP, after log.level was read again; on the main thread */
+    /* SIGHUP, on the main thread: takes over what it reads itself from a new configuration, or
+     * fails and has changed nothing. The log's level and options that are OPT_LIVE follow when it
+     * succeeded. */
+    int (*reload)(void *ctx, const struct config *fresh, struct err *e);
     void (*dump)(void *ctx);   /* SIGUSR1: what it holds, into the log; on the main thread */
     void (*stop)(void *ctx);
     /* Does its work go on? Asked on the main thread while a service manager watches; false: it is

@@ -16,11 +16,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* OPT_STR: char * (never NULL, "" = unset); OPT_INT: int64_t; OPT_BOOL: bool;
+/* OPT_STR: char * (never NULL, "" = unset); OPT_INT: int64_t; OPT_LIVE: the same, and may change
+ * while the program runs; OPT_BOOL: bool;
  * OPT_LIST: struct strv (YAML list, or comma separated text). Member name: <section>_<name>. */
 struct config {
 #define OPT_STR(section, name, def, help) char *section##_##name;
 #define OPT_INT(section, name, def, min, max, help) int64_t section##_##name;
+#define OPT_LIVE(section, name, def, min, max, help) _Atomic int64_t section##_##name;
 #define OPT_BOOL(section, name, def, help) bool section##_##name;
 #define OPT_LIST(section, name, def, help) struct strv section##_##name;
 #include "config/options.def"
@@ -48,6 +50,13 @@ int config_set(struct config *c, const char *name, const char *value, struct err
 /* The checks between options (min <= max and the like), which config_load has already made: to be
  * repeated after the last config_set. ERR_CONFIG names both options. */
 int config_check(const struct config *c, struct err *e) MUST_CHECK;
+/* The names of the options in which `fresh` differs from a configuration in use and which need a
+ * restart: neither OPT_LIVE nor taken over by the programs themselves (log.level, policy.file,
+ * catalog.file). */
+int config_restart(const struct config *used, const struct config *fresh, struct strv *ret,
+                   struct err *e) MUST_CHECK;
+/* Takes the OPT_LIVE options over into the configuration in use. */
+void config_adopt(struct config *used, const struct config *fresh);
 /* The commented sample file with every option and its default. Caller frees; NULL = no memory. */
 char *config_sample(void);
 

@@ -15,6 +15,7 @@ struct option {
     const char *def;  /* as text, for every kind */
     int64_t min, max; /* OPTION_INT */
     const char *help;
+    bool live; /* OPT_LIVE */
 };
 extern const struct option config_options[];
 extern const size_t config_options_len;

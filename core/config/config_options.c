@@ -4,18 +4,21 @@
 #include "config/config_internal.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define AT(section, name) offsetof(struct config, section##_##name)
 const struct option config_options[] = {
 #define OPT_STR(section, name, def, help)                                                          \
-    {#section, #name, OPTION_STR, AT(section, name), def, 0, 0, help},
+    {#section, #name, OPTION_STR, AT(section, name), def, 0, 0, help, false},
 #define OPT_INT(section, name, def, min, max, help)                                                \
-    {#section, #name, OPTION_INT, AT(section, name), #def, min, max, help},
+    {#section, #name, OPTION_INT, AT(section, name), #def, min, max, help, false},
+#define OPT_LIVE(section, name, def, min, max, help)                                               \
+    {#section, #name, OPTION_INT, AT(section, name), #def, min, max, help, true},
 #define OPT_BOOL(section, name, def, help)                                                         \
-    {#section, #name, OPTION_BOOL, AT(section, name), #def, 0, 0, help},
+    {#section, #name, OPTION_BOOL, AT(section, name), #def, 0, 0, help, false},
 #define OPT_LIST(section, name, def, help)                                                         \
-    {#section, #name, OPTION_LIST, AT(section, name), def, 0, 0, help},
+    {#section, #name, OPTION_LIST, AT(section, name), def, 0, 0, help, false},
 #include "config/options.def"
 #undef OPT_STR
 #undef OPT_INT
@@ -107,6 +110,14 @@ static int set_str(struct config *c, const struct option *o, const char *text, s
     return 0;
 }
 
+static void set_int(struct config *c, const struct option *o, int64_t number)
+{
+    if (o->live)
+        atomic_store((_Atomic int64_t *)member(c, o), number);
+    else
+        *(int64_t *)member(c, o) = number;
+}
+
 static int out_of_range(const struct option *o, struct err *e)
 {
     return err_set(e, ERR_CONFIG, "%s.%s must be a whole number from %" PRId64 " to %" PRId64,
@@ -133,7 +144,7 @@ int option_set_text(struct config *c, const struct option *o, const char *text, 
     case OPTION_INT:
         if (!parse_i64(text, o->min, o->max, &number))
             return out_of_range(o, e);
-        *(int64_t *)member(c, o) = number;
+        set_int(c, o, number);
         return 0;
     case OPTION_BOOL:
         if (!parse_bool(text, &flag))
@@ -172,7 +183,7 @@ int option_set_value(struct config *c, const struct option *o, const json_t *val
         if (!json_is_integer(value) || json_integer_value(value) < o->min ||
             json_integer_value(value) > o->max)
             return out_of_range(o, e);
-        *(int64_t *)member(c, o) = json_integer_value(value);
+        set_int(c, o, json_integer_value(value));
         return 0;
     case OPTION_BOOL:
         if (!json_is_boolean(value))

@@ -10,12 +10,14 @@
 struct row {
     const char *section, *name, *type, *def, *help;
     int64_t min, max;
+    bool live;
 };
 static const struct row rows[] = {
-#define OPT_STR(s, n, def, help) {#s, #n, "text", def, help, 0, 0},
-#define OPT_INT(s, n, def, min, max, help) {#s, #n, "integer", #def, help, min, max},
-#define OPT_BOOL(s, n, def, help) {#s, #n, "boolean", #def, help, 0, 0},
-#define OPT_LIST(s, n, def, help) {#s, #n, "list", def, help, 0, 0},
+#define OPT_STR(s, n, def, help) {#s, #n, "text", def, help, 0, 0, false},
+#define OPT_INT(s, n, def, min, max, help) {#s, #n, "integer", #def, help, min, max, false},
+#define OPT_LIVE(s, n, def, min, max, help) {#s, #n, "integer", #def, help, min, max, true},
+#define OPT_BOOL(s, n, def, help) {#s, #n, "boolean", #def, help, 0, 0, false},
+#define OPT_LIST(s, n, def, help) {#s, #n, "list", def, help, 0, 0, false},
 #include "config/options.def"
 #undef OPT_STR
 #undef OPT_INT
@@ -62,7 +64,12 @@ static char *generate(void)
         "The environment variable `MAGNUM_<SECTION>_<NAME>` overrides one option, `--set\n"
         "section.name=value` on a command line as well. Lists are YAML lists or comma separated\n"
         "text. Unknown names, wrong types and values out of range are errors that name the\n"
-        "line.\n");
+        "line.\n\n"
+        "What is marked *live* a running program takes over from the file on `SIGHUP`, as well as\n"
+        "`log.level`, `policy.file` and `catalog.file` with what is in these files; everything "
+        "else\n"
+        "needs a restart. A new configuration is taken as a whole or not at all "
+        "(operations.md).\n");
     const char *section = "";
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct row *r = &rows[i];
@@ -74,6 +81,8 @@ static char *generate(void)
         str_printf(&t, "| `%s` | %s", r->name, r->type);
         if (str_eq(r->type, "integer"))
             str_printf(&t, ", %" PRId64 " to %" PRId64, r->min, r->max);
+        if (r->live)
+            str_append(&t, ", *live*");
         str_append(&t, " | ");
         add_default(&t, r);
         cell(&t, r->help);
