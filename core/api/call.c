@@ -3,7 +3,6 @@
 #include "api/api_internal.h"
 #include "api/follow.h"
 #include "api/text.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/trace.h"
 #include "base/uuid.h"
@@ -111,7 +110,7 @@ int operation_prepare(const struct api_call *c, enum op_kind kind, const struct 
     op->driver_id = copy(cl->driver_id, &oom);
     op->request_id = copy(c->who.request_id, &oom);
     op->traceparent = copy(trace_text(parent), &oom);
-    op->deadline_at = clock_wall_us() + timeout_min * 60 * 1000000;
+    op->deadline_at = db_clock_us(c->api->db) + timeout_min * 60 * 1000000;
     if (kind == OP_ROTATE_CA) /* waiting for the clients is no part of the work */
         op->deadline_at += c->api->cfg->certificates_rotation_grace_s * 1000000;
     return oom ? err_nomem(e) : 0;

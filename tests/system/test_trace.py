@@ -192,7 +192,7 @@ def bad_headers_begin_a_new_trace():
     wait_for("the last span", lambda: [s for s in spans(S["collector"])
                                        if s["attrs"].get("url.path") == "/v1/clusters/last"])
     check(not spans(S["collector"], "b" * 32), "a trace that is not sampled was recorded")
-    check("b" * 32 in (S["top"] / "magnum-api.log").read_text(), "its id is not in the log")
+    wait_for("its id in the log", lambda: "b" * 32 in (S["top"] / "magnum-api.log").read_text())
 
 
 def a_failing_backend_is_an_error_of_its_span():
