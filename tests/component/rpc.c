@@ -1,6 +1,8 @@
 /* The message bus over real ZeroMQ: calls, errors, sizes, notifications, deadlines, load. */
 #include "base/clock.h"
 #include "base/jsonx.h"
+#include "base/log.h"
+#include "base/trace.h"
 #include "component/rpc_node.h"
 #include "config/config.h"
 #include "support/cunit_main.h"
@@ -33,6 +35,46 @@ static void calls_and_errors(void)
     CU_ASSERT_STRING_EQUAL(e.msg, "no more \"caf\xc3\xa9 \"");
     CU_ASSERT_EQUAL(call_fails(c, "mute_failure", 5000, &e), ERR_CONFLICT);
     CU_ASSERT_STRING_EQUAL(e.msg, "mute_failure failed: conflict");
+    rpc_client_stop(&c);
+    node_stop(&n);
+}
+
+/* The caller's request and trace are the server's while it works on the call, and no parameters. */
+static void ids_travel(void)
+{
+    static const char trace[] = "4bf92f3577b34da6a3ce929d0e0e4736";
+    _cleanup_config_ struct config *cfg = config_new(rpc_keys);
+    struct node n;
+    struct board b;
+    struct trace_context from;
+    struct trace_span span;
+    struct err e = ERR_INIT;
+    board_init(&b);
+    node_start(&n, "one", cfg);
+    board_add_node(&b, &n);
+    struct rpc_client *c = client_new(cfg, &b);
+    _cleanup_json_ json_t *params = json_pack("{s:s, s:s}", "cluster", "c-1", "operation", "o-1");
+    _cleanup_json_ json_t *got = NULL, *echo = NULL, *bare = NULL;
+    CU_ASSERT(trace_parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", NULL, &from));
+    log_context_set(&(struct log_context){.request = "req-1"});
+    trace_span_begin(&span, &from, TRACE_SERVER);
+    trace_span_enter(&span);
+    ASSERT_OK(rpc_client_call(c, "ids", params, 5000, &got, &e), &e);
+    CU_ASSERT_STRING_EQUAL(jsonx_str(got, "trace"), trace);
+    CU_ASSERT_STRING_NOT_EQUAL(jsonx_str(got, "span"), span.ctx.span_id); /* its own */
+    CU_ASSERT(jsonx_bool(got, "sampled", false));
+    CU_ASSERT_STRING_EQUAL(jsonx_str(got, "request"), "req-1");
+    CU_ASSERT_STRING_EQUAL(jsonx_str(got, "cluster"), "c-1");
+    CU_ASSERT_STRING_EQUAL(jsonx_str(got, "operation"), "o-1");
+    ASSERT_OK(rpc_client_call(c, "echo", params, 5000, &echo, &e), &e);
+    CU_ASSERT(json_equal(json_object_get(echo, "params"), params));
+    trace_span_end(&span);
+    log_context_set(NULL);
+    /* the thread that worked on it has forgotten */
+    ASSERT_OK(rpc_client_call(c, "ids", NULL, 5000, &bare, &e), &e);
+    CU_ASSERT_PTR_NULL(jsonx_str(bare, "trace"));
+    CU_ASSERT_PTR_NULL(jsonx_str(bare, "request"));
+    CU_ASSERT_PTR_NULL(jsonx_str(bare, "cluster"));
     rpc_client_stop(&c);
     node_stop(&n);
 }
@@ -243,6 +285,7 @@ static void signals_stay_the_programs(void)
     CU_ASSERT(sa.sa_handler == SIG_DFL);
 }
 
-TEST_MAIN("component/rpc", rpc_setup, rpc_teardown, TEST(calls_and_errors), TEST(sizes_are_limited),
-          TEST(notifications), TEST(notifications_pass_slow_calls), TEST(no_conductor),
-          TEST(deadline), TEST(many_calls_at_once), TEST(signals_stay_the_programs))
+TEST_MAIN("component/rpc", rpc_setup, rpc_teardown, TEST(calls_and_errors), TEST(ids_travel),
+          TEST(sizes_are_limited), TEST(notifications), TEST(notifications_pass_slow_calls),
+          TEST(no_conductor), TEST(deadline), TEST(many_calls_at_once),
+          TEST(signals_stay_the_programs))

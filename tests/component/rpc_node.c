@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/jsonx.h"
 #include "base/log.h"
+#include "base/trace.h"
 #include "config/config.h"
 #include "support/cunit_main.h"
 
@@ -79,6 +80,17 @@ static int big_answer(json_t **result)
     return 0;
 }
 
+/* What the log and the trace of this thread know the call by. */
+static int ids(json_t **result)
+{
+    const struct trace_context *t = trace_current();
+    const struct log_context *l = log_context_get();
+    *result = json_pack("{s:s?, s:s?, s:b, s:s?, s:s?, s:s?}", "trace", t ? t->trace_id : NULL,
+                        "span", t ? t->span_id : NULL, "sampled", t && t->sampled, "request",
+                        l->request, "cluster", l->cluster, "operation", l->operation);
+    return 0;
+}
+
 int handle(void *ctx, const char *method, const json_t *params, int64_t deadline_mono_ms,
            json_t **result, struct err *e)
 {
@@ -102,6 +114,8 @@ int handle(void *ctx, const char *method, const json_t *params, int64_t deadline
         return 0;
     if (strcmp(method, "wait") == 0)
         wait_here(n);
+    if (strcmp(method, "ids") == 0)
+        return ids(result);
     *result = json_pack("{s:s, s:s, s:O, s:I}", "node", n->name, "method", method, "params", params,
                         "left", (json_int_t)(deadline_mono_ms - clock_mono_ms()));
     return 0;

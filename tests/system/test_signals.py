@@ -1,5 +1,6 @@
 """Signals to running services: SIGUSR1 writes what a process holds into its log, SIGHUP takes a new
-log level and keeps the old one when the file is wrong."""
+configuration over, with the files it names, and keeps the old one as a whole when anything is wrong."""
+import json
 import os
 import pathlib
 import re
@@ -68,12 +69,87 @@ def the_log_level_changes():
         check_equal(text.count("database connections"), 1, f"dumps in {text}")
 
 
+def reloaded(program, change, said):
+    """Changes the configuration, sends SIGHUP, and returns what the log said since."""
+    config = S["top"] / f"{program}.yaml"
+    before, options = len(log(program)), json.loads(config.read_text())
+    change(options)
+    config.write_text(json.dumps(options))
+    os.kill(S["pids"][program], signal.SIGHUP)
+    return wait_for(f"{said!r} in the log of {program}", lambda: said in log(program)[before:] and log(program)[before:])
+
+
+def a_new_configuration_is_taken_over():
+    client, top = S["client"], S["top"]
+    policy, catalog = top / "policy.yaml", top / "catalog.yaml"
+    policy.write_text('"quota:get_all": "!"\n')
+    catalog.write_text(json.dumps({"images": [{"id": "a9", "name": "new-image", "os_distro": "simulated"}],
+                                   "networks": [{"id": "b1", "name": "public", "external": True}]}))
+    template = dict(name="n", coe="kubernetes", server_type="vm", image_id="new-image",
+                    external_network_id="public")
+    client("GET", "/v1/quotas", want=200)
+    client("POST", "/v1/clustertemplates", template, want=400)
+
+    def change(options):
+        options["policy"] = {"file": str(policy)}
+        options["catalog"] = {"file": str(catalog)}
+        options["quotas"] = {"max_clusters_per_project": 1}
+        options["api"].update(max_limit=2, threads=3)
+    reloaded("magnum-api", change, "what needs a restart: api.threads\n")
+    client("GET", "/v1/quotas", want=403)
+    S["new"] = client("POST", "/v1/clustertemplates", template, want=201).json()["uuid"]
+    client("POST", "/v1/clusters", dict(name="over", cluster_template_id=S["new"]), want=403)
+    check_equal(len(client("GET", "/v1/mservices", want=200).json()["mservices"]), 1, "services")
+
+
+def a_bad_one_changes_nothing():
+    client, top = S["client"], S["top"]
+
+    def bad_policy(options):
+        (top / "policy.yaml").write_text('"quota:get_all": "role:x and"\n')
+        options["quotas"] = {"max_clusters_per_project": 100}
+
+    def bad_catalog(options):
+        (top / "policy.yaml").write_text('"quota:get_all": ""\n')
+        (top / "catalog.yaml").write_text("images: 7\n")
+
+    def bad_value(options):
+        (top / "catalog.yaml").write_text("images: []\n")
+        options["conductor"] = {"event_days": "many"}
+
+    def bad_section(options):
+        options["conductor"] = {}
+        options["quota"] = {"max": 1}
+    for change, names in ((bad_policy, "policy.yaml"), (bad_catalog, "catalog.yaml"),
+                          (bad_value, "conductor.event_days"), (bad_section, "unknown section")):
+        text = reloaded("magnum-api", change, "everything stays as it was")
+        check(names in text, f"{names} is not named in {text}")
+        client("GET", "/v1/quotas", want=403)  # the policy taken before
+        client("POST", "/v1/clusters", dict(name="over", cluster_template_id=S["new"]), want=403)  # the quota
+        client("GET", f"/v1/clustertemplates/{S['new']}", want=200)
+
+    def good(options):
+        del options["quota"], options["catalog"]
+        options["quotas"] = {"max_clusters_per_project": 100}
+    reloaded("magnum-api", good, "the new configuration is in force")
+    client("GET", "/v1/quotas", want=200)
+    client.create("now", S["template"])
+
+
+def the_conductor_takes_over_too():
+    def change(options):
+        options["conductor"] = {"event_days": 7, "workers": 3}
+    reloaded("magnum-conductor", change, "what needs a restart: conductor.workers\n")
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="mgs-") as d, pgmagnum.one_server(pathlib.Path(d)) as server:
         S["top"] = pathlib.Path(d)
         with pgmagnum.magnum(S["top"], server.connection()) as (S["client"], S["template"]):
             S["pids"] = {p: mt.children(os.getpid(), p)[0] for p in ("magnum-conductor", "magnum-api")}
-            mt.main("__main__", [a_dump_tells_what_is_held, the_log_level_changes])
+            mt.main("__main__", [a_dump_tells_what_is_held, the_log_level_changes,
+                                 a_new_configuration_is_taken_over, a_bad_one_changes_nothing,
+                                 the_conductor_takes_over_too])
 
 
 if __name__ == "__main__":
