@@ -129,6 +129,10 @@ static int wait_event(struct talk *t, bool *ended, struct err *e)
 static int listen_to(struct talk *t, struct err *e)
 {
     bool done = false, ended = false;
+    /* No driver has answered by now: its first answer is waited for at once. */
+    int early = frame_reader_has(&t->c->in) ? 0 : wait_event(t, &ended, e);
+    if (early != 0)
+        return early;
     for (;;) {
         struct frame f = {0};
         int rc = child_log_pause_ms(&t->c->log) && !ended

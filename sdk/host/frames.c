@@ -69,6 +69,8 @@ static void drop_body(struct frame_reader *r)
 void frame_reader_done(struct frame_reader *r)
 {
     drop_body(r);
+    explicit_bzero(r->ahead, sizeof r->ahead);
+    r->ahead_at = r->ahead_len = 0;
 }
 
 static uint32_t get32(const unsigned char *p)
@@ -177,11 +179,12 @@ int frame_reader_feed(struct frame_reader *r, const void *data, size_t len, size
     return rc;
 }
 
-/* One recv into the place where the bytes belong: FRAME_MORE when there was something. */
-static int receive(struct frame_reader *r, int fd, void *into, size_t want, size_t *ret_got)
+/* One recv: FRAME_MORE, with *ret_got 0 when there is nothing yet. */
+static int receive(const struct frame_reader *r, int fd, int flags, void *into, size_t want,
+                   size_t *ret_got)
 {
     for (;;) {
-        ssize_t n = recv(fd, into, want, MSG_DONTWAIT);
+        ssize_t n = recv(fd, into, want, flags);
         if (n > 0) {
             *ret_got = (size_t)n;
             return FRAME_MORE;
@@ -197,24 +200,46 @@ static int receive(struct frame_reader *r, int fd, void *into, size_t want, size
     }
 }
 
+/* From what was read ahead, which is wiped behind it. */
+static int take_ahead(struct frame_reader *r, struct frame *ret)
+{
+    size_t used = 0;
+    unsigned char *from = r->ahead + r->ahead_at;
+    int rc = frame_reader_feed(r, from, r->ahead_len - r->ahead_at, &used, ret);
+    explicit_bzero(from, used);
+    r->ahead_at += used;
+    return rc;
+}
+
+/* flags: of recv. What is still missing of a large frame goes straight to where it belongs. */
+static int advance(struct frame_reader *r, int fd, int flags, struct frame *ret)
+{
+    for (;;) {
+        size_t got = 0, missing = r->body ? r->body_size - r->body_len : 0;
+        bool large = missing > sizeof r->ahead;
+        int rc = FRAME_MORE;
+        if (frame_reader_has(r)) {
+            rc = take_ahead(r, ret);
+            if (rc != FRAME_MORE)
+                return rc;
+            continue;
+        }
+        rc = large ? receive(r, fd, flags, r->body + r->body_len, missing, &got)
+                   : receive(r, fd, flags, r->ahead, sizeof r->ahead, &got);
+        if (rc != FRAME_MORE || got == 0)
+            return rc;
+        if (!large) {
+            r->ahead_at = 0;
+            r->ahead_len = got;
+        } else if ((r->body_len += got) == r->body_size) {
+            return finish(r, ret);
+        }
+    }
+}
+
 int frame_reader_poll(struct frame_reader *r, int fd, struct frame *ret)
 {
-    size_t got;
-    while (!r->body) {
-        int rc = receive(r, fd, r->head + r->head_len, FRAME_HEADER - r->head_len, &got);
-        if (rc != FRAME_MORE || got == 0)
-            return rc;
-        r->head_len += got;
-        if (r->head_len == FRAME_HEADER && (rc = begin_body(r)) != FRAME_OK)
-            return rc;
-    }
-    while (r->body_len < r->body_size) {
-        int rc = receive(r, fd, r->body + r->body_len, r->body_size - r->body_len, &got);
-        if (rc != FRAME_MORE || got == 0)
-            return rc;
-        r->body_len += got;
-    }
-    return finish(r, ret);
+    return advance(r, fd, MSG_DONTWAIT, ret);
 }
 
 /* Waits until fd is ready for `events` (or has failed, which the next call on it will tell). */
@@ -242,7 +267,7 @@ static int wait_for(int fd, short events, int64_t deadline_ms)
 int frame_read(struct frame_reader *r, int fd, int64_t deadline_ms, struct frame *ret)
 {
     for (;;) {
-        int rc = frame_reader_poll(r, fd, ret);
+        int rc = advance(r, fd, deadline_ms == FRAME_FOREVER ? 0 : MSG_DONTWAIT, ret);
         if (rc != FRAME_MORE)
             return rc;
         rc = wait_for(fd, POLLIN, deadline_ms);

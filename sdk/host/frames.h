@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FRAME_PROTOCOL = 1, FRAME_HEADER = 9, FRAME_MAX_DEPTH = 64 };
+enum { FRAME_PROTOCOL = 1, FRAME_HEADER = 9, FRAME_MAX_DEPTH = 64, FRAME_AHEAD = 8192 };
 
 enum frame_type {
     FRAME_HELLO = 1,   /* parent: what it expects and the configuration; child: what it is */
@@ -54,9 +54,13 @@ struct frame {
 };
 void frame_done(struct frame *f);
 
-/* Puts a byte stream together again. `wipe`: payload text is wiped before it is freed. */
+/* Puts a byte stream together again. What it has read of the socket beyond a frame (frames are
+ * small, and each recv costs) waits in `ahead` for the next look: look before you poll the socket.
+ */
 struct frame_reader {
     size_t max; /* cap of a payload */
+    unsigned char ahead[FRAME_AHEAD];
+    size_t ahead_at, ahead_len;
     unsigned char head[FRAME_HEADER];
     size_t head_len;
     char *body; /* owned; NULL until the header is whole */
@@ -68,8 +72,14 @@ void frame_reader_done(struct frame_reader *r);
  * *ret filled, FRAME_MORE when all bytes are used, or an error. */
 int frame_reader_feed(struct frame_reader *r, const void *data, size_t len, size_t *ret_used,
                       struct frame *ret);
-/* Reads what the socket has, without waiting: FRAME_OK, FRAME_MORE or an error. */
+/* Reads what the socket has, without waiting: FRAME_OK, FRAME_MORE (nothing is left, here or there)
+ * or an error. */
 int frame_reader_poll(struct frame_reader *r, int fd, struct frame *ret);
+/* Are there bytes that the socket does not have any more? */
+static inline int frame_reader_has(const struct frame_reader *r)
+{
+    return r->ahead_at < r->ahead_len;
+}
 /* Waits for one whole frame. */
 int frame_read(struct frame_reader *r, int fd, int64_t deadline_ms, struct frame *ret);
 

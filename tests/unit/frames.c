@@ -189,6 +189,42 @@ static void test_depth(void)
     }
 }
 
+/* Many frames in the socket at once, small, empty and larger than what is read ahead: each comes
+ * out whole and in order, and after the last there is nothing. */
+static void test_several_at_once(void)
+{
+    static const size_t sizes[] = {1, 0, 2, FRAME_AHEAD - 40, 3, FRAME_AHEAD, 3 * FRAME_AHEAD,
+                                   5, 0};
+    struct frame f = {0};
+    open_pair(CAP);
+    for (int blocking = 0; blocking < 2; blocking++) {
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            char *pad = calloc(1, sizes[i] + 1);
+            memset(pad, 'x', sizes[i]);
+            json_t *body = sizes[i] ? json_pack("{s:s}", "pad", pad) : json_object();
+            CU_ASSERT_EQUAL(
+                frame_write(pair[1], CAP, FRAME_CALL, (uint32_t)i, body, frame_now_ms() + 5000),
+                FRAME_OK);
+            json_decref(body);
+            free(pad);
+        }
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            CU_ASSERT_EQUAL_FATAL(blocking ? frame_read(&reader, pair[0], FRAME_FOREVER, &f)
+                                           : frame_reader_poll(&reader, pair[0], &f),
+                                  FRAME_OK);
+            CU_ASSERT_EQUAL(f.call, i);
+            CU_ASSERT_EQUAL(json_string_length(json_object_get(f.body, "pad")), sizes[i]);
+            frame_done(&f);
+        }
+        CU_ASSERT_EQUAL(frame_reader_poll(&reader, pair[0], &f), FRAME_MORE);
+        CU_ASSERT_FALSE(frame_reader_has(&reader));
+    }
+    close(pair[1]);
+    pair[1] = -1;
+    CU_ASSERT_EQUAL(frame_read(&reader, pair[0], FRAME_FOREVER, &f), FRAME_E_CLOSED);
+    close_pair();
+}
+
 static void test_deadlines(void)
 {
     struct frame f = {0};
@@ -385,6 +421,6 @@ static void test_render(void)
 }
 
 TEST_MAIN("frames", NULL, NULL, TEST(test_round_trip), TEST(test_large), TEST(test_slices),
-          TEST(test_broken), TEST(test_depth), TEST(test_deadlines), TEST(test_write_errors),
-          TEST(test_bytes), TEST(test_bad_bytes), TEST(test_error_record), TEST(test_text_copy),
-          TEST(test_render))
+          TEST(test_broken), TEST(test_depth), TEST(test_several_at_once), TEST(test_deadlines),
+          TEST(test_write_errors), TEST(test_bytes), TEST(test_bad_bytes), TEST(test_error_record),
+          TEST(test_text_copy), TEST(test_render))
