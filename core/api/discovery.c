@@ -63,8 +63,9 @@ void healthcheck(const struct api *a, const struct http_request *rq, struct http
 {
     const char *file = a->cfg->api_healthcheck_disable_file, *type = "text/plain; charset=UTF-8";
     const char *accept = http_request_header(rq, "Accept");
-    bool off = *file && access(file, F_OK) == 0;
-    const char *text = off ? "DISABLED BY FILE" : "OK";
+    char why[DB_WHY_MAX];
+    bool disabled = *file && access(file, F_OK) == 0, off = disabled || !db_healthy(a->db, why);
+    const char *text = disabled ? "DISABLED BY FILE" : off ? why : "OK";
     rp->status = off ? 503 : 200;
     if (strcmp(rq->method, "HEAD") == 0) {
         rp->status = off ? 503 : 204;

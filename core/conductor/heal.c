@@ -4,7 +4,6 @@
  * heal_plan.c decides. */
 #include "conductor/heal_plan.h"
 
-#include "base/clock.h"
 #include "base/jsonx.h"
 #include "base/log.h"
 #include "conductor/conductor_internal.h"
@@ -37,7 +36,7 @@ static int prepare(const struct conductor *c, const struct cluster *cl, struct o
     op->driver_id = copied(cl->driver_id, &oom);
     op->nodegroup_id = copied(nodegroup, &oom);
     op->request_id = copied(request, &oom);
-    op->deadline_at = clock_wall_us() + minutes * 60 * 1000000;
+    op->deadline_at = conductor_now_us(c) + minutes * 60 * 1000000;
     return oom ? err_nomem(e) : 0;
 }
 

@@ -139,7 +139,7 @@ static int store(struct work *w, struct err *e)
 /* Has it been asked for so long ago that whoever asked has given up? */
 static bool is_overdue(const struct work *w)
 {
-    return clock_wall_us() - w->o.created_at >
+    return conductor_now_us(w->c) - w->o.created_at >
            (w->c->cfg->workload_timeout_ms + w->c->cfg->drivers_kill_grace_ms) * 1000;
 }
 

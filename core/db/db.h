@@ -3,8 +3,9 @@
  * connection for its duration, and is safe to call from any thread.
  *
  * Errors: ERR_UNAVAILABLE when the server can't be reached or the connection was lost (the
- * statement was not acknowledged: repeat only what is idempotent), ERR_TIMEOUT for a statement or
- * pool timeout, ERR_CANT_STORE for a full disk, ERR_INTERNAL for anything that is our bug. A lost
+ * statement was not acknowledged: repeat only what is idempotent), ERR_TIMEOUT for a statement that
+ * took too long, ERR_SERVICE_DOWN when no connection of the pool became free, ERR_CANT_STORE for a
+ * full disk, ERR_INTERNAL for anything that is our bug. A lost
  * connection is replaced on the next use; reads are retried once by themselves.
  * Neighbours: api reads and accepts, conductor works the queue, cmd opens it. */
 #ifndef MAGNUM_DB_DB_H
@@ -31,6 +32,19 @@ int db_now(struct db *db, int64_t *ret_us, struct err *e) MUST_CHECK;
 struct db_pool_counts {
     size_t open, idle, max;
 };
+/* The same without asking it: reckoned from its last answer by our monotonic clock, so that it goes
+ * on evenly when this machine's wall clock jumps. */
+int64_t db_clock_us(const struct db *db);
+
+/* Asks the database now and then (several times within database.health_ms) until db_close, and
+ * writes into the log when its health changes. */
+int db_watch_start(struct db *db, struct err *e) MUST_CHECK;
+/* False, and why (fit for anybody's eyes), when the database has not answered for
+ * database.health_ms, or requests waited in vain for a connection meanwhile. Never waits. Without
+ * db_watch_start: true. Any thread. */
+enum { DB_WHY_MAX = 256 };
+bool db_healthy(struct db *db, char why[DB_WHY_MAX]);
+
 void db_pool_count(struct db *db, struct db_pool_counts *ret);
 
 /* Whose rows are visible: all_projects, or those of project_id, or (project NULL) of user_id. */

@@ -9,8 +9,9 @@ int db_service_beat(struct db *db, const struct mservice *s, struct err *e)
         "service_beat",
         "INSERT INTO magnum_service AS m (host, \"binary\", last_seen_up, report_count, instance,"
         " endpoint, public_key, version, news_endpoint)"
-        " VALUES ($1, $2, now(), 1, $3, $4, $5, $6, $7)"
-        " ON CONFLICT (host, \"binary\") DO UPDATE SET last_seen_up = now(),"
+        " VALUES ($1, $2, CASE WHEN $4::text IS NULL THEN 'epoch'::timestamptz ELSE now() END,"
+        " 1, $3, $4, $5, $6, $7)"
+        " ON CONFLICT (host, \"binary\") DO UPDATE SET last_seen_up = excluded.last_seen_up,"
         " report_count = m.report_count + 1, instance = excluded.instance,"
         " endpoint = excluded.endpoint, public_key = excluded.public_key,"
         " version = excluded.version, news_endpoint = excluded.news_endpoint, updated_at = now()"};

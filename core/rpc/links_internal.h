@@ -62,6 +62,8 @@ struct rpc_call {
     size_t slot;
     uint64_t at; /* connection asked last; 0 = waits for one */
     int64_t attempt_until_ms;
+    uint64_t needs_list; /* number of the list of conductors it waits for; 0 = it asked for none */
+    int64_t list_until_ms;
     uint64_t *asked; /* connections that have it */
     size_t n_asked;
     /* under the client's lock */

@@ -220,7 +220,7 @@ static void a_used_up_pool_times_out(void)
     hold("LOCK TABLE cluster IN ACCESS EXCLUSIVE MODE");
     pthread_create(&x.t, NULL, do_read, &x);
     CU_ASSERT_TRUE(waiting_backend(0));
-    CU_ASSERT_EQUAL(db_ping(small, &e), ERR_TIMEOUT);
+    CU_ASSERT_EQUAL(db_ping(small, &e), ERR_SERVICE_DOWN);
     CU_ASSERT_STRING_EQUAL(e.msg, "no database connection became free within 100 ms");
     let_go();
     pthread_join(x.t, NULL);

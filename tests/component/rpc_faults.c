@@ -144,6 +144,37 @@ static void peers_come_and_go(void)
     node_stop(&two);
 }
 
+/* No call is told that nobody is there because the list was read a moment too early. */
+static void who_came_just_now_is_found_at_once(void)
+{
+    _cleanup_config_ struct config *cfg = config_new(rpc_keys);
+    struct err e = ERR_INIT;
+    struct board b;
+    board_init(&b);
+    struct rpc_client *c = client_new(cfg, &b);
+    for (int i = 0; i < 5; i++) {
+        struct node n;
+        CU_ASSERT_EQUAL(call_fails(c, "hello", 20000, &e), ERR_UNAVAILABLE);
+        CU_ASSERT_STRING_EQUAL(e.msg, "no conductor can be reached");
+        node_start(&n, "new", cfg);
+        board_add_node(&b, &n);
+        _cleanup_json_ json_t *r = call(c, "hello", 20000);
+        CU_ASSERT_STRING_EQUAL(jsonx_str(r, "node"), "new");
+        node_stop(&n);
+        pthread_mutex_lock(&b.lock); /* as quietly as it came */
+        b.n = 0;
+        pthread_mutex_unlock(&b.lock);
+    }
+    /* a list that can't be read makes nobody wait for ever */
+    CU_ASSERT_EQUAL(call_fails(c, "hello", 20000, &e), ERR_UNAVAILABLE);
+    pthread_mutex_lock(&b.lock);
+    b.broken = true;
+    pthread_mutex_unlock(&b.lock);
+    CU_ASSERT_EQUAL(call_fails(c, "hello", 60000, &e), ERR_UNAVAILABLE);
+    CU_ASSERT_STRING_EQUAL(e.msg, "no conductor can be reached: the database is away");
+    rpc_client_stop(&c);
+}
+
 static void a_full_queue_sends_elsewhere(void)
 {
     _cleanup_config_ struct config *small = config_new(""), *cfg = config_new("");
@@ -256,13 +287,11 @@ static void a_drain_has_an_end(void)
     node_stop(&n);
 }
 
-static const struct test_case cases[] = {TEST(a_hanging_conductor_is_passed_over),
-                                         TEST(a_killed_conductor_loses_nothing),
-                                         TEST(a_frozen_conductor_is_passed_over),
-                                         TEST(peers_come_and_go),
-                                         TEST(a_full_queue_sends_elsewhere),
-                                         TEST(stopping_answers_what_is_in_work),
-                                         TEST(a_drain_has_an_end)};
+static const struct test_case cases[] = {
+    TEST(a_hanging_conductor_is_passed_over), TEST(a_killed_conductor_loses_nothing),
+    TEST(a_frozen_conductor_is_passed_over),  TEST(peers_come_and_go),
+    TEST(who_came_just_now_is_found_at_once), TEST(a_full_queue_sends_elsewhere),
+    TEST(stopping_answers_what_is_in_work),   TEST(a_drain_has_an_end)};
 
 int main(int argc, char **argv)
 {
