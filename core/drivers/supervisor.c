@@ -98,6 +98,7 @@ static int add_drivers(struct driver_pool *p, const struct plugin_list *plugins,
             continue;
         *d = (struct driver){.plugin = &plugins->v[i], .lib_fd = -1, .map_fd = -1};
         d->hello = make_hello(p->cfg, d->plugin);
+        metrics_add(METRIC_HOST_DEATHS, 0, METRICS_LABELS_OF(d->plugin->id)); /* known as none */
         d->confine = confine_decide(p->cfg, plugins, d->plugin);
         p->n++;
         if (!d->hello || death_log_init(&d->deaths, (size_t)p->cfg->drivers_quarantine_deaths) != 0)
