@@ -190,6 +190,7 @@ HANDLER(api_certificate_sign);
 HANDLER(api_certificate_rotate);
 HANDLER(api_credential_rotate);
 HANDLER(api_quota_list);
+HANDLER(api_quota_usage);
 HANDLER(api_quota_show);
 HANDLER(api_quota_create);
 HANDLER(api_quota_update);

@@ -72,6 +72,8 @@ static const char *const coes_zed[] = {"dcos", "kubernetes", "mesos", "swarm", "
 static const char *const server_types[] = {"bm", "local", "vm", NULL};
 static const char *const server_types_zed[] = {"bm", "vm", NULL};
 static const char *const quota_resources[] = {"Cluster", NULL};
+static const char *const quota_resources_more[] = {"LoadBalancers", "Masters", "Nodes", "RAM",
+                                                   "VCPUs",         "Volumes", NULL};
 static const char *const patch_ops[] = {"add", "remove", "replace", NULL};
 static const char *const federation_statuses[] = {"CREATE_COMPLETE",    "CREATE_FAILED",
                                                   "CREATE_IN_PROGRESS", "DELETE_COMPLETE",
@@ -278,7 +280,8 @@ static const struct attr quota[] = {
     {INT("id", NO, NO)},
     {INT("hard_limit", 0, NO), .dflt = "1"},
     {NAME("project_id")},
-    {OF("resource", ATTR_ENUM), .choices = quota_resources, .dflt = "\"Cluster\""},
+    {OF("resource", ATTR_ENUM), .choices = quota_resources, .choices_more = quota_resources_more,
+     .dflt = "\"Cluster\""},
     TIMES,
 };
 

@@ -186,7 +186,8 @@ static int check_enum(const struct check *c, const json_t *v, json_t **ret)
     const char *const *shown = c->zed && a->choices_zed ? a->choices_zed : a->choices;
     const char *s = json_string_value(v);
     /* what either release knows is accepted; the message names what this one documents */
-    if (s && (among(s, a->choices) || (c->zed && among(s, a->choices_zed)))) {
+    if (s && (among(s, a->choices) || among(s, a->choices_more) ||
+              (c->zed && among(s, a->choices_zed)))) {
         *ret = json_string(s);
         return 0;
     }

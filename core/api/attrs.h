@@ -47,6 +47,7 @@ struct attr {
     const char *pattern;
     bool (*matches)(const char *s);
     const char *const *choices, *const *choices_zed; /* NULL-terminated, sorted; zed NULL: same */
+    const char *const *choices_more; /* accepted besides, in no message: not Magnum's own */
     unsigned flags;
     const char *dflt; /* JSON text put in for absent and null, or NULL */
 };

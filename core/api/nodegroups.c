@@ -6,6 +6,7 @@
 #include "api/label_rules.h"
 #include "api/labels.h"
 #include "api/nodegroup_rules.h"
+#include "api/quota_sizes.h"
 #include "api/rules.h"
 #include "api/views.h"
 #include "base/uuid.h"
@@ -39,7 +40,8 @@ int api_nodegroup_list(struct api_call *c, struct err *e)
     if (rc == 0)
         rc = page_read(c, false, &p, e);
     if (rc == 0)
-        rc = db_nodegroup_list(c->api->db, cl.uuid, query_get(&c->query, "role"), &p.db, &l, e);
+        rc = db_nodegroup_list(db_for_lists(c->api->db), cl.uuid, query_get(&c->query, "role"),
+                               &p.db, &l, e);
     if (rc == 0) {
         snprintf(path, sizeof path, "clusters/%s/nodegroups", cl.uuid);
         str_append(&c->rp->body, "{\"nodegroups\":[");
@@ -192,6 +194,7 @@ static int accept(struct api_call *c, struct make *m, struct err *e)
     _cleanup_json_ json_t *params = json_pack("{s:s}", "nodegroup", m->n.uuid);
     if (!params)
         return err_nomem(e);
+    quota_size_group(c, &m->n);
     ch.nodegroup = m->n.uuid;
     ch.add = &m->n;
     ch.params = params;

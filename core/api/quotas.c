@@ -1,5 +1,6 @@
 /* /v1/quotas (api.md 12). See api_internal.h. */
 #include "api/api_internal.h"
+#include "api/quota_sizes.h"
 #include "api/views.h"
 #include "db/db_service.h"
 
@@ -44,9 +45,13 @@ static int get_or_default(struct api_call *c, const char *project, const char *r
     int rc = db_quota_get(c->api->db, project, resource, q, &missing);
     if (rc != ERR_NOT_FOUND)
         return rc < 0 ? err_set(e, rc, "%s", missing.msg) : 0;
+    enum quota_resource r = quota_resource_parse(resource);
+    struct quota_limits limits;
+    quota_limits_of(c->api->cfg, &limits);
     q->project_id = copy(project, &oom);
-    q->resource = copy("Cluster", &oom);
-    q->hard_limit = c->api->cfg->quotas_max_clusters_per_project;
+    q->resource = copy(r < QUOTA_RESOURCES ? resource : "Cluster", &oom);
+    q->hard_limit =
+        r < QUOTA_RESOURCES ? limits.most[r] : c->api->cfg->quotas_max_clusters_per_project;
     return oom ? err_nomem(e) : 0;
 }
 
@@ -117,4 +122,41 @@ int api_quota_delete(struct api_call *c, struct err *e)
     if (rc == 0)
         rc = db_quota_delete(c->api->db, c->arg[0], c->arg[1], e);
     return rc < 0 ? rc : answer_nothing(c);
+}
+
+/* ---- usage: not one of Magnum's own documents ---- */
+static void show_use(struct api_call *c, const char *resource, int64_t most, int64_t used)
+{
+    struct str *o = &c->rp->body;
+    jw_next(o);
+    str_append_c(o, '{');
+    jw_str(o, "resource", resource);
+    jw_int(o, "hard_limit", most);
+    jw_int(o, "in_use", used);
+    str_append_c(o, '}');
+}
+
+int api_quota_usage(struct api_call *c, struct err *e)
+{
+    const char *project = c->n_args ? c->arg[0] : c->who.project_id ? c->who.project_id : "";
+    int64_t most = 0, clusters = 0;
+    struct quota_use use;
+    int rc = enforce_self(c, "quota:get", e);
+    if (rc == 0 && !c->who.is_admin && !str_eq(project, c->who.project_id))
+        rc = err_set(e, ERR_FORBIDDEN, "Not authorized.");
+    if (rc == 0)
+        rc = db_quota_clusters(c->api->db, project, c->api->cfg->quotas_max_clusters_per_project,
+                               &most, &clusters, e);
+    if (rc == 0)
+        rc = db_quota_use(c->api->db, project, &use, e);
+    if (rc < 0)
+        return rc;
+    str_append_c(&c->rp->body, '{');
+    jw_str(&c->rp->body, "project_id", project);
+    str_append(&c->rp->body, ",\"quota_usage\":[");
+    show_use(c, "Cluster", most, clusters);
+    for (size_t i = 0; i < QUOTA_RESOURCES; i++)
+        show_use(c, quota_resource_name((enum quota_resource)i), use.most[i], use.used[i]);
+    str_append(&c->rp->body, "]}");
+    return answer(c, 200, e);
 }

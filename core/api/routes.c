@@ -130,6 +130,8 @@ const struct route api_routes[] = {
     {GET_("operations/*/events", api_operation_events), .query = "after,follow,limit"},
     {POST_("operations/*/cancel", api_operation_cancel)},
     {POST_("operations/*/retry", api_operation_retry)},
+    {GET_("quota_usage", api_quota_usage)},
+    {GET_("quota_usage/*", api_quota_usage)},
     {GET_("drivers", api_driver_list)},
     {GET_("drivers/*", api_driver_show)},
 

@@ -9,6 +9,7 @@
 #include "accept_internal.h"
 #include "base/uuid.h"
 #include "op_internal.h"
+#include "quota_internal.h"
 
 #include <string.h>
 
@@ -380,6 +381,18 @@ static int complete_operation(struct change *x, struct err *e)
     return rc;
 }
 
+/* change_groups, within the project's quotas. */
+static int change_groups_within(struct change *x, struct err *e)
+{
+    _cleanup_quota_ struct quota_guard before = {.lock = NULL};
+    bool grows = x->kind == OP_NODEGROUP_CREATE || x->ch->node_count != MODEL_UNSET;
+    int rc = grows ? quota_before(x->tx, &before, x->cluster.project_id, x->cluster.uuid, e) : 0;
+    if (!rc)
+        rc = change_groups(x, e);
+    return rc || !grows ? rc
+                        : quota_after(x->tx, &before, x->cluster.project_id, x->cluster.uuid, e);
+}
+
 static int apply(struct change *x, struct err *e)
 {
     int rc = supersede(x, e);
@@ -388,7 +401,7 @@ static int apply(struct change *x, struct err *e)
     if (!rc)
         rc = update_cluster(x, e);
     if (!rc)
-        rc = change_groups(x, e);
+        rc = change_groups_within(x, e);
     if (rc)
         return rc;
     json_decref(TAKE_PTR(x->op->spec));

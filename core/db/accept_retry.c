@@ -3,6 +3,7 @@
 #include "accept_internal.h"
 #include "model/codes.h"
 #include "op_internal.h"
+#include "quota_internal.h"
 
 #include <string.h>
 
@@ -192,11 +193,16 @@ static int copy_members(const struct operation *old, const struct operation *ask
 static int accept_anew(struct retry *x, struct operation *op, struct err *e)
 {
     int64_t now = TIME_UNSET;
+    _cleanup_quota_ struct quota_guard before = {.lock = NULL};
     int rc = check_cluster(x, &now, e);
     if (!rc)
         rc = copy_members(&x->old, x->op, x->version, op, e);
     if (!rc)
+        rc = quota_before(x->tx, &before, x->old.project_id, x->cluster, e);
+    if (!rc)
         rc = apply_wishes(x, &op->undo, e);
+    if (!rc)
+        rc = quota_after(x->tx, &before, x->old.project_id, x->cluster, e);
     if (!rc)
         rc = set_statuses(x, e);
     if (!rc)

@@ -6,6 +6,7 @@
 #include "base/uuid.h"
 #include "model/codes.h"
 #include "model/spec.h"
+#include "quota_internal.h"
 
 #include <string.h>
 
@@ -215,6 +216,7 @@ struct create {
 struct create_trip {
     struct sql_params template_p, room_p, count_p, cluster_p, *group_p;
     PGresult *template, *room, *count, *cluster, **groups;
+    struct quota_guard guard;
 };
 
 static void trip_done(struct create_trip *trip, size_t n_ngs)
@@ -227,6 +229,7 @@ static void trip_done(struct create_trip *trip, size_t n_ngs)
     result_free(&trip->room);
     result_free(&trip->count);
     result_free(&trip->cluster);
+    quota_guard_done(&trip->guard);
     for (size_t i = 0; i < n_ngs; i++) {
         if (trip->group_p)
             param_done(&trip->group_p[i]);
@@ -320,9 +323,13 @@ static int first_trip(struct sql_tx *tx, const struct create *x, bool alone,
     if (!rc)
         rc = queue_quota(tx, x, alone, trip, e);
     if (!rc)
+        rc = quota_queue_lock(tx, &trip->guard, x->c->project_id, e);
+    if (!rc)
         rc = queue_cluster(tx, x->c, trip, e);
     for (size_t i = 0; !rc && i < x->n_ngs; i++)
         rc = queue_nodegroup(tx, &x->ngs[i], &trip->group_p[i], &trip->groups[i], e);
+    if (!rc)
+        rc = quota_queue_sum(tx, &trip->guard, x->c->project_id, x->c->uuid, e);
     if (!rc)
         rc = tx_flush(tx, NULL, e);
     if (rc == ERR_EXISTS)
@@ -336,6 +343,8 @@ static int read_trip(const struct create *x, const struct create_trip *trip, int
     int rc = read_template(trip->template, x->c->cluster_template_id, ret_now, e);
     if (!rc)
         rc = judge_quota(trip, ret_near, e);
+    if (!rc)
+        rc = quota_judge(&trip->guard, NULL, e);
     if (rc)
         return rc;
     x->c->id = row_int(trip->cluster, 0, 0, MODEL_UNSET);

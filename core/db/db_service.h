@@ -4,6 +4,7 @@
 #define MAGNUM_DB_DB_SERVICE_H
 
 #include "db/db.h"
+#include "model/quota_resource.h"
 
 /* Insert or refresh (host, binary): report_count + 1, last_seen_up = now; without an endpoint, while
  * it starts, it is known and not up. */
@@ -56,6 +57,15 @@ int db_quota_get(struct db *db, const char *project_id, const char *resource, st
 /* How many clusters the project may have (quota_default without a row) and has. */
 int db_quota_clusters(struct db *db, const char *project_id, int64_t quota_default,
                       int64_t *ret_limit, int64_t *ret_clusters, struct err *e) MUST_CHECK;
+/* What else is limited (model/quota_resource.h): of a project, and what it uses. */
+struct quota_use {
+    int64_t most[QUOTA_RESOURCES]; /* -1 = no limit */
+    int64_t used[QUOTA_RESOURCES];
+};
+int db_quota_use(struct db *db, const char *project_id, struct quota_use *ret,
+                 struct err *e) MUST_CHECK;
+/* The limits of projects without rows of their own; none until this is called. Before requests. */
+void db_quota_defaults(struct db *db, const struct quota_limits *l);
 int db_quota_list(struct db *db, const char *project_id /* NULL = all */, const struct db_page *p,
                   struct quota_list *ret, struct err *e) MUST_CHECK;
 int db_quota_insert(struct db *db, struct quota *q, struct err *e) MUST_CHECK;

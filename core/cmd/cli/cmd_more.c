@@ -178,3 +178,11 @@ enum cli_exit cmd_quota_list(struct cli *c, const struct cli_args *a)
     static const char *const columns[] = {"project_id", "resource", "hard_limit", NULL};
     return cli_list(c, a, strdup("/v1/quotas"), "quotas", columns);
 }
+
+enum cli_exit cmd_quota_usage(struct cli *c, const struct cli_args *a)
+{
+    static const char *const columns[] = {"resource", "in_use", "hard_limit", NULL};
+    char *path =
+        a->n_words ? cli_path("/v1/quota_usage", a->words[0], "") : strdup("/v1/quota_usage");
+    return cli_list(c, a, path, "quota_usage", columns);
+}

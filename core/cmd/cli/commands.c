@@ -185,12 +185,14 @@ static const struct cli_option quota_list[] = {
 
 static const struct cli_option quota_of[] = {
     {"project-id", CLI_TEXT, "PROJECT", "id, when it is not the argument", NULL},
-    {"resource", CLI_TEXT, "RESOURCE", "of what (Cluster)", NULL},
+    {"resource", CLI_TEXT, "RESOURCE",
+     "Cluster (if not given), Masters, Nodes, VCPUs, RAM, Volumes, LoadBalancers", NULL},
     END,
 };
 static const struct cli_option quota_set[] = {
     {"project-id", CLI_TEXT, "PROJECT", "id, when it is not the argument", NULL},
-    {"resource", CLI_TEXT, "RESOURCE", "of what (Cluster)", NULL},
+    {"resource", CLI_TEXT, "RESOURCE",
+     "Cluster (if not given), Masters, Nodes, VCPUs, RAM, Volumes, LoadBalancers", NULL},
     {"hard-limit", CLI_INT, "N", "how many it may have (1)", NULL},
     END,
 };
@@ -271,6 +273,8 @@ const struct cli_command cli_commands[] = {
     {"stats", "Count clusters and nodes", "", 0, 0, stats, "magnum stats", cmd_stats},
     {"quota list", "List quotas", "", 0, 0, quota_list, "magnum quota list --all-tenants",
      cmd_quota_list},
+    {"quota usage", "Show what a project's clusters use, and its limits", "[PROJECT]", 0, 1, NULL,
+     "magnum quota usage", cmd_quota_usage},
     {"quota show", "Show a project's quota", "PROJECT [RESOURCE]", 0, 2, quota_of,
      "magnum quota show 3f1b...", cmd_quota_show},
     {"quota create", "Set a project's quota", "PROJECT [RESOURCE]", 0, 2, quota_set,

@@ -45,3 +45,10 @@ CREATE TABLE archive_file (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz
 );
+
+-- ---- quotas ----
+-- What one node of a group takes, as it was when the group was made; NULL is not known. Usage is the
+-- sum over the rows that are there, so nothing has to be given back and nothing can drift.
+ALTER TABLE nodegroup ADD COLUMN vcpus bigint;
+ALTER TABLE nodegroup ADD COLUMN ram_mb bigint;
+ALTER TABLE nodegroup ADD COLUMN volume_gb bigint;
