@@ -60,6 +60,7 @@ static int take_hello(struct child *c, const json_t *body, struct err *e)
         return err_set(e, ERR_PROTOCOL, "the driver host's hello is not understood");
     c->verbs = json_deep_copy(verbs);
     c->isolation = json_deep_copy(json_object_get(body, "isolation"));
+    c->texts = jsonx_bool(body, "texts", false);
     return c->verbs ? 0 : err_nomem(e);
 }
 

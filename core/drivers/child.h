@@ -20,6 +20,7 @@ struct child {
     struct child_log log;
     json_t *verbs;     /* {interface: [verbs]}, from its hello */
     json_t *isolation; /* rows, from its hello; NULL = it says nothing */
+    bool texts;        /* it takes documents as texts behind a call (host/frames.h) */
     uint32_t calls;
     int64_t born_ms, base_rss_kb;
     int64_t idle_since_ms; /* given back then */

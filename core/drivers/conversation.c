@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <string.h>
 
 struct talk {
     struct driver_pool *p;
@@ -28,6 +29,42 @@ struct talk {
 static json_t *share(const json_t *j)
 {
     return j ? json_incref((json_t *)j) : json_null();
+}
+
+/* What the host need not read itself: each made into text once, here. */
+struct documents {
+    char *texts[FRAME_TEXTS];
+};
+
+static void documents_done(struct documents *d)
+{
+    for (size_t i = 0; i < FRAME_TEXTS; i++) {
+        if (d->texts[i])
+            explicit_bzero(d->texts[i], strlen(d->texts[i]));
+        free(d->texts[i]);
+    }
+}
+
+static char *document(const json_t *j)
+{
+    return !j || json_is_null(j) ? str_dup("") : json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY);
+}
+
+/* Takes them out of the call's object, which names their lengths in their place. */
+static int take_documents(struct documents *d, json_t *body)
+{
+    static const char *const members[] = {[FRAME_TEXT_SPEC] = "spec", [FRAME_TEXT_PRIOR] = "prior"};
+    json_t *lengths = json_array();
+    for (size_t i = 0; i < FRAME_TEXTS; i++) {
+        d->texts[i] = document(json_object_get(body, members[i]));
+        if (!d->texts[i] ||
+            json_array_append_new(lengths, json_integer((json_int_t)strlen(d->texts[i]))) < 0) {
+            json_decref(lengths);
+            return -1;
+        }
+        (void)json_object_del(body, members[i]);
+    }
+    return json_object_set_new(body, "texts", lengths);
 }
 
 static json_t *pack_call(const struct coe_call *c)
@@ -183,6 +220,21 @@ static void hide_keys(struct child *c, const json_t *bundle)
     }
 }
 
+static int send_call(struct talk *t, json_t *body)
+{
+    size_t max = (size_t)t->p->cfg->drivers_max_frame_bytes;
+    int sock = t->c->conn.sock;
+    if (!t->c->texts)
+        return frame_write(sock, max, FRAME_CALL, t->id, body, t->hard_ms);
+    struct documents d = {{NULL}};
+    int rc = FRAME_E_NO_MEMORY;
+    if (take_documents(&d, body) == 0)
+        rc = frame_write_texts(sock, max, t->id, body, (const char *const *)d.texts, FRAME_TEXTS,
+                               t->hard_ms);
+    documents_done(&d);
+    return rc;
+}
+
 int converse(struct driver_pool *p, struct child *c, const struct coe_call *call,
              const struct verb *verb, struct coe_result *ret, struct err *e)
 {
@@ -200,8 +252,7 @@ int converse(struct driver_pool *p, struct child *c, const struct coe_call *call
     hide_keys(c, json_object_get(call->args, "bundle"));
     if (!body)
         return err_nomem(e);
-    int rc = frame_write(c->conn.sock, (size_t)p->cfg->drivers_max_frame_bytes, FRAME_CALL, t.id,
-                         body, t.hard_ms);
+    int rc = send_call(&t, body);
     if (rc == FRAME_E_TOO_LARGE)
         return err_set(e, ERR_TOO_LARGE, "the call is larger than drivers.max_frame_bytes");
     if (rc == FRAME_E_NO_MEMORY)

@@ -62,8 +62,21 @@ static bool bytes(struct session *s, const json_t *v, mag_bytes *ret)
     return true;
 }
 
-static bool read_op(struct session *s, const json_t *body, mag_op *op)
+/* A document of the call: behind the frame's object as it is, else a member of it. */
+static bool document(struct session *s, const struct frame *f, size_t index, const char *member,
+                     mag_bytes *ret)
 {
+    size_t len = 0;
+    const char *t = frame_text(f, index, &len);
+    if (!t)
+        return json_text(s, json_object_get(f->body, member), ret);
+    *ret = len ? (mag_bytes){.data = t, .len = len} : (mag_bytes){0};
+    return true;
+}
+
+static bool read_op(struct session *s, const struct frame *f, mag_op *op)
+{
+    const json_t *body = f->body;
     const json_t *o = json_object_get(body, "op");
     const char *op_id = text(o, "op_id"), *cluster = text(o, "cluster_id");
     const char *project = text(o, "project_id");
@@ -80,8 +93,8 @@ static bool read_op(struct session *s, const json_t *body, mag_op *op)
                    .deadline_unix_ms = (int64_t)number(o, "deadline_unix_ms"),
                    .budget_ms = (uint32_t)number(o, "budget_ms"),
                    .host_op = s};
-    return json_text(s, json_object_get(body, "spec"), &op->spec) &&
-           json_text(s, json_object_get(body, "prior"), &op->prior) &&
+    return document(s, f, FRAME_TEXT_SPEC, "spec", &op->spec) &&
+           document(s, f, FRAME_TEXT_PRIOR, "prior", &op->prior) &&
            bytes(s, json_object_get(body, "state"), &op->state);
 }
 
@@ -276,9 +289,10 @@ static json_t *pack(int32_t rc, const struct answer *a, const mag_error *err)
 }
 
 /* The call proper: with services open to this thread and this op. */
-static int32_t run(struct session *s, const json_t *body, struct args *a, struct answer *out,
+static int32_t run(struct session *s, const struct frame *f, struct args *a, struct answer *out,
                    mag_error *err)
 {
+    const json_t *body = f->body;
     const char *iface = text(body, "interface"), *name = text(body, "verb");
     if (!iface || !name)
         return session_fail(err, MAG_E_INVALID, 0, "BadCall", "interface or verb is missing");
@@ -290,7 +304,7 @@ static int32_t run(struct session *s, const json_t *body, struct args *a, struct
     if (!fn)
         return session_fail(err, MAG_E_UNSUPPORTED, 0, "NotOffered",
                             "the driver does not offer this call");
-    if (!read_op(s, body, &a->op) || !read_verb_args(s, v->shape, json_object_get(body, "args"), a))
+    if (!read_op(s, f, &a->op) || !read_verb_args(s, v->shape, json_object_get(body, "args"), a))
         return session_fail(err, MAG_E_INVALID, 0, "BadCall",
                             "an argument of the call is missing or malformed");
     /* Host services are fenced; what a driver does by itself is not, so it must not begin late. */
@@ -305,14 +319,14 @@ static int32_t run(struct session *s, const json_t *body, struct args *a, struct
     return rc;
 }
 
-json_t *session_call(struct session *s, const json_t *body)
+json_t *session_call(struct session *s, const struct frame *f)
 {
     struct args a = {0};
     struct answer out = {.step = {.struct_size = sizeof out.step}};
     mag_error err = {.struct_size = sizeof err};
     s->fenced = s->cancelled = false;
     s->cancel_asked_ms = INT64_MIN / 2;
-    int32_t rc = run(s, body, &a, &out, &err);
+    int32_t rc = run(s, f, &a, &out, &err);
     json_t *answer = pack(rc, &out, &err);
     json_decref(out.parts);
     session_drop_kept(s);

@@ -47,6 +47,9 @@ int64_t frame_now_ms(void)
 void frame_done(struct frame *f)
 {
     json_decref(f->body);
+    if (f->text)
+        explicit_bzero(f->text, f->text_len);
+    free(f->text);
     *f = (struct frame){0};
 }
 
@@ -127,14 +130,64 @@ static bool too_deep(const char *text, size_t len)
     return false;
 }
 
+/* Each text must lie within the payload and end with its zero, and nothing may follow them. */
+static bool texts_fit(const struct frame *f)
+{
+    const json_t *lengths = json_object_get(f->body, "texts");
+    size_t i, at = f->text_at, n = json_array_size(lengths);
+    json_t *v;
+    if (n > FRAME_TEXTS)
+        return false;
+    json_array_foreach(lengths, i, v)
+    {
+        json_int_t len = json_integer_value(v);
+        if (!json_is_integer(v) || len < 0 || (uint64_t)len >= f->text_len - at ||
+            f->text[at + (size_t)len] != '\0')
+            return false;
+        at += (size_t)len + 1;
+    }
+    return at == f->text_len;
+}
+
+const char *frame_text(const struct frame *f, size_t index, size_t *ret_len)
+{
+    const json_t *lengths = json_object_get(f->body, "texts");
+    size_t i, at = f->text_at;
+    json_t *v;
+    json_array_foreach(f->text ? lengths : NULL, i, v)
+    {
+        size_t len = (size_t)json_integer_value(v);
+        if (i == index) {
+            *ret_len = len;
+            return f->text + at;
+        }
+        at += len + 1;
+    }
+    return NULL;
+}
+
+/* A call keeps its payload when texts follow the object. */
+static bool take_texts(struct frame_reader *r, struct frame *f, size_t at)
+{
+    f->text = r->body;
+    f->text_at = at;
+    f->text_len = r->body_size;
+    r->body = NULL;
+    return texts_fit(f);
+}
+
 static int finish(struct frame_reader *r, struct frame *ret)
 {
     struct frame f = {.type = r->head[4], .call = get32(r->head + 5)};
     int rc = FRAME_E_BAD_JSON;
     if (!too_deep(r->body, r->body_size)) {
         json_error_t je;
-        f.body = json_loadb(r->body, r->body_size, JSON_REJECT_DUPLICATES, &je);
-        if (json_is_object(f.body))
+        size_t flags = JSON_REJECT_DUPLICATES;
+        flags |= f.type == FRAME_CALL ? JSON_DISABLE_EOF_CHECK : 0;
+        f.body = json_loadb(r->body, r->body_size, flags, &je);
+        bool more =
+            json_is_object(f.body) && f.type == FRAME_CALL && (size_t)je.position < r->body_size;
+        if (json_is_object(f.body) && (!more || take_texts(r, &f, (size_t)je.position)))
             rc = FRAME_OK;
         else if (!f.body && json_error_code(&je) == json_error_out_of_memory)
             rc = FRAME_E_NO_MEMORY;
@@ -143,7 +196,7 @@ static int finish(struct frame_reader *r, struct frame *ret)
     if (rc == FRAME_OK)
         *ret = f;
     else
-        json_decref(f.body);
+        frame_done(&f);
     return rc;
 }
 
@@ -305,24 +358,42 @@ static int send_all(int fd, struct iovec *iov, size_t n, int64_t deadline_ms)
     return FRAME_OK;
 }
 
-int frame_write(int fd, size_t max, uint8_t type, uint32_t call, const json_t *body,
-                int64_t deadline_ms)
+static int write_frame(int fd, size_t max, uint8_t type, uint32_t call, const json_t *body,
+                       const char *const *texts, size_t n, int64_t deadline_ms)
 {
     char *text = json_dumps(body, JSON_COMPACT);
     if (!text)
         return FRAME_E_NO_MEMORY;
-    size_t len = strlen(text);
+    size_t own = strlen(text), len = own;
+    unsigned char head[FRAME_HEADER];
+    struct iovec iov[2 + FRAME_TEXTS] = {{.iov_base = head, .iov_len = sizeof head},
+                                         {.iov_base = text, .iov_len = own}};
+    for (size_t i = 0; i < n; i++) {
+        iov[2 + i] = (struct iovec){.iov_base = (void *)(uintptr_t)texts[i],
+                                    .iov_len = strlen(texts[i]) + 1};
+        len += iov[2 + i].iov_len;
+    }
     int rc = FRAME_E_TOO_LARGE;
     if (len <= max && len <= UINT32_MAX) {
-        unsigned char head[FRAME_HEADER];
         put32(head, (uint32_t)len);
         head[4] = type;
         put32(head + 5, call);
-        struct iovec iov[2] = {{.iov_base = head, .iov_len = sizeof head},
-                               {.iov_base = text, .iov_len = len}};
-        rc = send_all(fd, iov, 2, deadline_ms);
+        rc = send_all(fd, iov, 2 + n, deadline_ms);
     }
-    explicit_bzero(text, len);
+    explicit_bzero(text, own);
     free(text);
     return rc;
+}
+
+int frame_write(int fd, size_t max, uint8_t type, uint32_t call, const json_t *body,
+                int64_t deadline_ms)
+{
+    return write_frame(fd, max, type, call, body, NULL, 0, deadline_ms);
+}
+
+int frame_write_texts(int fd, size_t max, uint32_t call, const json_t *body,
+                      const char *const *texts, size_t n, int64_t deadline_ms)
+{
+    return n > FRAME_TEXTS ? FRAME_E_TOO_LARGE
+                           : write_frame(fd, max, FRAME_CALL, call, body, texts, n, deadline_ms);
 }

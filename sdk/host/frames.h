@@ -3,7 +3,8 @@
  *   4 bytes  length of the payload, big endian, at most the agreed cap
  *   1 byte   type (enum frame_type)
  *   4 bytes  call id, big endian: every frame of one call carries the same id
- *   payload  one JSON object
+ *   payload  one JSON object; in a call, texts may follow it: as many as its `texts` has lengths,
+ *            each with a zero byte behind it
  *
  * Neither end trusts the other: the length is checked before anything is allocated, JSON is
  * nested at most FRAME_MAX_DEPTH deep and has no duplicate keys. After a broken frame the stream
@@ -51,8 +52,12 @@ struct frame {
     uint8_t type;
     uint32_t call;
     json_t *body; /* an object; owned */
+    char *text;   /* of a call with texts: the payload; owned */
+    size_t text_at, text_len;
 };
 void frame_done(struct frame *f);
+/* The text at `index` of its `texts`, with a zero behind it; NULL when the frame has none there. */
+const char *frame_text(const struct frame *f, size_t index, size_t *ret_len);
 
 /* Puts a byte stream together again. What it has read of the socket beyond a frame (frames are
  * small, and each recv costs) waits in `ahead` for the next look: look before you poll the socket.
@@ -87,5 +92,10 @@ int frame_read(struct frame_reader *r, int fd, int64_t deadline_ms, struct frame
  * smaller frame. body: an object, borrowed. Never raises SIGPIPE. */
 int frame_write(int fd, size_t max, uint8_t type, uint32_t call, const json_t *body,
                 int64_t deadline_ms);
+enum { FRAME_TEXT_SPEC, FRAME_TEXT_PRIOR, FRAME_TEXTS }; /* what stands where */
+/* A call with the first n of FRAME_TEXTS texts behind the object, which names their lengths in
+ * `texts`: they are neither parsed nor written again on their way. */
+int frame_write_texts(int fd, size_t max, uint32_t call, const json_t *body,
+                      const char *const *texts, size_t n, int64_t deadline_ms);
 
 #endif

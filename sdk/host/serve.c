@@ -60,9 +60,9 @@ static int open_plugin(struct session *s, const struct serve_args *a, char why[L
 /* The child's hello: what it is, or why it is not. */
 static int say_hello(struct session *s, const char *why)
 {
-    json_t *body = json_pack("{s:i,s:s,s:{s:i,s:i}}", "protocol", FRAME_PROTOCOL, "host_version",
-                             MAGNUM_VERSION, "host_abi", "major", (int)MAG_ABI_MAJOR, "minor",
-                             (int)MAG_ABI_MINOR);
+    json_t *body = json_pack("{s:i,s:s,s:{s:i,s:i},s:b}", "protocol", FRAME_PROTOCOL,
+                             "host_version", MAGNUM_VERSION, "host_abi", "major",
+                             (int)MAG_ABI_MAJOR, "minor", (int)MAG_ABI_MINOR, "texts", 1);
     if (s->isolation)
         json_object_set(body, "isolation", s->isolation);
     if (why) {
@@ -84,7 +84,7 @@ static int say_hello(struct session *s, const char *why)
 static int serve_call(struct session *s, const struct frame *f)
 {
     s->call = f->call;
-    json_t *answer = session_call(s, f->body);
+    json_t *answer = session_call(s, f);
     int rc = session_send(s, FRAME_RESULT, answer);
     json_decref(answer);
     if (rc == FRAME_E_TOO_LARGE || rc == FRAME_E_NO_MEMORY) {

@@ -55,6 +55,6 @@ int32_t session_fail(mag_error *err, int32_t code, uint32_t flags, const char *r
                      const char *message);
 
 /* call.c: runs one CALL frame; the RESULT body, or NULL when memory is gone. */
-json_t *session_call(struct session *s, const json_t *body);
+json_t *session_call(struct session *s, const struct frame *f);
 
 #endif

@@ -55,6 +55,17 @@ static void use(const json_t *body)
     }
 }
 
+/* Every text of a call is one: readable to its zero. */
+static void use_texts(const struct frame *f)
+{
+    size_t len = 0;
+    for (size_t i = 0; i <= FRAME_TEXTS; i++) {
+        const char *t = frame_text(f, i, &len);
+        if (t && (t[len] != '\0' || strlen(t) > len))
+            abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     struct run whole, slow;
@@ -67,6 +78,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
             !json_equal(whole.v[i].body, slow.v[i].body))
             abort();
         use(whole.v[i].body);
+        use_texts(&whole.v[i]);
         frame_done(&whole.v[i]);
         frame_done(&slow.v[i]);
     }

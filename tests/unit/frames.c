@@ -225,6 +225,56 @@ static void test_several_at_once(void)
     close_pair();
 }
 
+/* A payload whose object is followed by texts: whole in a call, refused elsewhere and when it lies.
+ */
+static void test_texts(void)
+{
+    static const char *const texts[] = {"{\"a\": \"}\"}", ""};
+    static const struct {
+        unsigned type;
+        const char *payload;
+        size_t size;
+    } bad[] = {
+        {FRAME_RESULT, "{\"texts\":[1]}x\0", 15},      {FRAME_CALL, "{\"texts\":[2]}x\0", 15},
+        {FRAME_CALL, "{\"texts\":[0]}x\0", 15},        {FRAME_CALL, "{\"texts\":[-1]}x\0", 16},
+        {FRAME_CALL, "{\"texts\":[1]}xy", 15},         {FRAME_CALL, "{\"texts\":[1,9]}x\0", 17},
+        {FRAME_CALL, "{\"texts\":1}x\0", 13},          {FRAME_CALL, "{\"t\":[1]}x\0", 11},
+        {FRAME_CALL, "{\"texts\":[0,0,0]}\0\0\0", 20}, {FRAME_CALL, "{\"texts\":[\"\"]}x\0", 16},
+    };
+    struct frame f = {0};
+    size_t len = 99;
+    char raw[64];
+    json_t *body = json_pack("{s:[i,i]}", "texts", (int)strlen(texts[0]), 0);
+    open_pair(CAP);
+    CU_ASSERT_EQUAL(frame_write_texts(pair[1], CAP, 3, body, texts, 2, FRAME_FOREVER), FRAME_OK);
+    CU_ASSERT_EQUAL(frame_write(pair[1], CAP, FRAME_LOG, 4, body, FRAME_FOREVER), FRAME_OK);
+    CU_ASSERT_EQUAL_FATAL(read_one(&f), FRAME_OK);
+    CU_ASSERT_STRING_EQUAL(frame_text(&f, FRAME_TEXT_SPEC, &len), texts[0]);
+    CU_ASSERT_EQUAL(len, strlen(texts[0]));
+    CU_ASSERT_STRING_EQUAL(frame_text(&f, FRAME_TEXT_PRIOR, &len), "");
+    CU_ASSERT_EQUAL(len, 0);
+    CU_ASSERT_PTR_NULL(frame_text(&f, 2, &len));
+    frame_done(&f);
+    CU_ASSERT_EQUAL_FATAL(read_one(&f), FRAME_OK);
+    CU_ASSERT_PTR_NULL(frame_text(&f, FRAME_TEXT_SPEC, &len));
+    frame_done(&f);
+    CU_ASSERT_EQUAL(frame_write_texts(pair[1], 20, 3, body, texts, 2, FRAME_FOREVER),
+                    FRAME_E_TOO_LARGE);
+    close_pair();
+    json_decref(body);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct frame_reader r;
+        size_t used, n = make_raw(raw, bad[i].type, 1, "", bad[i].size);
+        memcpy(raw + n, bad[i].payload, bad[i].size);
+        frame_reader_init(&r, CAP);
+        if (frame_reader_feed(&r, raw, n + bad[i].size, &used, &f) != FRAME_E_BAD_JSON) {
+            fprintf(stderr, "accepted: %s\n", bad[i].payload);
+            CU_FAIL("a payload that lies is accepted");
+        }
+        frame_reader_done(&r);
+    }
+}
+
 static void test_deadlines(void)
 {
     struct frame f = {0};
@@ -421,6 +471,6 @@ static void test_render(void)
 }
 
 TEST_MAIN("frames", NULL, NULL, TEST(test_round_trip), TEST(test_large), TEST(test_slices),
-          TEST(test_broken), TEST(test_depth), TEST(test_several_at_once), TEST(test_deadlines),
-          TEST(test_write_errors), TEST(test_bytes), TEST(test_bad_bytes), TEST(test_error_record),
-          TEST(test_text_copy), TEST(test_render))
+          TEST(test_broken), TEST(test_depth), TEST(test_several_at_once), TEST(test_texts),
+          TEST(test_deadlines), TEST(test_write_errors), TEST(test_bytes), TEST(test_bad_bytes),
+          TEST(test_error_record), TEST(test_text_copy), TEST(test_render))
