@@ -59,7 +59,7 @@ static int list(struct api_call *c, const char *verb, const char *rest, enum vie
     if (rc == 0)
         rc = page_read(c, false, &p, e);
     if (rc == 0)
-        rc = db_cluster_list(c->api->db, &scope, &p.db, v != VIEW_SUMMARY, &l, e);
+        rc = db_cluster_list(db_for_lists(c->api->db), &scope, &p.db, v != VIEW_SUMMARY, &l, e);
     if (rc == 0) {
         str_printf(&c->rp->body, "{\"%s\":[", naming(c)->collection);
         for (size_t i = 0; i < l.n; i++)

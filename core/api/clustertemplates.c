@@ -62,7 +62,7 @@ static int list(struct api_call *c, const char *verb, const char *rest, struct e
     if (rc == 0)
         rc = page_read(c, false, &p, e);
     if (rc == 0)
-        rc = db_template_list(c->api->db, &scope, &p.db, &l, e);
+        rc = db_template_list(db_for_lists(c->api->db), &scope, &p.db, &l, e);
     if (rc == 0) {
         str_printf(&c->rp->body, "{\"%s\":[", naming(c)->collection);
         for (size_t i = 0; i < l.n; i++)

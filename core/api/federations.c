@@ -23,7 +23,7 @@ static int list(struct api_call *c, const char *rule, const char *path, enum vie
     if (rc == 0)
         rc = page_read(c, false, &p, e);
     if (rc == 0)
-        rc = db_federation_list(c->api->db, own_project(c), &p.db, &l, e);
+        rc = db_federation_list(db_for_lists(c->api->db), own_project(c), &p.db, &l, e);
     if (rc == 0) {
         str_append(&c->rp->body, "{\"federations\":[");
         for (size_t i = 0; i < l.n; i++)

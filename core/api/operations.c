@@ -38,7 +38,7 @@ int api_operation_list(struct api_call *c, struct err *e)
     if (rc == 0)
         rc = page_read(c, false, &p, e);
     if (rc == 0)
-        rc = db_operation_list(c->api->db, &scope, NULL, &p.db, &l, e);
+        rc = db_operation_list(db_for_lists(c->api->db), &scope, NULL, &p.db, &l, e);
     if (rc == 0)
         rc = write_list(c, &p, &l, "operations", e);
     operation_list_done(&l);
@@ -66,7 +66,7 @@ int api_cluster_operations(struct api_call *c, struct err *e)
     if (found == 0)
         snprintf(uuid, sizeof uuid, "%s", cl.uuid);
     if (found == 0 || (found == ERR_NOT_FOUND && uuid_like(c->arg[0], uuid)))
-        rc = db_operation_list(c->api->db, &scope, uuid, &p.db, &l, e);
+        rc = db_operation_list(db_for_lists(c->api->db), &scope, uuid, &p.db, &l, e);
     if (rc == 0 && found < 0 && l.n == 0)
         rc = err_set(e, found, "%s", gone.msg);
     if (rc == 0) {

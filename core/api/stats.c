@@ -23,7 +23,7 @@ int api_stats_show(struct api_call *c, struct err *e)
     if (rc == 0 && others)
         rc = err_set(e, ERR_FORBIDDEN, "Not authorized.");
     if (rc == 0)
-        rc = db_cluster_stats(c->api->db, project, &clusters, &nodes, e);
+        rc = db_cluster_stats(db_for_lists(c->api->db), project, &clusters, &nodes, e);
     if (rc < 0)
         return rc;
     str_append_c(&c->rp->body, '{');

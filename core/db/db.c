@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "config/config.h"
+#include "quota_internal.h"
+#include "replica_internal.h"
 #include "sql_internal.h"
 #include "watch_internal.h"
 
@@ -21,11 +23,29 @@ struct db {
     struct conn_settings settings;
     char *conninfo; /* owned, settings points to it */
     struct watch *watch;
+    struct quota_limits limits;
+    struct db *lists;        /* of a primary: the pool of its replica; NULL: there is none */
+    struct replica *replica; /* of the replica's pool itself */
 };
+
+struct quota_limits *db_limits_of(struct db *db)
+{
+    return &db->limits;
+}
 
 struct watch *db_watch_of(const struct db *db)
 {
     return db->watch;
+}
+
+struct replica *db_replica_of(const struct db *db)
+{
+    return db->replica;
+}
+
+struct db *db_for_lists(struct db *db)
+{
+    return db->lists ? db->lists : db;
 }
 
 /* Waits under the lock until a connection is idle or may be opened. *ret NULL: open one. */
@@ -116,10 +136,10 @@ static void collect(void *ctx)
     metrics_set(METRIC_DB_CONNECTIONS_MAX, (double)n.max, NULL);
 }
 
-static int check_conninfo(const char *text, struct err *e)
+static int check_conninfo(const char *text, const char *option, struct err *e)
 {
     if (str_blank(text))
-        return err_set(e, ERR_CONFIG, "database.connection is not set");
+        return err_set(e, ERR_CONFIG, "%s is not set", option);
     char *why = NULL;
     PQconninfoOption *parsed = PQconninfoParse(text, &why);
     if (parsed) {
@@ -129,15 +149,14 @@ static int check_conninfo(const char *text, struct err *e)
     /* what libpq says may quote a piece of the text, and the text may hold a password */
     PQfreemem(why);
     return err_set(e, ERR_CONFIG,
-                   "database.connection is not a libpq connection string or URI: check quotes and "
-                   "escapes");
+                   "%s is not a libpq connection string or URI: check quotes and escapes", option);
 }
 
-static int db_init(struct db *db, const struct config *cfg, struct err *e)
+static int db_init(struct db *db, const struct config *cfg, const char *connection, struct err *e)
 {
     db->max = (size_t)(cfg->database_pool_size > 0 ? cfg->database_pool_size : 1);
     db->idle = calloc(db->max, sizeof(struct conn *));
-    db->conninfo = str_dup(cfg->database_connection);
+    db->conninfo = str_dup(connection);
     if (!db->idle || !db->conninfo)
         return err_nomem(e);
     db->watch = watch_new(cfg);
@@ -153,21 +172,54 @@ static int db_init(struct db *db, const struct config *cfg, struct err *e)
     return 0;
 }
 
-int db_open(const struct config *cfg, struct db **ret, struct err *e)
+/* A pool without connections. */
+static int make_pool(const struct config *cfg, const char *connection, const char *option,
+                     struct db **ret, struct err *e)
 {
-    int rc = check_conninfo(cfg->database_connection, e);
+    int rc = check_conninfo(connection, option, e);
     if (rc)
         return rc;
     struct db *db = calloc(1, sizeof *db);
     if (!db)
         return err_nomem(e);
+    for (size_t i = 0; i < QUOTA_RESOURCES; i++)
+        db->limits.most[i] = -1;
     pthread_mutex_init(&db->lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&db->freed, &attr);
     pthread_condattr_destroy(&attr);
-    rc = db_init(db, cfg, e);
+    rc = db_init(db, cfg, connection, e);
+    if (rc) {
+        db_close(&db);
+        return rc;
+    }
+    *ret = db;
+    return 0;
+}
+
+/* It may be away: then lists are the primary's. */
+static int add_replica(struct db *db, const struct config *cfg, struct err *e)
+{
+    if (str_blank(cfg->database_replica_connection))
+        return 0;
+    int rc = make_pool(cfg, cfg->database_replica_connection, "database.replica_connection",
+                       &db->lists, e);
+    if (rc)
+        return rc;
+    db->lists->settings.connect_timeout_ms = cfg->database_replica_timeout_ms;
+    db->lists->wait_ms = cfg->database_replica_max_lag_ms;
+    db->lists->replica = replica_new(cfg, db, db->lists);
+    return db->lists->replica ? 0 : err_nomem(e);
+}
+
+int db_open(const struct config *cfg, struct db **ret, struct err *e)
+{
+    struct db *db = NULL;
+    int rc = make_pool(cfg, cfg->database_connection, "database.connection", &db, e);
+    if (!rc)
+        rc = add_replica(db, cfg, e);
     if (!rc)
         rc = db_ping(db, e);
     if (!rc)
@@ -186,6 +238,8 @@ void db_close(struct db **dbp)
     *dbp = NULL;
     if (!db)
         return;
+    db_close(&db->lists);
+    free(db->replica);
     metrics_uncollect(collect, db);
     watch_stop(db->watch);
     for (size_t i = 0; i < db->n_idle; i++)

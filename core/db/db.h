@@ -25,13 +25,13 @@ void db_close(struct db **db); /* NULL is fine */
 int db_ping(struct db *db, struct err *e) MUST_CHECK;
 /* ERR_CONFIG "run magnum-db-manage upgrade" unless the schema is one this binary can work with. */
 int db_schema_check(struct db *db, struct err *e) MUST_CHECK;
+/* The handle that lists may be read with, and nothing else: with database.replica_connection they
+ * come from there while the replica has everything that was committed when it is asked, else from
+ * the primary. Valid as long as db. See docs/adr/0012-lists-from-a-replica.md. */
+struct db *db_for_lists(struct db *db);
 /* Time the database server says it is; leases and due times are decided by that clock alone. */
 int db_now(struct db *db, int64_t *ret_us, struct err *e) MUST_CHECK;
 
-/* The pool at this moment. Any thread. */
-struct db_pool_counts {
-    size_t open, idle, max;
-};
 /* The same without asking it: reckoned from its last answer by our monotonic clock, so that it goes
  * on evenly when this machine's wall clock jumps. */
 int64_t db_clock_us(const struct db *db);
@@ -45,6 +45,10 @@ int db_watch_start(struct db *db, struct err *e) MUST_CHECK;
 enum { DB_WHY_MAX = 256 };
 bool db_healthy(struct db *db, char why[DB_WHY_MAX]);
 
+/* The pool at this moment. Any thread. */
+struct db_pool_counts {
+    size_t open, idle, max;
+};
 void db_pool_count(struct db *db, struct db_pool_counts *ret);
 
 /* Whose rows are visible: all_projects, or those of project_id, or (project NULL) of user_id. */

@@ -2,6 +2,7 @@
 #include "sql_internal.h"
 
 #include "base/parse.h"
+#include "replica_internal.h"
 #include "watch_internal.h"
 
 #include <string.h>
@@ -29,6 +30,8 @@ static int run_borrowed(struct db *db, const struct sql_stmt *s, const struct sq
 int sql_read(struct db *db, const struct sql_stmt *s, const struct sql_params *p, PGresult **ret,
              struct err *e)
 {
+    if (db_replica_of(db))
+        return replica_read(db_replica_of(db), s, p, ret, e);
     int rc = run_borrowed(db, s, p, ret, e);
     return rc == ERR_UNAVAILABLE ? run_borrowed(db, s, p, ret, e) : rc;
 }

@@ -57,6 +57,30 @@ class Server:
             self.run("pg_ctl", "--wait", "-m", "immediate", "-D", self.data, "stop")
 
 
+def pair(top, synchronous=True, standby=""):
+    """A primary with an empty database for Magnum, and its streaming standby, both started. standby:
+    more of its postgresql.conf."""
+    a, b = Server(top, "a"), Server(top, "b")
+    a.run("initdb", "--auth=trust", "--no-sync", a.data)
+    with open(a.data / "postgresql.conf", "a") as f:
+        f.write("synchronous_standby_names = '*'\nsynchronous_commit = local\n" if synchronous else "")
+    a.start()
+    a.run("pg_basebackup", "-h", a.socket, "-D", b.data, "-R", "-X", "stream", "-c", "fast", "-C", "-S", "b")
+    with open(b.data / "postgresql.conf", "a") as f:  # once it leads it has nobody to wait for
+        f.write("synchronous_standby_names = ''\n" + standby)
+    b.start()
+    state = "sync" if synchronous else "async"
+    wait_for("the standby to follow", lambda: a.sql(
+        f"SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = '{state}'", "postgres"))
+    a.sql("CREATE ROLE magnum LOGIN", "postgres")
+    a.sql("CREATE DATABASE magnum OWNER magnum", "postgres")
+    if synchronous:
+        a.sql("ALTER SYSTEM SET synchronous_commit = on", "postgres")
+        a.sql("SELECT pg_reload_conf()", "postgres")
+    wait_for("the standby to have the database", lambda: b.sql("SELECT 1"))
+    return a, b
+
+
 @contextlib.contextmanager
 def one_server(top):
     """A started Server with an empty database for Magnum."""
@@ -90,10 +114,11 @@ def make_seal_key(top):
 
 
 @contextlib.contextmanager
-def process(top, program, connection, **options):
-    """program, configured for the simulator and this database. options: whole sections."""
-    config = configure(top, program, connection, **options)
-    with open(top / f"{program}.log", "wb") as log:
+def process(top, program, connection, name=None, **options):
+    """program, configured for the simulator and this database. options: whole sections. name: of its
+    files, when there are several."""
+    config = configure(top, name or program, connection, **options)
+    with open(top / f"{name or program}.log", "wb") as log:
         p = subprocess.Popen([str(mt.BIN / program), "--config", str(config)], stdout=log, stderr=log,
                              env=mt.clean_env())
     try:
@@ -105,20 +130,25 @@ def process(top, program, connection, **options):
 
 
 @contextlib.contextmanager
+def api(top, connection, name="magnum-api", **options):
+    """An API on a free port: its Client."""
+    port = top / f"{name}.port"
+    options["api"] = {"port": 0, "port_file": str(port), **options.get("api", {})}
+    with process(top, "magnum-api", connection, name, **options) as p:
+        def ready():
+            if p.poll() is not None:
+                raise RuntimeError((top / f"{name}.log").read_text())
+            return port.exists() and port.read_text().strip()
+        yield mt.Client(f"http://127.0.0.1:{wait_for(name, ready)}")
+
+
+@contextlib.contextmanager
 def magnum(top, connection, manage=None, **options):
     """A conductor and an API: the API's Client, and a template of the simulator. manage: where
     magnum-db-manage connects to, when that is elsewhere."""
     make_seal_key(top)
     subprocess.run([str(mt.BIN / "magnum-db-manage"), "--connection", manage or connection, "upgrade"],
                    check=True, stdout=subprocess.DEVNULL, env=mt.clean_env())
-    port = top / "port"
-    options["api"] = {"port": 0, "port_file": str(port)}
-    with process(top, "magnum-conductor", connection, **options), \
-            process(top, "magnum-api", connection, **options) as api:
-        def ready():
-            if api.poll() is not None:
-                raise RuntimeError((top / "magnum-api.log").read_text())
-            return port.exists() and port.read_text().strip()
-        client = mt.Client(f"http://127.0.0.1:{wait_for('magnum-api', ready)}")
+    with process(top, "magnum-conductor", connection, **options), api(top, connection, **options) as client:
         yield client, wait_for("the driver to be known",
                                lambda: client.simulator("t", steps=3, step_ms=100))

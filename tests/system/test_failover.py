@@ -15,25 +15,6 @@ from magnumtest import check_equal, wait_for
 S = {}
 
 
-def make_pair(top):
-    a, b = pgmagnum.Server(top, "a"), pgmagnum.Server(top, "b")
-    a.run("initdb", "--auth=trust", "--no-sync", a.data)
-    with open(a.data / "postgresql.conf", "a") as f:
-        f.write("synchronous_standby_names = '*'\nsynchronous_commit = local\n")
-    a.start()
-    a.run("pg_basebackup", "-h", a.socket, "-D", b.data, "-R", "-X", "stream", "-c", "fast", "-C", "-S", "b")
-    with open(b.data / "postgresql.conf", "a") as f:  # once it leads it has nobody to wait for
-        f.write("synchronous_standby_names = ''\n")
-    b.start()
-    wait_for("the standby to be synchronous",
-             lambda: a.sql("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'", "postgres"))
-    a.sql("CREATE ROLE magnum LOGIN", "postgres")
-    a.sql("CREATE DATABASE magnum OWNER magnum", "postgres")
-    a.sql("ALTER SYSTEM SET synchronous_commit = on", "postgres")
-    a.sql("SELECT pg_reload_conf()", "postgres")
-    return a, b
-
-
 class Load(threading.Thread):
     """Asks for clusters, one after the other, and remembers which were accepted, and when."""
 
@@ -104,10 +85,9 @@ def main():
     with tempfile.TemporaryDirectory(prefix="mgf-") as d, contextlib.ExitStack() as stack:
         top = pathlib.Path(d)
         top.chmod(0o755)
-        S["a"], S["b"] = make_pair(top)
+        S["a"], S["b"] = pgmagnum.pair(top)
         stack.callback(S["a"].stop)
         stack.callback(S["b"].stop)
-        wait_for("the standby to have the database", lambda: S["b"].sql("SELECT 1"))
         connection = (f"host={S['a'].socket},{S['b'].socket} dbname=magnum user=magnum "
                       "target_session_attrs=read-write")
         S["client"], S["template"] = stack.enter_context(pgmagnum.magnum(top, connection))
