@@ -289,8 +289,9 @@ static CURLcode set_blob(CURL *h, CURLoption option, const char *pem)
     return curl_easy_setopt(h, option, &blob);
 }
 
-static CURLcode set_tls(CURL *h, const struct http_call *call)
+static CURLcode set_tls(struct exchange *x, const struct http_call *call)
 {
+    CURL *h = x->curl;
     CURLcode rc = CURLE_OK;
     if (call->ca_pem)
         rc = set_blob(h, CURLOPT_CAINFO_BLOB, call->ca_pem);
@@ -298,6 +299,8 @@ static CURLcode set_tls(CURL *h, const struct http_call *call)
         rc = set_blob(h, CURLOPT_SSLCERT_BLOB, call->cert_pem);
     if (rc == CURLE_OK && call->key_pem)
         rc = set_blob(h, CURLOPT_SSLKEY_BLOB, call->key_pem);
+    if (rc == CURLE_OK && !call->insecure)
+        rc = client_tls_watch(x);
     if (rc == CURLE_OK && call->insecure) {
         rc = curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 0L);
         if (rc == CURLE_OK)
@@ -370,7 +373,7 @@ static CURLcode set_options(struct exchange *x, const struct http_call *call)
     if (rc == CURLE_OK)
         rc = set_body(x->curl, call);
     if (rc == CURLE_OK)
-        rc = set_tls(x->curl, call);
+        rc = set_tls(x, call);
     return rc;
 }
 
@@ -416,6 +419,8 @@ static int fail(CURLcode rc, const struct exchange *x, const struct http_call *c
 {
     int code = code_of(rc, x);
     const char *why = x->text[0] ? x->text : curl_easy_strerror(rc);
+    if (rc == CURLE_PEER_FAILED_VERIFICATION && x->refused[0])
+        why = x->refused;
     if (code == ERR_TOO_LARGE)
         why = "the answer is larger than allowed";
     if (code == ERR_FORBIDDEN)

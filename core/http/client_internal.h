@@ -30,6 +30,7 @@ struct exchange {
     size_t max_body;
     bool too_large, forbidden;
     char text[CURL_ERROR_SIZE];
+    char refused[256];      /* which certificate of the peer is out of its time, and since when */
     struct trace_span span; /* within the caller's trace; empty when it has none */
 };
 
@@ -39,6 +40,9 @@ int exchange_begin(struct exchange *x, const struct http_call *call, struct err 
 int exchange_end(struct exchange *x, CURLcode cc, struct http_answer *ret,
                  struct err *e) MUST_CHECK;
 void exchange_done(struct exchange *x); /* the handle stays the caller's */
+
+/* client_tls.c: fills x->refused when verification fails for a certificate's time. */
+CURLcode client_tls_watch(struct exchange *x);
 
 /* Around whatever lets curl write. */
 struct quiet {

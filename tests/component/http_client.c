@@ -385,6 +385,36 @@ static void serves_many_threads(void)
 
 /* ---- TLS ---- */
 
+/* A certificate out of its time is told by name and date, whichever of the chain it is. */
+static void names_the_certificate_that_expired(void)
+{
+    static const struct {
+        long ca_to, from, to;
+        const char *told;
+    } cases[] = {{86400, -172800, -86400, "the certificate 'kube-apiserver' expired on "},
+                 {86400, 86400, 172800, "the certificate 'kube-apiserver' is not valid before "},
+                 {-3600, -172800, 86400, "the CA certificate 'cluster ca' expired on "}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct tls_pair ca, srv;
+        struct tls_server t;
+        char before[16], after[16]; /* midnight may lie between */
+        time_t at = time(NULL) + (i == 2 ? cases[i].ca_to : i == 1 ? cases[i].from : cases[i].to);
+        time_t later = at + 60;
+        struct tm tm;
+        CU_ASSERT(strftime(before, sizeof before, "%F", gmtime_r(&at, &tm)) > 0);
+        CU_ASSERT(strftime(after, sizeof after, "%F", gmtime_r(&later, &tm)) > 0);
+        tls_pair_make_for(&ca, NULL, "cluster ca", -200000, cases[i].ca_to);
+        tls_pair_make_for(&srv, &ca, "kube-apiserver", cases[i].from, cases[i].to);
+        tls_server_start(&t, &ca, &srv);
+        _cleanup_free_ char *url = str_fmt("https://127.0.0.1:%d/", t.port);
+        struct http_call call = {.method = "GET", .url = url, .ca_pem = ca.cert};
+        CU_ASSERT(run(call) < 0);
+        CU_ASSERT_PTR_NOT_NULL(strstr(error.msg, cases[i].told));
+        CU_ASSERT(strstr(error.msg, before) || strstr(error.msg, after));
+        tls_server_stop(&t);
+    }
+}
+
 static void speaks_tls_with_material_from_memory(void)
 {
     struct tls_pair ca, srv, user, other;
@@ -499,5 +529,5 @@ TEST_MAIN("http_client", setup, teardown, TEST(exchanges_with_our_server),
           TEST(tells_unreachable_places), TEST(reads_every_kind_of_body),
           TEST(tells_broken_answers), TEST(caps_answers), TEST(gives_up_in_time),
           TEST(keeps_connections_and_renews_them), TEST(serves_many_threads),
-          TEST(speaks_tls_with_material_from_memory), TEST(makes_several_exchanges_at_a_time),
-          TEST(keeps_the_connections_of_sets), TEST(ends))
+          TEST(speaks_tls_with_material_from_memory), TEST(names_the_certificate_that_expired),
+          TEST(makes_several_exchanges_at_a_time), TEST(keeps_the_connections_of_sets), TEST(ends))

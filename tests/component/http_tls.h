@@ -48,8 +48,9 @@ static inline void tls_extend(X509 *x, X509 *issuer, int nid, const char *value)
     X509_EXTENSION_free(ext);
 }
 
-/* ca NULL: a self-signed CA. */
-static inline void tls_pair_make(struct tls_pair *p, const struct tls_pair *ca, const char *name)
+/* ca NULL: a self-signed CA. Valid from and to so many seconds from now. */
+static inline void tls_pair_make_for(struct tls_pair *p, const struct tls_pair *ca,
+                                     const char *name, long from_s, long to_s)
 {
     EVP_PKEY *key = EVP_EC_gen("P-256");
     EVP_PKEY *ca_key = ca ? tls_key_of(ca) : NULL;
@@ -57,8 +58,8 @@ static inline void tls_pair_make(struct tls_pair *p, const struct tls_pair *ca, 
     X509 *x = X509_new();
     X509_set_version(x, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(x), 1 + (long)strlen(name));
-    X509_gmtime_adj(X509_getm_notBefore(x), -60);
-    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+    X509_gmtime_adj(X509_getm_notBefore(x), from_s);
+    X509_gmtime_adj(X509_getm_notAfter(x), to_s);
     X509_set_pubkey(x, key);
     X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_UTF8,
                                (const unsigned char *)name, -1, -1, 0);
@@ -77,6 +78,11 @@ static inline void tls_pair_make(struct tls_pair *p, const struct tls_pair *ca, 
     X509_free(ca_cert);
     EVP_PKEY_free(key);
     EVP_PKEY_free(ca_key);
+}
+
+static inline void tls_pair_make(struct tls_pair *p, const struct tls_pair *ca, const char *name)
+{
+    tls_pair_make_for(p, ca, name, -60, 3600);
 }
 
 struct tls_server {
