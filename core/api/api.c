@@ -2,6 +2,7 @@
  * See api.h; the order of the steps decides which refusal a wrong request gets (api.md 1, 2). */
 #include "api/api.h"
 
+#include "api/admit.h"
 #include "api/api_internal.h"
 #include "api/body.h"
 #include "api/catalog.h"
@@ -305,6 +306,33 @@ static void dispatch(struct api_call *c, char *path)
         versioned(c, seg, n, slash);
 }
 
+static bool waits(void *ctx, const struct http_request *rq);
+
+/* What waits for somebody has to have its project's turn; see admit.h. */
+static void dispatch_in_turn(struct api_call *c, char *path)
+{
+    struct admit_tenant *t = NULL;
+    if (!waits(c->api, c->rq)) {
+        dispatch(c, path);
+        return;
+    }
+    switch (admit_enter(c->api->admit, c->who.project_id, c->rq, &t)) {
+    case ADMIT_GO:
+        dispatch(c, path);
+        admit_leave(c->api->admit, t);
+        return;
+    case ADMIT_PARKED:
+        c->parked = true;
+        return;
+    case ADMIT_FULL:
+        c->rp->route = "(too many)";
+        error_answer(c->rp, 429, "client", "Too Many Requests",
+                     "Too many requests of this project are waiting. Please try again later.");
+        (void)http_response_header(c->rp, "Retry-After", "1");
+        return;
+    }
+}
+
 static void authorised(struct api_call *c)
 {
     struct err e = ERR_INIT;
@@ -330,7 +358,7 @@ static void authorised(struct api_call *c)
         return;
     }
     set_base(c);
-    dispatch(c, path);
+    dispatch_in_turn(c, path);
 }
 
 static void note(const struct api_call *c, int64_t began_us)
@@ -395,7 +423,8 @@ void api_handle(struct api *a, const struct http_request *raw, struct http_respo
     traced_begin(&traced, &c);
     (void)http_response_header(rp, "x-openstack-request-id", c.who.request_id);
     authorised(&c);
-    note(&c, began);
+    if (!c.parked)
+        note(&c, began);
     traced_end(&traced, &c);
     log_context_set(NULL);
     query_done(&c.query);
@@ -442,6 +471,7 @@ static void api_free(struct api **a)
     if (!*a)
         return;
     follow_free(&(*a)->follow);
+    admit_free((*a)->admit);
     catalog_free(&(*a)->catalog);
     driver_cache_free(&(*a)->drivers);
     free(*a);
@@ -494,7 +524,8 @@ int api_start(const struct config *cfg, struct db *db, struct rpc_client *rpc, s
     struct quota_limits limits;
     quota_limits_of(cfg, &limits);
     db_quota_defaults(db, &limits);
-    int rc = api_versions_from(cfg->api_compat, &a->versions, e);
+    a->admit = admit_new(cfg);
+    int rc = a->admit ? api_versions_from(cfg->api_compat, &a->versions, e) : err_nomem(e);
     if (rc == 0)
         rc = catalog_open(cfg, &a->catalog, e);
     if (rc == 0)

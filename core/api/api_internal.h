@@ -22,6 +22,7 @@
 
 #include <stdatomic.h>
 
+struct admit;
 struct catalog;
 struct driver_cache;
 struct follow;
@@ -38,6 +39,7 @@ struct api {
     struct catalog *catalog;
     struct driver_cache *drivers;
     struct follow *follow;
+    struct admit *admit;
 };
 
 /* ---- query arguments (query.c) ---- */
@@ -77,6 +79,7 @@ struct api_call {
     char base[320];  /* of links: "http://host:port", no slash at the end */
     bool plan;       /* ?plan=true: say what would be done, do nothing */
     json_t *planned; /* the operation that would have been accepted (plan.c); owned */
+    bool parked;     /* put aside until its project has its turn */
     bool show_5xx;   /* the text of a server error is meant for the caller */
 };
 
