@@ -19,8 +19,8 @@ static int write_list(struct api_call *c, const struct page *p, const struct ope
     str_append_c(&c->rp->body, ']');
     if (l->n > 0 && (int64_t)l->n == p->limit) {
         _cleanup_str_ struct str next = STR_INIT;
-        str_printf(&next, "%s/v1/%s?limit=%lld&marker=%s", c->base, path, (long long)p->limit,
-                   l->v[l->n - 1].id);
+        str_printf(&next, "%s/v1/%s%climit=%lld&marker=%s", c->base, path,
+                   strchr(path, '?') ? '&' : '?', (long long)p->limit, l->v[l->n - 1].id);
         jw_str(&c->rp->body, "next", str_text(&next));
     }
     str_append_c(&c->rp->body, '}');
@@ -32,15 +32,20 @@ int api_operation_list(struct api_call *c, struct err *e)
     struct operation_list l = {NULL, 0};
     struct db_scope scope;
     struct page p;
+    bool open = false;
     int rc = enforce_self(c, "operation:get_all", e);
     if (rc == 0)
         rc = scope_all(c, "operation:get_all_all_projects", &scope, e);
     if (rc == 0)
         rc = page_read(c, false, &p, e);
     if (rc == 0)
+        rc = query_bool(&c->query, "open", &open, e);
+    if (rc == 0 && open)
+        rc = db_operation_list_open(db_for_lists(c->api->db), &scope, &p.db, &l, e);
+    else if (rc == 0)
         rc = db_operation_list(db_for_lists(c->api->db), &scope, NULL, &p.db, &l, e);
     if (rc == 0)
-        rc = write_list(c, &p, &l, "operations", e);
+        rc = write_list(c, &p, &l, open ? "operations?open=true" : "operations", e);
     operation_list_done(&l);
     return rc;
 }

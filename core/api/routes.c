@@ -125,7 +125,7 @@ const struct route api_routes[] = {
     {SURPLUS("federations/*", attrs_federation)},
     {MARKER("federations/*/detail")},
 
-    {GET_("operations", api_operation_list), .query = "limit,marker"},
+    {GET_("operations", api_operation_list), .query = "limit,marker,open"},
     {GET_("operations/*", api_operation_show)},
     {GET_("operations/*/events", api_operation_events), .query = "after,follow,limit"},
     {POST_("operations/*/cancel", api_operation_cancel)},

@@ -2,7 +2,8 @@ set(cli ${CMAKE_CURRENT_LIST_DIR}/cli)
 add_library(magnum_cli STATIC ${cli}/args.c ${cli}/labels.c ${cli}/help.c ${cli}/env.c
   ${cli}/request.c ${cli}/output.c ${cli}/wait.c ${cli}/commands.c ${cli}/cmd_template.c
   ${cli}/cmd_cluster.c ${cli}/cmd_more.c ${cli}/cmd_events.c ${cli}/patch.c ${cli}/keystone.c ${cli}/complete.c ${cli}/commands_old.c
-  ${cli}/commands_objects.c ${cli}/cmd_objects.c ${cli}/cmd_manage.c ${cli}/cmd_plan.c ${cli}/cmd_rotate.c ${cli}/cmd_config.c)
+  ${cli}/commands_objects.c ${cli}/cmd_objects.c ${cli}/cmd_manage.c ${cli}/cmd_plan.c ${cli}/cmd_rotate.c ${cli}/cmd_config.c
+  ${cli}/cmd_top.c ${cli}/top_frame.c ${cli}/top_term.c)
 target_include_directories(magnum_cli PUBLIC ${CMAKE_SOURCE_DIR}/core)
 target_link_libraries(magnum_cli PUBLIC magnum_flags magnum_base magnum_config magnum_http_client
   PkgConfig::smartcols PkgConfig::openssl)

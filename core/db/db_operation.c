@@ -82,8 +82,8 @@ int db_operation_show(struct db *db, const struct db_scope *s, const char *id,
     return ROW_ONE_OF(operation, row_operation_shown, r, ret, e);
 }
 
-int db_operation_list(struct db *db, const struct db_scope *s, const char *cluster_uuid,
-                      const struct db_page *p, struct operation_list *ret, struct err *e)
+static int list(struct db *db, const struct db_scope *s, const char *cluster_uuid, bool open,
+                const struct db_page *p, struct operation_list *ret, struct err *e)
 {
     _cleanup_(page_query_done) struct page_query q = PAGE_QUERY_INIT;
     _cleanup_result_ PGresult *r = NULL;
@@ -99,10 +99,24 @@ int db_operation_list(struct db *db, const struct db_scope *s, const char *clust
         param_str(&q.params, cluster_uuid);
         str_printf(&q.where, " AND o.cluster_id = $%d::text", q.params.n);
     }
+    if (open)
+        str_append(&q.where, " AND o.status IN ('PENDING', 'RUNNING', 'BLOCKED')");
     int rc = page_apply(db, &operations, &newest, &q, e);
     if (!rc)
         rc = page_run(db, &operations, &newest, &q, "{o.operation_shown}", &r, e);
     return rc ? rc : ROW_LIST_OF(operation, row_operation_shown, r, ret, e);
+}
+
+int db_operation_list(struct db *db, const struct db_scope *s, const char *cluster_uuid,
+                      const struct db_page *p, struct operation_list *ret, struct err *e)
+{
+    return list(db, s, cluster_uuid, false, p, ret, e);
+}
+
+int db_operation_list_open(struct db *db, const struct db_scope *s, const struct db_page *p,
+                           struct operation_list *ret, struct err *e)
+{
+    return list(db, s, NULL, true, p, ret, e);
 }
 
 int db_operation_events(struct db *db, const char *operation_id, int64_t after, int64_t limit,

@@ -18,6 +18,9 @@ int db_operation_show(struct db *db, const struct db_scope *s, const char *id,
 int db_operation_list(struct db *db, const struct db_scope *s, const char *cluster_uuid,
                       const struct db_page *p, struct operation_list *ret,
                       struct err *e) MUST_CHECK;
+/* The same of those alone that have not ended. */
+int db_operation_list_open(struct db *db, const struct db_scope *s, const struct db_page *p,
+                           struct operation_list *ret, struct err *e) MUST_CHECK;
 /* Events with id > after, oldest first. */
 int db_operation_events(struct db *db, const char *operation_id, int64_t after, int64_t limit,
                         struct operation_event_list *ret, struct err *e) MUST_CHECK;

@@ -220,6 +220,7 @@ CLI_COMMAND(cmd_ca_rotate);
 CLI_COMMAND(cmd_credential_rotate);
 CLI_COMMAND(cmd_service_list);
 CLI_COMMAND(cmd_stats);
+CLI_COMMAND(cmd_top);
 CLI_COMMAND(cmd_quota_list);
 CLI_COMMAND(cmd_quota_usage);
 CLI_COMMAND(cmd_quota_show);

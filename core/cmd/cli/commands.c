@@ -202,6 +202,12 @@ static const struct cli_option federation_create[] = {
     END,
 };
 
+static const struct cli_option top[] = {
+    {"once", CLI_FLAG, NULL, "print one frame and end; so it is when no terminal is there", NULL},
+    {"interval", CLI_INT, "SECONDS", "between two looks (2)", NULL},
+    END,
+};
+
 const struct cli_command cli_commands[] = {
     {"cluster template create", "Create a cluster template", "NAME", 0, 1, template_create,
      "magnum cluster template create swarm --coe swarm --image linux --server-type local",
@@ -271,6 +277,8 @@ const struct cli_command cli_commands[] = {
      "magnum credential rotate demo --wait", cmd_credential_rotate},
     {"service list", "List conductors", "", 0, 0, NULL, "magnum service list", cmd_service_list},
     {"stats", "Count clusters and nodes", "", 0, 0, stats, "magnum stats", cmd_stats},
+    {"top", "Watch operations in progress, conductors and drivers; q quits", "", 0, 0, top,
+     "magnum top --interval 5", cmd_top},
     {"quota list", "List quotas", "", 0, 0, quota_list, "magnum quota list --all-tenants",
      cmd_quota_list},
     {"quota usage", "Show what a project's clusters use, and its limits", "[PROJECT]", 0, 1, NULL,
