@@ -97,7 +97,9 @@ static int family_init(enum metric m, struct err *e)
     f->mask = n - 1;
     f->n_cells = table[m].n_buckets ? table[m].n_buckets + 1 : 0;
     f->slots = calloc(n, sizeof *f->slots);
-    return f->slots ? 0 : err_nomem(e);
+    f->le = calloc(f->n_cells + 1, sizeof *f->le);
+    bool whole = f->slots && f->le && (!f->n_cells || metrics_bounds_text(&table[m], f->le));
+    return whole ? 0 : err_nomem(e);
 }
 
 int metrics_setup(enum metrics_where where, unsigned max_series, struct err *e)
@@ -118,18 +120,26 @@ int metrics_setup(enum metrics_where where, unsigned max_series, struct err *e)
     return 0;
 }
 
+static void series_free(struct series *s)
+{
+    if (!s)
+        return;
+    free(s->values);
+    free(s->text);
+    free(s);
+}
+
 void metrics_done(void)
 {
     atomic_store(&all.on, false);
     metrics_text_done();
     for (enum metric m = 0; m < METRICS_N; m++) {
         struct family *f = &all.families[m];
-        for (size_t i = 0; f->slots && i <= f->mask; i++) {
-            struct series *s = atomic_load(&f->slots[i]);
-            if (s)
-                free(s->values);
-            free(s);
-        }
+        for (size_t i = 0; f->slots && i <= f->mask; i++)
+            series_free(atomic_load(&f->slots[i]));
+        for (unsigned i = 0; f->le && i < f->n_cells; i++)
+            free(f->le[i]);
+        free(f->le);
         free(f->slots);
         *f = (struct family){.slots = NULL};
     }
@@ -204,7 +214,11 @@ static struct series *make(const struct family *f, uint64_t hash, const char *co
         memcpy(values, v[i], strlen(v[i]) + 1);
         values += strlen(v[i]) + 1;
     }
-    return s;
+    s->text = metrics_label_text(f, s->values);
+    if (s->text)
+        return s;
+    series_free(s);
+    return NULL;
 }
 
 static struct series *add(struct family *f, uint64_t hash, const char *const *v)

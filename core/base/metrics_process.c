@@ -37,7 +37,7 @@ static double open_files(void)
         n += x->d_name[0] != '.';
     if (d)
         (void)closedir(d);
-    return n ? n - 1 : 0; /* the one that was looked with */
+    return n > 0 ? n - 1 : 0; /* the one that was looked with */
 }
 
 static double boot_time(void)

@@ -146,9 +146,9 @@ def fill(stack, total):
     mt.check_equal(stack.sql("SELECT count(*) FROM cluster"), [[str(total)]], "clusters")
 
 
-def one_by_one(stack, path, count):
+def one_by_one(stack, path, count, url=None):
     """Sorted times in ms of `count` requests over one kept connection."""
-    c = http.client.HTTPConnection(stack.url.split("//")[1])
+    c = http.client.HTTPConnection((url or stack.url).split("//")[1])
     times = []
     for _ in range(count):
         begin = time.perf_counter()
@@ -223,6 +223,24 @@ def paced(stack, template, rate, seconds):
         times.append((time.perf_counter() - asked) * 1000)
         mt.check_equal(answer.status, 202, "status of a create")
     return sorted(times)
+
+
+def scrape(stack):
+    """/metrics of both processes with series for all routes, against the version document."""
+    make_clusters(stack.client, stack.client.simulator("scrape"), 20)
+    routes = re.findall(r'"([a-z/*]+)"', (mt.SOURCE / "core/api/routes.c").read_text())
+    for route in sorted(set(routes)):
+        for method in ("GET", "POST", "PATCH", "DELETE"):
+            stack.client(method, "/v1/" + route.replace("*", "00000000-0000-0000-0000-000000000000"), {})
+    log = (stack.state / "log/magnum-conductor.log").read_text()
+    conductor = "http://%s:%s" % re.search(r"metrics\.ready listening on ([^:]+):.* port (\d+)", log).groups()
+    limit = one_by_one(stack, "/", 500)
+    for name, url in (("magnum-api", stack.url), ("magnum-conductor", conductor)):
+        series = mt.request(url, "GET", "/metrics").body.count(b"\n")
+        times = one_by_one(stack, "/metrics", 500, url)
+        for percentile in (50, 99):
+            report(f"scrape {name}, p{percentile}", times[len(times) * percentile // 100], "ms", "< 5",
+                   limit[len(limit) * percentile // 100], False, f"{series} lines; limit: version document")
 
 
 def accepts(stack):
@@ -346,7 +364,7 @@ def hosts():
 
 
 def main():
-    parts = dict(reads=reads, pages=pages, accepts=accepts, thousand=thousand,
+    parts = dict(reads=reads, scrape=scrape, pages=pages, accepts=accepts, thousand=thousand,
                  engine=engine_part, certs=certs, swarm=swarm, kubernetes=kubernetes)
     alone = dict(starts=starts, hosts=hosts)
     wanted = args.parts or [*alone, *parts]
@@ -355,7 +373,8 @@ def main():
         if name in alone:
             alone[name]()
             continue
-        with mt.Allinone(options=["--set", "quotas.max_clusters_per_project=1000000"]) as stack:
+        with mt.Allinone(options=["--set", "quotas.max_clusters_per_project=1000000", "--set",
+                                  "metrics.conductor_listen=127.0.0.1:0"]) as stack:
             stack.start()
             parts[name](stack)
             stack.stop()
