@@ -121,8 +121,10 @@ def live(*args, **kw):
 def a_live_view_follows_the_terminal():
     t = live("--interval", "1")
     try:
-        percent = re.search(r"(\d+)%", " ".join(t.frame()))[1]
-        t.wait_frame("progress", lambda lines: (re.search(r"(\d+)%", " ".join(lines)) or [0, percent])[1] != percent)
+        def percent(lines):
+            return re.findall(r"(\d+)%", " ".join(lines))
+        first = percent(t.wait_frame("a percentage", percent))
+        t.wait_frame("progress", lambda lines: percent(lines) not in ([], first))
         t.resize(10, 40)
         t.wait_frame("a smaller frame", lambda lines: 1 < len(lines) <= 10 and max(map(len, lines)) <= 40)
         os.write(t.fd, b"q")
