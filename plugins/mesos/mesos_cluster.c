@@ -92,6 +92,7 @@ int32_t mesos_converge(struct mag_call *c)
                                        .publish = publish,
                                        .order = mesos_order,
                                        .leave = mesos_leave,
-                                       .left = mesos_left};
+                                       .left = mesos_left,
+                                       .masters_leave = mesos_masters_leave};
     return mag_coe_converge(c, &coe);
 }

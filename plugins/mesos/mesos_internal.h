@@ -16,6 +16,7 @@ int32_t mesos_converge(struct mag_call *c);
 int32_t mesos_order(struct mag_coe_run *r, json_t *nodes);
 int32_t mesos_leave(struct mag_coe_run *r, const json_t *nodes);
 int32_t mesos_left(struct mag_coe_run *r, const json_t *nodes);
+int32_t mesos_masters_leave(struct mag_coe_run *r, const json_t *nodes);
 int32_t mesos_health(struct mag_call *c);
 int32_t mesos_stats(struct mag_call *c, json_t **ret);
 

@@ -125,6 +125,50 @@ int32_t mesos_left(struct mag_coe_run *r, const json_t *nodes)
     return MAG_OK;
 }
 
+/* ---- masters that are replaced ---- */
+
+static bool is_leaving(const json_t *nodes, const char *address)
+{
+    size_t i;
+    json_t *node;
+    json_array_foreach(nodes, i, node)
+    {
+        if (strcmp(mag_coe_reach(node), address) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Each master has a ZooKeeper beside it: those that stay have to be a majority of both. Nothing is
+ * told to the ones that go, since their successors have the same names and addresses. */
+int32_t mesos_masters_leave(struct mag_coe_run *r, const json_t *nodes)
+{
+    struct mesos_masters m = mesos_masters_of(r->c);
+    size_t alive = 0, usable = 0;
+    int64_t left_ms;
+    int32_t rc = mag_coe_time_left(r, &left_ms);
+    for (size_t i = 0; i < m.n && rc == MAG_OK; i++) {
+        mag_error why = {.struct_size = sizeof why};
+        int32_t one = mesos_health_of(&m, i, &why);
+        alive += one == MAG_OK;
+        usable += one == MAG_OK && !is_leaving(nodes, m.address[i]);
+        if (ends_call(one)) {
+            *r->c->err = why;
+            rc = one;
+        }
+    }
+    if (rc != MAG_OK || usable * 2 > m.n)
+        return rc;
+    if (left_ms > 0)
+        return mag_again(r->c->out, POLL_MS, 10, "%zu of %zu other masters are well", usable,
+                         m.n - json_array_size(nodes));
+    if (alive)
+        return mag_coe_quorum(r, usable, m.n);
+    return mag_fail(r->c->err, MAG_E_INVALID, MAG_ERR_USER, "QuorumUnknown",
+                    "give the conductor a way to the masters",
+                    "Whether the other masters keep their majority can't be asked");
+}
+
 /* ---- health ---- */
 
 static size_t look_at_masters(const struct mesos_masters *m, struct mag_verdict *v, int32_t *ret)

@@ -100,7 +100,10 @@ static const struct mag_coe coe = {.templates = "swarm",
                                    .user_data = user_data,
                                    .publish = publish,
                                    .leave = heat_leave,
-                                   .left = heat_left};
+                                   .left = heat_left,
+                                   .masters_leave = heat_managers_leave,
+                                   .masters_left = heat_managers_left,
+                                   .masters_resize = true};
 
 int32_t heat_converge(struct mag_call *c)
 {

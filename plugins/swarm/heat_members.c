@@ -148,6 +148,145 @@ int32_t heat_left(struct mag_coe_run *r, const json_t *nodes)
     return MAG_OK;
 }
 
+/* ---- managers that leave ---- */
+
+static bool reachable(const json_t *e)
+{
+    return strcmp(mag_json_text(e, "ManagerStatus.Reachability", ""), "reachable") == 0;
+}
+
+static bool is_among(const json_t *nodes, const char *host)
+{
+    size_t i;
+    json_t *node;
+    json_array_foreach(nodes, i, node)
+    {
+        if (strcmp(mag_json_text(node, "name", ""), host) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Those that stay have to be a majority by themselves. */
+static int32_t check_quorum(const struct mag_coe_run *r, const json_t *list, const json_t *nodes)
+{
+    size_t i, managers = 0, usable = 0;
+    json_t *e;
+    json_array_foreach(list, i, e)
+    {
+        managers += swarm_node_is_manager(e);
+        usable += swarm_node_is_manager(e) && reachable(e) && !is_among(nodes, swarm_node_host(e));
+    }
+    return mag_coe_quorum(r, usable, managers);
+}
+
+/* The API may be one of theirs, and goes with it: what was asked before is remembered. */
+static json_t *demoted_of(struct mag_coe_run *r)
+{
+    json_t *plan = mag_json_at(r->set.state, "plan"), *list = json_object_get(plan, "demoted");
+    if (!list)
+        (void)json_object_set_new(plan, "demoted", list = json_object());
+    return list;
+}
+
+/* *ret_left: some are still members. */
+static int32_t take_out(struct mag_coe_run *r, const struct mag_docker *d, const json_t *list,
+                        const json_t *nodes, size_t *ret_left, mag_error *err)
+{
+    const struct swarm_wanted w = {.availability = "drain", .role = "worker"};
+    size_t i;
+    json_t *node;
+    int32_t rc = MAG_OK;
+    json_array_foreach(nodes, i, node)
+    {
+        const char *name = mag_json_text(node, "name", "");
+        const json_t *e = entry_of(list, name);
+        if (rc != MAG_OK || !e)
+            continue;
+        ++*ret_left;
+        if (!swarm_node_matches(e, &w)) {
+            (void)json_object_set_new(demoted_of(r), name, json_true());
+            rc = mag_heat_set_save(&r->set, err);
+            if (rc == MAG_OK)
+                rc = swarm_node_update(d, swarm_node_id(e), &w, err);
+        } else if (!mag_json_at(e, "ManagerStatus")) {
+            rc = swarm_node_delete(d, swarm_node_id(e), err);
+        }
+    }
+    return rc;
+}
+
+int32_t heat_managers_leave(struct mag_coe_run *r, const json_t *nodes)
+{
+    struct mag_docker d = heat_docker(r->c, ASK_MS);
+    _mag_json_ json_t *list = NULL;
+    mag_error why = {.struct_size = sizeof why};
+    uint32_t status = 0;
+    size_t left = 0;
+    int64_t left_ms;
+    int32_t rc = mag_coe_time_left(r, &left_ms);
+    if (rc != MAG_OK)
+        return rc;
+    bool told = json_object_size(demoted_of(r)) == json_array_size(nodes);
+    rc = swarm_nodes(&d, &list, &status, &why);
+    if (rc == MAG_OK && !told && check_quorum(r, list, nodes) != MAG_OK)
+        return MAG_E_INVALID;
+    if (rc == MAG_OK)
+        rc = take_out(r, &d, list, nodes, &left, &why);
+    if (ends_call(rc)) {
+        *r->c->err = why;
+        return rc;
+    }
+    if (rc == MAG_OK && left == 0)
+        return MAG_OK;
+    if (left_ms > 0)
+        return mag_again(r->c->out, POLL_MS, 10, "%s",
+                         rc == MAG_OK ? "Managers are giving up being members" : why.message);
+    if (told) /* their servers go: those that stay have the majority */
+        return MAG_OK;
+    return mag_fail(r->c->err, MAG_E_INVALID, MAG_ERR_USER, "QuorumUnknown",
+                    "bring the cluster's API back first",
+                    "Whether the other managers keep their majority can't be asked: %s",
+                    why.message);
+}
+
+/* What is left of those that went, under the names that their successors have. */
+int32_t heat_managers_left(struct mag_coe_run *r, const json_t *nodes)
+{
+    struct mag_docker d = heat_docker(r->c, ASK_MS);
+    _mag_json_ json_t *list = NULL;
+    mag_error why = {.struct_size = sizeof why};
+    uint32_t status = 0;
+    size_t i, twins = 0;
+    int64_t left_ms;
+    json_t *e;
+    int32_t rc = mag_coe_time_left(r, &left_ms);
+    if (rc != MAG_OK)
+        return rc;
+    rc = swarm_nodes(&d, &list, &status, &why);
+    json_array_foreach(list, i, e)
+    {
+        const char *host = swarm_node_host(e);
+        if (rc != MAG_OK || !is_among(nodes, host) || entry_of(list, host) == e)
+            continue;
+        twins++;
+        if (strcmp(swarm_node_state(e), "ready") != 0)
+            rc = forget(&d, e, &why);
+    }
+    if (ends_call(rc)) {
+        *r->c->err = why;
+        return rc;
+    }
+    if ((rc != MAG_OK || twins) && left_ms > 0)
+        return mag_again(r->c->out, POLL_MS, 95, "%s",
+                         rc == MAG_OK ? "Former lives of managers are taken off the list"
+                                      : why.message);
+    if (rc != MAG_OK)
+        mag_log(r->c->self->host, MAG_LOG_WARNING,
+                "The swarm may go on listing managers that left: %s", why.message);
+    return MAG_OK;
+}
+
 /* ---- health ---- */
 
 struct look {

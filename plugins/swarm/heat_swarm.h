@@ -21,6 +21,9 @@ int32_t heat_stats(struct mag_call *c, json_t **ret);
  * drain_timeout_seconds. */
 int32_t heat_leave(struct mag_coe_run *r, const json_t *nodes);
 int32_t heat_left(struct mag_coe_run *r, const json_t *nodes);
+/* Managers stop being members before their servers go, if those that stay are a majority. */
+int32_t heat_managers_leave(struct mag_coe_run *r, const json_t *nodes);
+int32_t heat_managers_left(struct mag_coe_run *r, const json_t *nodes);
 /* A manager, through the cluster's API. */
 struct mag_docker heat_docker(const struct mag_call *c, uint32_t timeout_ms);
 

@@ -111,6 +111,35 @@ static int32_t name_ids(struct mag_local_run *r, json_t *remove)
     return MAG_OK;
 }
 
+/* Managers that join do so before others leave, one at a time; all that takes a majority of those
+ * there are. One that goes is not started again, so it counts only while it runs. */
+static int32_t check_quorum(struct mag_local_run *r, size_t had)
+{
+    size_t members = 0, usable = 0;
+    for (size_t i = 0; i < had; i++) {
+        const struct mag_roster_node *n = &r->st.v[i];
+        members += n->master;
+        usable += n->master && (!n->leaving || r->seen[i].run == MAG_NODE_RUNNING);
+    }
+    if (!mag_json_bool(r->st.facts, "swarm", false) || usable * 2 > members)
+        return MAG_OK;
+    return mag_fail(r->c->err, MAG_E_INVALID, MAG_ERR_USER, "QuorumWouldBeLost",
+                    "name fewer managers, or start those that are down first",
+                    "Of %zu managers %zu would be left to decide, and %zu are needed", members,
+                    usable, members / 2 + 1);
+}
+
+int32_t local_groups(struct mag_local_run *r)
+{
+    struct mag_call *c = r->c;
+    const char *meant = mag_json_text(c->spec, "params.nodegroup", NULL);
+    int32_t rc =
+        mag_roster_groups(c->spec, mag_local_gone_group(c->op), r->groups, &r->n_groups, c->err);
+    for (size_t i = 0; i < r->n_groups && rc == MAG_OK; i++)
+        r->groups[i].by_name |= !meant || strcmp(meant, r->groups[i].uuid) == 0;
+    return rc;
+}
+
 static int32_t plan(struct mag_local_run *r)
 {
     struct mag_call *c = r->c;
@@ -118,8 +147,8 @@ static int32_t plan(struct mag_local_run *r)
         c->op->kind == MAG_OP_SCALE ? mag_json_at(c->spec, "params.nodes_to_remove") : NULL;
     _mag_json_ json_t *remove = named ? json_copy((json_t *)named) : NULL;
     bool changed = false;
-    int32_t rc =
-        mag_roster_groups(c->spec, mag_local_gone_group(c->op), r->groups, &r->n_groups, c->err);
+    size_t had = r->st.n;
+    int32_t rc = local_groups(r);
     if (rc == MAG_OK)
         rc = check_labels(c->spec, r->groups, r->n_groups, c->err);
     if (rc == MAG_OK)
@@ -129,6 +158,8 @@ static int32_t plan(struct mag_local_run *r)
     if (rc == MAG_OK)
         rc = mag_roster_plan(&r->st, mag_json_text(c->spec, "cluster.name", "swarm"), r->groups,
                              r->n_groups, remove, &changed, c->err);
+    if (rc == MAG_OK && changed)
+        rc = check_quorum(r, had);
     if (rc == MAG_OK && changed)
         rc = mag_local_save(r);
     if (rc == MAG_OK)

@@ -51,7 +51,7 @@ int32_t local_plan(struct mag_call *c, json_t **ret)
     int32_t rc = mag_local_run_peek(&r.m);
     size_t had = r.m.st.n;
     if (rc == MAG_OK && !all_go)
-        rc = mag_roster_groups(c->spec, NULL, r.m.groups, &r.m.n_groups, c->err);
+        rc = local_groups(&r.m);
     if (rc == MAG_OK && !all_go)
         rc = mag_roster_plan(&r.m.st, mag_json_text(c->spec, "cluster.name", "swarm"), r.m.groups,
                              r.m.n_groups, mag_json_at(c->spec, "params.nodes_to_remove"), &changed,

@@ -29,6 +29,10 @@ static inline struct swarm_seen *swarm_seen(struct mag_local_run *r, size_t at)
 }
 struct swarm_run swarm_run_of(struct mag_call *c);
 void swarm_run_done(struct swarm_run *r);
+/* The nodegroups wanted; managers may be replaced by name too, when it is their group that is
+ * meant.
+ */
+int32_t local_groups(struct mag_local_run *r);
 
 struct mag_docker local_docker(struct mag_local_run *r, size_t at, uint32_t timeout_ms);
 /* Its process runs, and the managers call it ready (and a manager reachable). */

@@ -2,10 +2,12 @@
  * engine: create, update, scale and nodegroups are one convergence of all its stacks. A driver adds
  * what only it knows by the functions of mag_coe; what was decided is stored before anything is
  * done, so any step may run twice. State: members of mag_heat_set's document: "generation",
- * "change", "plan", "removed"; what outlives an operation stands in the outputs of the stacks.
+ * "change", "plan", "removed", "lives"; what outlives an operation stands in the outputs of the
+ * stacks.
  *
  * A node here is {"n": its number in its group, "name", "id": its server's, "address", "public",
- * "group": the nodegroup's uuid}. Numbers are never used again.
+ * "group": the nodegroup's uuid}. Numbers of workers are never used again; those of masters stand
+ * for places, and "lives" says how often each was filled anew.
  * Neighbours: heat_cluster, heat_params, drivers. */
 #ifndef MAGNUM_SDK_LIB_HEAT_COE_H
 #define MAGNUM_SDK_LIB_HEAT_COE_H
@@ -34,6 +36,12 @@ struct mag_coe {
      * NULL: nothing to do. */
     int32_t (*leave)(struct mag_coe_run *r, const json_t *nodes);
     int32_t (*left)(struct mag_coe_run *r, const json_t *nodes);
+    /* The same for masters. What is replaced comes back with its name, address and number, one
+     * after the other; the lib has made sure that enough others are there to decide, the driver
+     * asks whether they can. NULL: masters stay as they are. */
+    int32_t (*masters_leave)(struct mag_coe_run *r, const json_t *nodes);
+    int32_t (*masters_left)(struct mag_coe_run *r, const json_t *nodes);
+    bool masters_resize; /* their number may change */
 };
 
 /* One step towards the spec. MAG_OK: all stacks are as wanted, node_addresses and node_count of
@@ -45,9 +53,12 @@ int32_t mag_coe_change(struct mag_call *c, const struct mag_coe *coe, const char
 /* One step towards no stack at all: lifecycle's remove of every driver with such stacks. */
 int32_t mag_coe_remove(struct mag_call *c);
 
-/* For `leave` and `left`: how long this operation may still wait for nodes to be empty, by the
- * label drain_timeout_seconds (default 60) and since it first asked; negative: no longer. */
+/* For `leave` and `left`, each: how long this operation may still wait for nodes to be empty, by
+ * the label drain_timeout_seconds (default 60) and since it first asked; negative: no longer. */
 int32_t mag_coe_time_left(struct mag_coe_run *r, int64_t *ret_ms);
+/* usable masters of so many stay: the error of a request that would leave no majority; else OK. */
+int32_t mag_coe_quorum(const struct mag_coe_run *r, size_t usable, size_t all);
+
 /* Nodes as they stand in the outputs: masters of the cluster's stack, or workers of any. group:
  * their nodegroup's uuid. A new list; NULL: no memory. */
 json_t *mag_coe_masters(const json_t *outputs, const char *group);

@@ -1,6 +1,6 @@
 """Docker Swarm clusters through real Heat, Nova, Neutron and Keystone: create, nodes that leave by
-name while a stand-in manager hears of it, a rotation that reaches every node, a worker that never
-joins, delete without remains. The servers never boot; the lab's nodefaker signals for them."""
+name while a stand-in manager hears of it, managers that come and one that is replaced, a rotation
+that reaches every node, a worker that never joins, delete without remains. The servers never boot; the lab's nodefaker signals for them."""
 import http.server
 import json
 import pathlib
@@ -24,16 +24,22 @@ class Manager:
     servers are. It has a certificate as nodes get theirs: of Magnum's API, for a key of its own."""
 
     def __init__(self, cloud, uuid, address, names):
-        self.nodes = {n: {"ID": f"id-{n}", "Version": {"Index": 1}, "Spec": {
-            "Role": "manager" if "-master-" in n else "worker", "Availability": "active",
-            "Labels": {}}, "Description": {"Hostname": n}, "Status": {"State": "ready"},
-            **({"ManagerStatus": {"Leader": True, "Reachability": "reachable"}}
-               if "-master-" in n else {})} for n in names}
+        self.nodes = {}
+        self.join(names)
         self.said, self.cloud, self.uuid, self.address = [], cloud, uuid, address
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
         self.trust()
         cloud.net.tunnel[address, 2375] = self.server.server_port
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def join(self, names):
+        for n in set(names) - set(self.nodes):
+            self.nodes[n] = {
+                "ID": f"id-{n}", "Version": {"Index": 1}, "Spec": {
+                    "Role": "manager" if "-master-" in n else "worker", "Availability": "active",
+                    "Labels": {}}, "Description": {"Hostname": n}, "Status": {"State": "ready"},
+                **({"ManagerStatus": {"Leader": n.endswith("-0"), "Reachability": "reachable"}}
+                   if "-master-" in n else {})}
 
     def trust(self):
         """New certificates: what a node's boot and its change of a rotation do."""
@@ -88,6 +94,8 @@ class Manager:
             return 404, {}, b'{"message": "nothing"}'
         if method == "POST":
             found[0]["Spec"] = json.loads(body)
+            if found[0]["Spec"]["Role"] == "worker":
+                found[0].pop("ManagerStatus", None)
         if method == "DELETE":
             del self.nodes[found[0]["Description"]["Hostname"]]
         return self.fine(found[0])
@@ -127,15 +135,50 @@ def a_named_node_leaves():
     check_equal(len(c.show(uuid)["node_addresses"]), 1, "addresses of nodes")
 
 
+def masters(count, *remove):
+    c, uuid = S["cloud"], S["life"]
+    c.demo("POST", f"/v1/clusters/{uuid}/actions/resize",
+           dict(nodegroup="default-master", node_count=count, nodes_to_remove=list(remove)), want=202)
+
+
+def managers_come_and_are_replaced():
+    """The only one can't be; of three, one gives its place, name and address to another server."""
+    c, m, uuid = S["cloud"], S["manager"], S["life"]
+    masters(1, "life-master-0")
+    shown = c.until("the refusal", lambda: c.show(uuid)["status"] == "UPDATE_FAILED"
+                    and c.show(uuid), 120)
+    check("Of 1 masters 0 would be left to decide, and 1 are needed" in shown["status_reason"],
+          f"reason: {shown['status_reason']}")
+    masters(3)
+    c.wait(uuid, "UPDATE_COMPLETE")
+    before, addresses = c.servers("life-"), c.show(uuid)["master_addresses"]
+    names = [f"life-master-{i}" for i in range(3)]
+    check_equal(sorted(n for n in before if "-master-" in n), names, "masters")
+    m.join(names)
+    m.said.clear()
+    masters(3, before[names[1]]["id"])
+    c.wait(uuid, "UPDATE_COMPLETE")
+    check_equal(m.said, ["POST /nodes/id-life-master-1/update", "DELETE /nodes/id-life-master-1"],
+                "what the manager was told")
+    m.join(names)
+    after = c.servers("life-")
+    check_equal(sorted(after), sorted(before), "names of servers")
+    check_equal({n for n in after if after[n]["id"] != before[n]["id"]}, {names[1]}, "other servers")
+    check_equal(after[names[1]]["metadata"]["magnum_generation"], "2", "its generation")
+    check_equal(c.show(uuid)["master_addresses"], addresses, "addresses of masters")
+
+
 def every_node_makes_the_rotation():
     c, uuid = S["cloud"], S["life"]
     before = c.demo("GET", f"/v1/certificates/{uuid}", want=200).json()["pem"]
     c.demo("PATCH", f"/v1/certificates/{uuid}", want=202)
     c.wait(uuid, "UPDATE_COMPLETE")
     check(c.demo("GET", f"/v1/certificates/{uuid}", want=200).json()["pem"] != before, "the same CA")
-    told = {(s["metadata"].get("magnum_change"), s["metadata"].get("magnum_generation"))
-            for s in c.servers("life-").values()}
-    check_equal(told, {("ca-complete", "3")}, "what nodes are told by their metadata")
+    told = {n: (s["metadata"].get("magnum_change"), s["metadata"].get("magnum_generation"))
+            for n, s in c.servers("life-").items()}
+    check_equal(set(told.values()), {("ca-complete", "3"), ("ca-complete", "4")},
+                "what nodes are told by their metadata")
+    check_equal([n for n in told if told[n][1] == "4"], ["life-master-1"], "the replaced one")
 
 
 def nothing_is_left():
@@ -178,7 +221,7 @@ def run(l):
         S["cloud"] = c
         S["template"] = c.template("swarm", "swarm-mode", fixed_network="demo-private",
                                    floating_ip_enabled=False)
-        mt.main("__main__", [life, a_named_node_leaves, every_node_makes_the_rotation,
+        mt.main("__main__", [life, a_named_node_leaves, managers_come_and_are_replaced, every_node_makes_the_rotation,
                              nothing_is_left, a_worker_that_never_joins])
 
 

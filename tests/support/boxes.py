@@ -229,7 +229,8 @@ class Box:
                     target = self.root / words[1][1:]
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes((folder / words[0]).read_bytes())
-                    target.chmod(int(words[2], 8))
+                    unit = words[2] in ("unit", "enabled")
+                    target.chmod(0o644 if unit else int(words[2], 8))
 
     def give(self, params, heat):
         for name, values in (("params.sh", params), ("heat.sh", heat)):

@@ -174,6 +174,35 @@ static void test_heal(void)
     ends_clean(); /* with every daemon dead */
 }
 
+/* Is that node a manager in the list that the managers keep? */
+static bool manager_listed(const char *name, bool want)
+{
+    static const char *const ls[] = {"node",          "ls", "--filter", "role=manager", "--format",
+                                     "{{.Hostname}}", NULL};
+    _mag_free_ char *names = docker(&w, ls);
+    bool found = names && strstr(names, name);
+    if (found != want)
+        fprintf(stderr, "  managers: %s\n", names ? names : "none");
+    return found == want;
+}
+
+/* Three managers and a worker (node 4): one that serves and one that is dead give their places to
+ * new ones, named in a scale that leaves the count as it is. */
+static void replace_managers(void)
+{
+    json_t *first = json_pack("{s:[s]}", "nodes_to_remove", "c-master-1");
+    CU_ASSERT_EQUAL(go("scale", MAG_OP_SCALE, "op2b", spec_of(3, 1, first)).rc, MAG_OK);
+    CU_ASSERT_EQUAL(docker_ready(&w), 4);
+    CU_ASSERT(manager_listed("c-master-1", false) && manager_listed("c-master-5", true));
+    CU_ASSERT_EQUAL(kill_node(&w, 3), 0);
+    json_t *dead = json_pack("{s:[s]}", "nodes_to_remove", "c-master-3");
+    CU_ASSERT_EQUAL(go("scale", MAG_OP_SCALE, "op2c", spec_of(3, 1, dead)).rc, MAG_OK);
+    CU_ASSERT_EQUAL(docker_ready(&w), 4);
+    CU_ASSERT(manager_listed("c-master-3", false) && manager_listed("c-master-6", true));
+    CU_ASSERT_EQUAL(look_daemons(&w), 4);
+    becomes_healthy();
+}
+
 static void test_managers(void)
 {
     CU_ASSERT_EQUAL_FATAL(world_init(&w), 0);
@@ -182,9 +211,17 @@ static void test_managers(void)
     CU_ASSERT_EQUAL(kill_node(&w, 1), 0);
     CU_ASSERT_EQUAL(kill_node(&w, 3), 0);
     health_is("UNHEALTHY", "no quorum: 1 of 3 managers are alive, 2 are needed");
+    /* the dead ones can't be replaced: nobody could decide it */
+    json_t *dead = json_pack("{s:[s,s]}", "nodes_to_remove", "c-master-1", "c-master-3");
+    struct driven refused = go("scale", MAG_OP_SCALE, "op1b", spec_of(3, 0, dead));
+    CU_ASSERT_EQUAL(refused.rc, MAG_E_INVALID);
+    CU_ASSERT_STRING_EQUAL(refused.reason, "QuorumWouldBeLost");
+    CU_ASSERT_STRING_EQUAL(refused.message,
+                           "Of 3 managers 1 would be left to decide, and 2 are needed");
     CU_ASSERT_EQUAL(go("update", MAG_OP_UPDATE, "op2", spec_of(3, 1, NULL)).rc, MAG_OK);
     CU_ASSERT_EQUAL(docker_ready(&w), 4);
     becomes_healthy();
+    replace_managers();
     CU_ASSERT_EQUAL(go("update", MAG_OP_UPDATE, "op3", spec_of(1, 1, NULL)).rc, MAG_OK);
     CU_ASSERT_EQUAL(docker_ready(&w), 2);
     CU_ASSERT_EQUAL(look_daemons(&w), 2);

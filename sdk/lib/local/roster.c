@@ -158,6 +158,7 @@ int32_t mag_roster_groups(const json_t *spec, const char *gone_group,
                                      .master = strcmp(mag_json_text(j, "role", ""), "master") == 0,
                                      .json = j};
         int64_t count = mag_json_int(j, "node_count", 0);
+        g.by_name = !g.master;
         if (!mag_is_uuid(g.uuid) || count < 0 || n == MAG_ROSTER_GROUPS_MAX)
             return mag_fail(err, MAG_E_INVALID, 0, "BadNodegroup", NULL,
                             "Nodegroup %s has no usable uuid or node count, or is one too many",
@@ -229,12 +230,13 @@ static size_t count_group(const struct mag_roster *r, const char *uuid)
     return n;
 }
 
-static bool has_group(const struct mag_roster_group *groups, size_t n, const char *uuid)
+static const struct mag_roster_group *group_by(const struct mag_roster_group *groups, size_t n,
+                                               const char *uuid)
 {
     for (size_t i = 0; i < n; i++)
         if (strcmp(groups[i].uuid, uuid) == 0)
-            return true;
-    return false;
+            return &groups[i];
+    return NULL;
 }
 
 int32_t mag_roster_plan(struct mag_roster *r, const char *cluster_name,
@@ -244,7 +246,8 @@ int32_t mag_roster_plan(struct mag_roster *r, const char *cluster_name,
     bool changed = false;
     for (size_t i = 0; i < r->n; i++) {
         struct mag_roster_node *n = &r->v[i];
-        bool out = !has_group(groups, n_groups, n->group) || (!n->master && is_named(remove, n));
+        const struct mag_roster_group *g = group_by(groups, n_groups, n->group);
+        bool out = !g || (g->by_name && is_named(remove, n));
         changed |= out && !n->leaving;
         n->leaving |= out;
     }

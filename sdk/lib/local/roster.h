@@ -40,6 +40,7 @@ const struct mag_roster_node *mag_roster_first_master(const struct mag_roster *r
 struct mag_roster_group {
     const char *uuid, *name;
     bool master;
+    bool by_name; /* `remove` may name its nodes: set for all but masters; a driver may add those */
     size_t count;
     const json_t *json; /* borrowed from the spec */
 };
