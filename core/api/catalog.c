@@ -27,6 +27,8 @@ static const struct {
                               "external networks", "external network"},
     [CAT_FIXED_NETWORK] = {ERR_INVALID, "Unable to find fixed network %s.", "networks", "network"},
     [CAT_FIXED_SUBNET] = {ERR_INVALID, "Unable to find fixed subnet %s.", "subnets", "subnet"},
+    [CAT_COMPUTE_LIMITS] = {ERR_NOT_FOUND, "Unable to find limits %s.", "limits", "limit"},
+    [CAT_NETWORK_QUOTA] = {ERR_NOT_FOUND, "Unable to find quota of %s.", "quotas", "quota"},
 };
 
 int catalog_missing(enum cat_kind kind, const char *ident, struct err *e)

@@ -22,6 +22,10 @@ struct cat_flavor {
     int64_t ram_mb, vcpus, disk_gb;
 };
 void cat_image_done(struct cat_image *i);
+/* What the caller's project may still have in Nova and Neutron; -1: any number, or not known. */
+struct cat_room {
+    int64_t instances, vcpus, ram_mb, ports, floating_ips, security_groups;
+};
 
 enum cat_kind {
     CAT_IMAGE,
@@ -30,6 +34,8 @@ enum cat_kind {
     CAT_EXTERNAL_NETWORK,
     CAT_FIXED_NETWORK,
     CAT_FIXED_SUBNET,
+    CAT_COMPUTE_LIMITS, /* of the caller's project; for `room` alone */
+    CAT_NETWORK_QUOTA,  /* the same; ident: the project */
     CAT_KINDS
 };
 struct cat_name { /* ident NULL: nothing */
@@ -51,6 +57,8 @@ struct catalog_ops {
                          struct err *e);
     int (*fixed_subnet)(void *self, const struct auth_context *who, const char *ident,
                         struct err *e);
+    /* NULL: there is nothing to ask. Who does not answer leaves its part unknown: no error. */
+    void (*room)(void *self, const struct auth_context *who, struct cat_room *ret);
     /* NULL: nothing is gained by knowing in advance */
     void (*expect)(void *self, const struct auth_context *who, const struct cat_name *names,
                    size_t n);

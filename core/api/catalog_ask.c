@@ -48,6 +48,7 @@ struct service {
     const char *by_id;   /* path of one thing, NULL: only lists */
     const char *list;    /* path of the list, with its query */
     const char *member;  /* of the list's document */
+    const char *tail;    /* of the path of one thing, behind its id; NULL: none */
 };
 static const struct service services[CAT_KINDS] = {
     [CAT_IMAGE] = {IMAGE, true, "/v2", "/v2/images/", "/v2/images?limit=2", "images"},
@@ -58,6 +59,8 @@ static const struct service services[CAT_KINDS] = {
                               "networks"},
     [CAT_FIXED_NETWORK] = {NETWORK, true, "/v2.0", NULL, "/v2.0/networks?fields=id&fields=name",
                            "networks"},
+    [CAT_COMPUTE_LIMITS] = {COMPUTE, false, "", "/limits", NULL, NULL, NULL},
+    [CAT_NETWORK_QUOTA] = {NETWORK, false, "/v2.0", "/v2.0/quotas/", NULL, NULL, "/details.json"},
     [CAT_FIXED_SUBNET] = {NETWORK, true, "/v2.0", NULL, "/v2.0/subnets?fields=id&fields=name",
                           "subnets"},
 };
@@ -185,6 +188,40 @@ static int take_flavor(struct inquiry *q, const json_t *j)
     return rc == 0 ? take_text(&f->name, jsonx_str(j, "name")) : rc;
 }
 
+/* -1 for any number. Somebody may have more than his quota, which was lowered since. */
+static int64_t room_of(int64_t limit, int64_t used)
+{
+    return limit < 0 ? -1 : limit > used ? limit - used : 0;
+}
+
+static int take_limits(struct inquiry *q, const json_t *doc)
+{
+    const json_t *a = json_object_get(json_object_get(doc, "limits"), "absolute");
+    struct cat_room *r = &q->to->room;
+    r->instances =
+        room_of(jsonx_int(a, "maxTotalInstances", -1), jsonx_int(a, "totalInstancesUsed", 0));
+    r->vcpus = room_of(jsonx_int(a, "maxTotalCores", -1), jsonx_int(a, "totalCoresUsed", 0));
+    r->ram_mb = room_of(jsonx_int(a, "maxTotalRAMSize", -1), jsonx_int(a, "totalRAMUsed", 0));
+    return json_is_object(a) ? 0 : ERR_PROTOCOL;
+}
+
+static int64_t network_room(const json_t *quota, const char *resource)
+{
+    const json_t *o = json_object_get(quota, resource);
+    return room_of(jsonx_int(o, "limit", -1),
+                   jsonx_int(o, "used", 0) + jsonx_int(o, "reserved", 0));
+}
+
+static int take_network_quota(struct inquiry *q, const json_t *doc)
+{
+    const json_t *quota = json_object_get(doc, "quota");
+    struct cat_room *r = &q->to->room;
+    r->ports = network_room(quota, "port");
+    r->floating_ips = network_room(quota, "floatingip");
+    r->security_groups = network_room(quota, "security_group");
+    return json_is_object(quota) ? 0 : ERR_PROTOCOL;
+}
+
 static bool same_name(const struct inquiry *q, const json_t *j)
 {
     const char *name = jsonx_str(j, "name");
@@ -264,6 +301,10 @@ static int read_one(struct inquiry *q, const json_t *doc)
     int rc = json_is_object(doc) ? 0 : ERR_PROTOCOL;
     if (rc == 0 && q->kind == CAT_IMAGE)
         rc = take_image(q, doc);
+    else if (rc == 0 && q->kind == CAT_COMPUTE_LIMITS)
+        rc = take_limits(q, doc);
+    else if (rc == 0 && q->kind == CAT_NETWORK_QUOTA)
+        rc = take_network_quota(q, doc);
     if (rc == 0)
         end(q, 0);
     return rc;
@@ -306,6 +347,7 @@ static char *url_of(const struct inquiry *q)
     if (q->by_id && s->by_id) {
         str_append(&u, s->by_id);
         http_escape(&u, s->list ? q->uuid : q->ident);
+        str_append(&u, s->tail ? s->tail : "");
         return str_take(&u);
     }
     str_append(&u, s->list);

@@ -3,6 +3,7 @@
 #include "api/catalog_internal.h"
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "config/config.h"
 
@@ -111,6 +112,31 @@ static int cloud_subnet(void *self, const struct auth_context *who, const char *
     return find(self, who, CAT_FIXED_SUBNET, ident, NULL, e);
 }
 
+/* Never from memory: what is free changes with every create. */
+static void cloud_room(void *self, const struct auth_context *who, struct cat_room *ret)
+{
+    struct cloud *c = self;
+    struct cat_question q[] = {{.kind = CAT_COMPUTE_LIMITS, .ident = ""},
+                               {.kind = CAT_NETWORK_QUOTA, .ident = who->project_id}};
+    *ret = (struct cat_room){-1, -1, -1, -1, -1, -1};
+    cat_ask(c->asker, who, q, who->project_id ? ARRAY_LEN(q) : 1);
+    for (size_t i = 0; i < ARRAY_LEN(q); i++) {
+        const struct cat_answer *a = q[i].answer;
+        if (a && a->rc < 0)
+            log_warn("preflight.unknown", "not checked: %s", a->e.msg);
+        else if (a && q[i].kind == CAT_COMPUTE_LIMITS) {
+            ret->instances = a->room.instances;
+            ret->vcpus = a->room.vcpus;
+            ret->ram_mb = a->room.ram_mb;
+        } else if (a) {
+            ret->ports = a->room.ports;
+            ret->floating_ips = a->room.floating_ips;
+            ret->security_groups = a->room.security_groups;
+        }
+        cat_answer_unref(q[i].answer);
+    }
+}
+
 /* The flavors of a caller are one question, however many names there are. */
 static bool asked_already(const struct cat_question *q, size_t n, const struct cat_name *name)
 {
@@ -151,6 +177,7 @@ static const struct catalog_ops cloud = {
     .external_network = cloud_external,
     .fixed_network = cloud_fixed,
     .fixed_subnet = cloud_subnet,
+    .room = cloud_room,
     .expect = cloud_expect,
     .free = cloud_free,
 };

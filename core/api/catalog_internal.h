@@ -31,6 +31,7 @@ struct cat_answer {
     struct cat_image image;         /* CAT_IMAGE */
     struct cat_flavor_row *flavors; /* CAT_FLAVOR: all that the caller sees */
     size_t n_flavors;
+    struct cat_room room; /* CAT_COMPUTE_LIMITS, CAT_NETWORK_QUOTA: their part of it */
 };
 struct cat_answer *cat_answer_new(void); /* one reference; NULL = no memory */
 struct cat_answer *cat_answer_ref(struct cat_answer *a);

@@ -8,6 +8,7 @@
 #include "api/etcd_discovery.h"
 #include "api/label_rules.h"
 #include "api/labels.h"
+#include "api/preflight.h"
 #include "api/quota_sizes.h"
 #include "api/rules.h"
 #include "api/text.h"
@@ -229,6 +230,8 @@ static int accept(struct api_call *c, struct create *k, struct err *e)
         rc = make_group(k, false, jsonx_int(c->body, "node_count", 1), &k->groups[1], e);
     for (size_t i = 0; rc == 0 && i < ARRAY_LEN(k->groups); i++)
         quota_size_group(c, &k->groups[i]);
+    if (rc == 0)
+        rc = preflight_check(c, &k->cl, &k->t, k->groups, ARRAY_LEN(k->groups), e);
     if (rc == 0)
         rc = operation_prepare(c, OP_CREATE, &k->cl, k->cl.create_timeout, &k->op, e);
     if (c->plan)
