@@ -176,7 +176,8 @@ static void look_at_drivers(struct health *h, const struct config *cfg, struct d
     json_array_foreach(quarantined, i, q)
     {
         const char *why = json_string_value(json_object_get(q, "reason"));
-        add(h, "Driver quarantined", CHECK_WARNING, "%s: %s (magnum-driver-manage quarantine clear)",
+        add(h, "Driver quarantined", CHECK_WARNING,
+            "%s: %s (magnum-driver-manage quarantine clear)",
             json_string_value(json_object_get(q, "id")), why ? why : "no reason given");
     }
     if (rc == 0)
