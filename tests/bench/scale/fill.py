@@ -3,6 +3,8 @@ the API and a conductor, and every row it left (whatever tables have a cluster_i
 other ids, names, projects and times. So the rows are right for every reader, with any columns that
 later schemas add.
 """
+import concurrent.futures
+
 import magnumtest as mt
 
 PROJECTS = 1000
@@ -33,12 +35,12 @@ def tables(stack):
     return [r[0] for r in rows]
 
 
-def value(name, kind, table, uuid):
+def value(name, kind, table, uuid, prefix):
     """What the copy has in this column; s is the row copied, n the number of the cluster."""
     if (table, name) == ("cluster", "uuid") or name == "cluster_id":
         return f"pg_temp.other('{uuid}', n)"
     if (table, name) == ("cluster", "name") or name == "cluster_name":
-        return "'c' || n"
+        return f"'{prefix}' || n"
     if name == "project_id":
         return f"'p' || n % {PROJECTS}"
     if (table, name) in (("nodegroup", "uuid"), ("operation", "id")):
@@ -48,7 +50,7 @@ def value(name, kind, table, uuid):
     if (table, name) == ("observation", "due_at"):
         return "now() + random() * interval '60 s'"
     if name == "created_at" and table in ("cluster", "operation", "operation_event"):
-        return "s.created_at - (10000000 - n) * interval '1 s'"
+        return "s.created_at - (1000000 - n) * interval '2 s'"  # younger than what is trimmed
     if kind == "json":
         return f"pg_temp.told(s.\"{name}\"::text, n)::json"
     if (table, name) == ("ledger", "name"):
@@ -56,11 +58,11 @@ def value(name, kind, table, uuid):
     return f"s.\"{name}\""
 
 
-def copy_statement(stack, table, uuid, first, last):
+def copy_statement(stack, table, uuid, prefix, first, last):
     key = "uuid" if table == "cluster" else "cluster_id"
     cols = [c for c in columns(stack, table) if c[2] != "YES"]
     names = ", ".join(f'"{c[0]}"' for c in cols)
-    values = ", ".join(value(c[0], c[1], table, uuid) for c in cols)
+    values = ", ".join(value(c[0], c[1], table, uuid, prefix) for c in cols)
     order = " ORDER BY n" + (", s.id" if any(c[0] == "id" for c in columns(stack, table)) else "")
     return (f"INSERT INTO {table} ({names}) SELECT {values} FROM {table} s, "
             f"generate_series({first}, {last}) n WHERE s.{key} = '{uuid}'{order};\n")
@@ -83,24 +85,32 @@ def one(stack):
     return template, uuid
 
 
-def fill(stack, uuid, total):
-    """Copies until there are `total`; how many rows of each table there are then."""
-    there = stack.number("SELECT count(*) FROM cluster")
+def copies(stack, uuid, prefix, first, last):
+    """Clusters first..last like `uuid`, with all that hangs on it: {table: rows of the original}."""
     # texts name the cluster, its groups and its operations
     told = "was"
     for (i,) in [[uuid], *stack.sql(f"SELECT uuid FROM nodegroup WHERE cluster_id = '{uuid}'")]:
         told = f"replace({told}, '{i}', pg_temp.other('{i}', n))"
-    text = HELPERS.replace("{told}", told)
-    used = []
+    helpers = HELPERS.replace("{told}", told)
+    used = {}
     for table in ["cluster", *tables(stack)]:
         key = "uuid" if table == "cluster" else "cluster_id"
-        if not stack.number(f"SELECT count(*) FROM {table} WHERE {key} = '{uuid}'"):
-            continue
-        used.append(table)
-        if there < total:
-            text += copy_statement(stack, table, uuid, there, total - 1)
-    if there < total:
-        stack.sql(text)
-        for table in used:
-            stack.sql(f"VACUUM ANALYZE {table}")
+        used[table] = stack.number(f"SELECT count(*) FROM {table} WHERE {key} = '{uuid}'")
+        if not used[table]:
+            del used[table]
+    if first > last:
+        return used
+
+    def one_table(table):  # each in a session of its own: there are two processors at least
+        stack.sql(helpers + copy_statement(stack, table, uuid, prefix, first, last)
+                  + f"VACUUM ANALYZE {table};")
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(one_table, used))
+    return used
+
+
+def fill(stack, uuid, total):
+    """Copies until there are `total`; how many rows of each table there are then."""
+    there = stack.number("SELECT count(*) FROM cluster")
+    used = copies(stack, uuid, "c", there, total - 1)
     return {t: stack.number(f"SELECT count(*) FROM {t}") for t in used}
