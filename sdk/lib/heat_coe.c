@@ -1,7 +1,7 @@
 /* See heat_coe.h. An operation runs through four phases, of which the state knows how many are
  * over: nodes that go are chosen, leave the engine, the stacks are brought to the spec, and the
  * engine forgets who left. */
-#include "lib/heat_coe.h"
+#include "lib/heat_coe_internal.h"
 
 #include "lib/cleanup.h"
 #include "lib/fail.h"
@@ -116,7 +116,7 @@ static bool names_node(const json_t *what, const json_t *node)
     return same(text, number);
 }
 
-static bool is_named(const struct mag_coe_run *r, const json_t *node)
+bool coe_is_named(const struct mag_coe_run *r, const json_t *node)
 {
     size_t i;
     json_t *what;
@@ -221,7 +221,7 @@ static int32_t choose_in(struct mag_coe_run *r, const json_t *group, json_t *rem
     {
         if (has_number(removed, mag_json_int(node, "n", -1)))
             continue;
-        (void)json_array_append(is_named(r, node) ? go : rest, node);
+        (void)json_array_append(coe_is_named(r, node) ? go : rest, node);
     }
     newest_first(rest);
     size_t want = (size_t)wanted(r, group), have = json_array_size(rest);
@@ -237,104 +237,7 @@ static int32_t choose_in(struct mag_coe_run *r, const json_t *group, json_t *rem
     return rc;
 }
 
-/* ---- masters that go ---- */
-
-int32_t mag_coe_quorum(const struct mag_coe_run *r, size_t usable, size_t all)
-{
-    if (usable * 2 > all)
-        return MAG_OK;
-    return mag_fail(r->c->err, MAG_E_INVALID, MAG_ERR_USER, "QuorumWouldBeLost",
-                    all == 1 ? "make a cluster with three masters"
-                             : "name fewer masters, or mend those that are down first",
-                    "Of %zu masters %zu would be left to decide, and %zu are needed", all, usable,
-                    all / 2 + 1);
-}
-
-/* How often the place was filled anew; the list grows as needed. */
-static void live_again(json_t *lives, size_t place)
-{
-    while (json_array_size(lives) <= place)
-        (void)json_array_append_new(lives, json_integer(0));
-    json_int_t n = json_integer_value(json_array_get(lives, place));
-    (void)json_array_set_new(lives, place, json_integer(n + 1));
-}
-
-static json_t *lives_of(struct mag_heat_set *s)
-{
-    json_t *lives = json_object_get(s->state, "lives");
-    if (!lives)
-        (void)json_object_set_new(s->state, "lives", lives = json_array());
-    return lives;
-}
-
-/* A volume can't be moved to the server that comes while the one that goes has it. */
-static int32_t check_replaceable(struct mag_coe_run *r, const json_t *group)
-{
-    int64_t boot = 0, docker = mag_json_int(group, "docker_volume_size", 0);
-    int32_t rc = mag_label_int(mag_labels_of(r->c->spec, group), "boot_volume_size", 0, 1 << 16, 0,
-                               &boot, r->c->err);
-    if (rc == MAG_OK && boot + docker > 0)
-        rc = mag_fail(r->c->err, MAG_E_UNSUPPORTED, MAG_ERR_USER, "MasterHasVolumes",
-                      "make a new cluster, without docker_volume_size and boot_volume_size",
-                      "Masters with volumes can't be replaced in their place");
-    return rc;
-}
-
-static int32_t refuse_masters(struct mag_coe_run *r, size_t named, size_t have, size_t want)
-{
-    mag_error *err = r->c->err;
-    if (!r->coe->masters_leave || (have != want && !r->coe->masters_resize))
-        return mag_fail(err, MAG_E_INVALID, MAG_ERR_USER, "MastersNotResizable",
-                        "make a new cluster with another master_count",
-                        "The cluster has %zu masters; their number can't be changed to %zu", have,
-                        want);
-    if (named && have != want)
-        return mag_fail(err, MAG_E_INVALID, MAG_ERR_USER, "BadRemoval",
-                        "name masters with the count they have now, or none",
-                        "Named masters are replaced, so that their number stays at %zu", have);
-    return MAG_OK;
-}
-
-/* Those that are named come back in their places; when there shall be fewer, the last ones go. */
-static int32_t choose_masters(struct mag_coe_run *r, const json_t *group, json_t *leaving)
-{
-    struct mag_heat_stack stack;
-    _mag_json_ json_t *nodes = NULL;
-    size_t i, named = 0, gone = 0, want = (size_t)mag_json_int(group, "node_count", 1);
-    json_t *node;
-    int32_t rc = mag_heat_set_show(&r->set, NULL, &stack, r->c->err);
-    if (rc == MAG_OK)
-        nodes = mag_coe_masters(stack.outputs, uuid_of(group));
-    mag_heat_stack_done(&stack);
-    json_array_foreach(nodes, i, node)
-    {
-        bool is = is_named(r, node);
-        named += is;
-        gone += is || i >= want;
-        if (!is && i < want)
-            continue;
-        (void)json_object_set_new(node, "master", json_true());
-        (void)json_array_append(leaving, node);
-        if (is)
-            live_again(lives_of(&r->set), (size_t)mag_json_int(node, "n", 0));
-    }
-    size_t have = json_array_size(nodes);
-    if (rc != MAG_OK || (named == 0 && have == want))
-        return rc;
-    rc = refuse_masters(r, named, have, want);
-    if (rc == MAG_OK && named)
-        rc = check_replaceable(r, group);
-    return rc == MAG_OK && gone ? mag_coe_quorum(r, have - gone, have) : rc;
-}
-
-/* Is there anything about masters in this request? */
-static bool concerns_masters(const struct mag_coe_run *r, const json_t *group)
-{
-    size_t have = json_array_size(mag_json_at(group, "node_addresses"));
-    bool named = r->c->op->kind == MAG_OP_SCALE &&
-                 json_array_size(mag_json_at(r->c->spec, "params.nodes_to_remove")) > 0;
-    return named || (have && (int64_t)have != mag_json_int(group, "node_count", 1));
-}
+/* ---- what the engine is told ---- */
 
 static json_t *of_role(const json_t *nodes, bool masters)
 {
@@ -369,8 +272,8 @@ static int32_t choose(struct mag_coe_run *r, json_t *leaving)
     {
         if (rc == MAG_OK && !is_master(group))
             rc = choose_in(r, group, removed_of(&r->set, group), leaving);
-        else if (rc == MAG_OK && concerns_masters(r, group))
-            rc = choose_masters(r, group, leaving);
+        else if (rc == MAG_OK && coe_concerns_masters(r, group))
+            rc = coe_choose_masters(r, group, leaving);
     }
     return rc;
 }
@@ -515,7 +418,7 @@ static int32_t cluster_stack(struct mag_coe_run *r, struct mag_heat_stack *ret)
     if (rc == MAG_OK)
         (void)json_object_set_new(p, "nodes_to_remove", to_remove(r, workers));
     if (rc == MAG_OK)
-        (void)json_object_set(p, "master_lives", lives_of(&r->set));
+        (void)json_object_set(p, "master_lives", coe_lives(&r->set));
     return rc == MAG_OK ? bring(r, NULL, CLUSTER_TEMPLATE, p, files, ret) : rc;
 }
 

@@ -107,17 +107,19 @@ def drivers_of_local_nodes_pass_what_makes_none():
 
 
 def drivers_of_stacks_pass():
-    """Swarm and Mesos through Heat: whole lives, walks and fencing over a stand-in for Heat."""
-    options = ["--backend", f"{sys.executable} {FAKES}/stacks_backend.py", "--label",
-               "drain_timeout_seconds=0", "--config", "magnum_url=http://magnum", "--config",
-               "auth_url=http://keystone"]
+    """Swarm and Mesos through Heat: whole lives, walks and fencing over a stand-in for Heat
+    in which managers and masters answer for the nodes there are."""
+    def options(engine):
+        return ["--backend", f"{sys.executable} {FAKES}/stacks_backend.py {engine}", "--label",
+                "drain_timeout_seconds=0", "--config", "magnum_url=http://magnum", "--config",
+                "auth_url=http://keystone"]
     with tempfile.NamedTemporaryFile("w", suffix=".json") as spec:
         json.dump({"template": {"server_type": "vm", "coe": "swarm-mode",
                                 "cluster_distro": "ubuntu"}}, spec)
         spec.flush()
-        check_equal(failed(kit(*options, "--spec", spec.name, "--config", "state_dir=@DIR@/swarm",
+        check_equal(failed(kit(*options("docker"), "--spec", spec.name, "--config", "state_dir=@DIR@/swarm",
                                *kept_verdict("swarm"), want=0)), [], "swarm")
-    check_equal(failed(kit(*options, *kept_verdict("mesos"), want=0)), [], "mesos")
+    check_equal(failed(kit(*options("mesos"), *kept_verdict("mesos"), want=0)), [], "mesos")
 
 
 def an_operator_sees_their_verdicts():

@@ -1,7 +1,8 @@
 """For magnum-driver-check: as much of Heat as a driver of stacks asks of it, in memory, for the
 templates coe_cluster.yaml and coe_nodegroup.yaml. A stack is in progress when it was asked for, and
 complete when it is looked at again; names are unique; what is asked of a busy stack is refused.
-Whatever else is asked (the cluster's own API) has nobody who answers."""
+With the argument "docker" or "mesos" the cluster's own API answers too, and knows every node that
+its stacks have; without one nobody answers there."""
 import json
 import sys
 import urllib.parse
@@ -101,6 +102,60 @@ def heat(method, path, body):
     return answer(204 if method == "DELETE" else 202)
 
 
+# ---- the engine in the nodes ----
+
+ENGINE = sys.argv[1] if len(sys.argv) > 1 else None
+FORGOTTEN = set()  # ids that were taken off a manager's list
+
+
+def all_nodes():
+    """{name: (address, is it a master)} of all stacks."""
+    found = {}
+    for s in STACKS.values():
+        for prefix, master in (("master_", True), ("worker_", False), ("", False)):
+            if ("master_count" in s["parameters"]) == bool(prefix):
+                n = nodes(s, prefix, prefix)
+                found.update({k: (a, master) for k, a in zip(
+                    n[f"{prefix}names"], n[f"{prefix}private_addresses"])})
+    return found
+
+
+def docker(method, path):
+    words = urllib.parse.urlsplit(path).path.strip("/").split("/")[1:]
+    known = {f"id-{n}": {
+        "ID": f"id-{n}", "Version": {"Index": 1}, "Spec": {
+            "Role": "manager" if m else "worker", "Availability": "active", "Labels": {}},
+        "Description": {"Hostname": n}, "Status": {"State": "ready"},
+        **({"ManagerStatus": {"Leader": n.endswith("-0"), "Reachability": "reachable"}} if m else {})}
+        for n, (_, m) in all_nodes().items() if f"id-{n}" not in FORGOTTEN}
+    if words == ["info"]:
+        return answer(200, {"ServerVersion": "20.10.24", "Swarm": {"LocalNodeState": "active"}})
+    if words == ["tasks"] or words == ["services"]:
+        return answer(200, [])
+    if words == ["nodes"]:
+        return answer(200, list(known.values()))
+    if words[0] == "nodes" and words[1] in known:
+        if method == "DELETE":
+            FORGOTTEN.add(words[1])
+        return answer(200, known[words[1]])
+    return answer(404, {"message": "no such thing"})
+
+
+def mesos(method, path):
+    url = urllib.parse.urlsplit(path)
+    if url.path == "/v2/info":
+        return answer(200, {"version": "1.11.24", "leader": url.netloc, "elected": True})
+    if url.path == "/maintenance/schedule" and method == "GET":
+        return answer(200, {"windows": []})
+    if url.path != "/state":
+        return answer(200)
+    first = next((a for a, m in all_nodes().values() if m), "")
+    return answer(200, {
+        "version": "1.11.0", "pid": f"master@{url.netloc}", "leader": f"master@{first}:5050",
+        "frameworks": [], "slaves": [{"id": f"S-{n}", "hostname": a, "active": True}
+                                     for n, (a, m) in all_nodes().items() if not m]})
+
+
 for line in sys.stdin:
     q = json.loads(line)
     if q["do"] == "count":
@@ -109,6 +164,10 @@ for line in sys.stdin:
         reply = heat(q["method"], q["path"], json.loads(q["body"]) if q["body"] else None)
     elif q["do"] == "http" and q.get("service") in EMPTY:
         reply = answer(200, {EMPTY[q["service"]]: []})
+    elif q["do"] == "http" and q.get("service") == "cluster" and ENGINE == "docker":
+        reply = docker(q["method"], q["path"])
+    elif q["do"] == "http" and q.get("service") == "url" and ENGINE == "mesos":
+        reply = mesos(q["method"], q["path"])
     elif q["do"] == "http":
         reply = error(502, "nobody has that address")
     else:

@@ -26,7 +26,8 @@ def life():
     outputs = c.outputs(uuid)
     check_equal(made["api_address"], outputs["api_private"], "address of Marathon")
     check_equal(made["coe_version"], None, "version of masters that were not there yet")
-    fake = S["fake"] = mesos.Mesos(c.net, outputs["master_private_addresses"])
+    fake = S["fake"] = mesos.Mesos(c.net, outputs["master_private_addresses"],
+                                    [outputs["api_private"]])
     S["agents"] = dict(zip(outputs["worker_names"], outputs["worker_private_addresses"]))
     for address in S["agents"].values():
         fake.join(address)
@@ -102,7 +103,7 @@ def run(l):
     with heatlab.cloud(l, drivers__enabled_beta="mesos_ubuntu_v1") as c:
         S["cloud"] = c
         S["template"] = c.template("mesos", "mesos", fixed_network="demo-private",
-                                   floating_ip_enabled=False)
+                                   floating_ip_enabled=False, master_lb_enabled=True)
         mt.main("__main__", [life, an_agent_that_is_lost_shows, the_idle_agent_goes,
                              a_master_is_replaced, nothing_is_left])
 
