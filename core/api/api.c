@@ -510,6 +510,20 @@ static bool waits(void *ctx, const struct http_request *rq)
     return !reads || asks_conductor(rq->path) || auth_may_wait(a->auth, header_of, rq);
 }
 
+/* Which threads: a read is quick, unless there is no free connection to read with, or other reads
+ * are not quick at the moment. */
+static bool runs_aside(void *ctx, const struct http_request *rq)
+{
+    const struct api *a = ctx;
+    struct db_pool_counts n;
+    if (waits(ctx, rq))
+        return true;
+    if (is_public(rq->path) || str_starts(rq->path, "/healthcheck"))
+        return false;
+    db_pool_count(a->db, &n);
+    return http_request_crowded(rq) || (!n.idle && n.open >= n.max);
+}
+
 int api_start(const struct config *cfg, struct db *db, struct rpc_client *rpc, struct auth *auth,
               struct api **ret, struct err *e)
 {
@@ -533,7 +547,7 @@ int api_start(const struct config *cfg, struct db *db, struct rpc_client *rpc, s
     if (rc == 0)
         rc = follow_start(cfg, db, rpc != NULL, &a->follow, e);
     if (rc == 0)
-        rc = http_server_start_waits(cfg, handle, reject, waits, a, &a->http, e);
+        rc = http_server_start_waits(cfg, handle, reject, runs_aside, a, &a->http, e);
     if (rc == 0) {
         atomic_store(&a->port, http_server_port(a->http));
         rc = metrics_collect(collect, a, e);

@@ -41,6 +41,11 @@ void error_from(struct http_response *rp, const struct err *e, bool show_5xx,
         snprintf(text, sizeof text, "%s", e->msg);
     else if (status == 503)
         snprintf(text, sizeof text, "The service is temporarily unavailable.");
+    else if (status == 504)
+        snprintf(text, sizeof text,
+                 "No answer came in time; a change may or may not have been made.");
+    else if (status == 507)
+        snprintf(text, sizeof text, "The service has no space left to store anything.");
     else
         snprintf(text, sizeof text, "The request failed inside the service: see its log for %s.",
                  request_id);

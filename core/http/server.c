@@ -63,7 +63,8 @@ static void free_server(struct http_server *s)
 
 static int start_daemon(struct http_server *s, const struct config *cfg, struct err *e)
 {
-    unsigned threads = (unsigned)cfg->api_threads;
+    s->threads = (unsigned)cfg->api_threads;
+    unsigned threads = s->threads + 1;
     /* Each thread of the pool has its share of this limit and leaves the rest in the listener's
      * queue; server_limit.c counts them all together and always takes them from there. */
     unsigned limit = threads * ((unsigned)s->max_conns + CONNECTIONS_ABOVE);
@@ -73,8 +74,7 @@ static int start_daemon(struct http_server *s, const struct config *cfg, struct 
         {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)limit, NULL},
         {MHD_OPTION_PER_IP_CONNECTION_LIMIT, cfg->api_max_connections_per_ip, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, 0, NULL}, /* server_watch.c does it better */
-        /* One thread is no pool; the option refuses the value 1. */
-        {threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, threads, NULL},
+        {MHD_OPTION_THREAD_POOL_SIZE, threads, NULL},
         {MHD_OPTION_END, 0, NULL}};
     s->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,

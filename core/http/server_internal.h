@@ -74,6 +74,8 @@ struct http_server {
     int64_t timeout_ms, shutdown_ms;
     atomic_bool draining;
     atomic_uint_fast32_t in_flight;
+    atomic_uint_fast32_t inside; /* threads of the pool that are in a handler */
+    unsigned threads;            /* that may be, while one more listens */
     atomic_size_t unread; /* sizes of all answers that clients have not read to their end */
 
     /* Connections, their counts, watch_stop; with `idle` also the end of in_flight. */

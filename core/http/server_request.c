@@ -295,12 +295,21 @@ void request_refuse_raw(struct conn *c, int code, const char *text)
 
 /* ---- the calls ---- */
 
+bool http_request_crowded(const struct http_request *r)
+{
+    const struct conn *c = r->impl;
+    return c && atomic_load(&c->server->inside) >= c->server->threads;
+}
+
 static enum MHD_Result answer_now(struct conn *c)
 {
-    while (!request_run(c))
-        if (park_sleep(c, true))
-            return MHD_YES;
-    return send_answer(c);
+    struct http_server *s = c->server;
+    atomic_fetch_add(&s->inside, 1);
+    bool done = request_run(c), asleep = false;
+    while (!done && !(asleep = park_sleep(c, true)))
+        done = request_run(c);
+    atomic_fetch_sub(&s->inside, 1);
+    return asleep ? MHD_YES : send_answer(c);
 }
 
 static enum MHD_Result first_call(struct conn *c, const char *url, const char *method)

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { ANSWERS_MIN = 1000, BATCH = 256, LAST_WORDS_MS = 500 };
+enum { ANSWERS_MIN = 1000, BATCH = 256, LAST_WORDS_MS = 500, SETTLE_MS = 250 };
 
 struct job { /* a request, and later its answer */
     struct job *next;
@@ -42,6 +42,7 @@ struct rpc_server {
     char *endpoint;
     int bell;
     bool gate;
+    int64_t answered_ms; /* the router thread's: when it sent the last answer */
 
     pthread_mutex_t lock; /* everything below */
     pthread_cond_t idle;  /* in_work fell to 0 */
@@ -237,6 +238,7 @@ static void send_answers(struct rpc_server *s)
         if (!j)
             return;
         send_answer(s, j);
+        s->answered_ms = clock_mono_ms();
         pthread_mutex_lock(&s->lock);
         work_done(s);
         pthread_mutex_unlock(&s->lock);
@@ -336,6 +338,8 @@ static bool is_closing(struct rpc_server *s)
     return closing;
 }
 
+/* It stays a moment after its last answer: ZeroMQ throws away what a client has received and not
+ * read yet when the connection ends. */
 static void *router_main(void *arg)
 {
     struct rpc_server *s = arg;
@@ -343,8 +347,12 @@ static void *router_main(void *arg)
         {.socket = zsock_resolve(s->router), .events = ZMQ_POLLIN},
         {.fd = s->bell, .events = ZMQ_POLLIN},
     };
-    while (!is_closing(s)) {
-        if (zmq_poll(items, 2, -1) < 0)
+    for (int64_t left = 1; left > 0;) {
+        bool closing = is_closing(s);
+        if (closing)
+            send_answers(s);
+        left = closing ? s->answered_ms + SETTLE_MS - clock_mono_ms() : 1;
+        if (left <= 0 || zmq_poll(items, 2, closing ? (long)left : -1) < 0)
             continue;
         if (items[1].revents)
             rpc_bell_quiet(s->bell);
@@ -355,7 +363,6 @@ static void *router_main(void *arg)
             rpc_frames_done(&f);
         }
     }
-    send_answers(s);
     /* Answers handed over a moment ago may still be on their way out. */
     zsock_set_linger(s->router, LAST_WORDS_MS);
     zsock_destroy(&s->router);
