@@ -1,6 +1,6 @@
 """What happens to a local Kubernetes cluster beyond its plain life: both clients' kubeconfig, an ill
-worker that is replaced, webhooks that hang, an API that does not answer, and what an autoscaler
-does. Each fault has its reason, and each cluster can be deleted."""
+worker that is replaced, webhooks that hang, an API that does not answer, a certificate that
+expired, and what an autoscaler does. Each fault has its reason, and each cluster can be deleted."""
 import json
 import os
 import pathlib
@@ -188,6 +188,26 @@ def more_than_half_ill_is_left_alone():
     check_equal(len(a.client.operations("k1")), count, "operations")
 
 
+def an_expired_certificate_is_named():
+    """The API's own certificate: nobody can work with the cluster, and its health says why."""
+    a = SPECIFIC["stack"]
+    uuid = SPECIFIC["uuid"]
+    rows = json.loads(a.sql("SELECT jsonb_agg(x) FROM x509keypair x WHERE starts_with(derived_key, "
+                            f"'{uuid}/')")[0][0])
+    master = mt.node_dirs(a, uuid)[0]
+    pem = next(master.rglob("apiserver.pem"))
+    out = subprocess.run(["/usr/bin/python3", str(mt.SOURCE / "tests/support/expired.py")],
+                         input=json.dumps({"seal_key": str(a.state / "certs.key"), "rows": rows,
+                                           "pem": str(pem)}), capture_output=True, text=True)
+    check_equal(out.returncode, 0, f"the certificate is replaced: {out.stderr}")
+    os.kill(inside(master, "kube-apiserver"), signal.SIGKILL)  # its supervisor starts it again
+    for part in ("the certificate 'kube-apiserver' expired on", out.stdout.strip()):
+        wait_for(f"health to say {part}",
+                 lambda part=part: part in json.dumps(a.client.show("k1")["health_status_reason"]),
+                 120, 0.2)
+    check(a.client.show("k1")["health_status"] in ("UNHEALTHY", "UNKNOWN"), "health")
+
+
 def a_cluster_whose_api_hangs_says_so_and_can_be_deleted():
     a = SPECIFIC["stack"]
     api = inside(mt.node_dirs(a, SPECIFIC["uuid"])[0], "kube-apiserver")
@@ -208,6 +228,7 @@ kt.run_cases(__name__, [
     what_cannot_work_is_said_by_the_api, kubectl_works_with_the_kubeconfig_of_both_clients,
     an_ill_worker_is_replaced, a_hanging_webhook_does_not_hold_a_drain,
     an_autoscaler_finds_what_it_needs, a_credential_can_be_rotated,
-    more_than_half_ill_is_left_alone, a_cluster_whose_api_hangs_says_so_and_can_be_deleted],
+    more_than_half_ill_is_left_alone, an_expired_certificate_is_named,
+    a_cluster_whose_api_hangs_says_so_and_can_be_deleted],
     options=("conductor.health_interval_s=1", "conductor.heal_after_s=3",
              "conductor.heal_cool_down_s=1"))
