@@ -73,6 +73,42 @@ static int check_fit(const struct request *r, const struct driver_info *i, const
     return r->partial ? 0 : check_everywhere(json_object_get(i->published, id), to, e);
 }
 
+static bool is_older(const char *version, const char *than)
+{
+    _cleanup_free_ char *a = db_driver_version_key(version), *b = db_driver_version_key(than);
+    return !a || !b || strcmp(a, b) < 0;
+}
+
+/* Does the new version know what older ones have left: states, ledgers, names? Its manifest says
+ * from which version on (takes_over). */
+static int check_takes_over(struct request *r, const json_t *to, const struct strv *clusters,
+                            struct err *e)
+{
+    const char *id = jsonx_str(to, "id"), *version = jsonx_str(to, "version");
+    const char *oldest = jsonx_str(json_object_get(to, "manifest"), "takes_over");
+    _cleanup_json_ json_t *versions = NULL;
+    size_t i;
+    json_t *v;
+    if (r->force || str_blank(oldest))
+        return 0;
+    int rc = db_driver_movable(r->db, id, version, clusters, &versions, e);
+    if (rc != 0)
+        return rc;
+    json_array_foreach(versions, i, v)
+    {
+        const char *now = jsonx_str(v, "version");
+        if (is_older(now, oldest))
+            return err_set(
+                e, ERR_CONFLICT,
+                "version %s of %s takes over clusters from version %s on, and %lld belong%s "
+                "to %s (such as %s): move them to a version in between first, or give "
+                "--force",
+                version, id, oldest, (long long)jsonx_int(v, "clusters", 0),
+                jsonx_int(v, "clusters", 0) == 1 ? "s" : "", now, jsonx_str(v, "example"));
+    }
+    return 0;
+}
+
 static int move(struct request *r, const char *id, const char *version, const struct strv *clusters,
                 const char *who, struct err *e)
 {
@@ -93,6 +129,8 @@ static int switch_to(struct request *r, const struct driver_info *i, const char 
     int rc = find(i, id, version, &to, e);
     if (rc == 0)
         rc = check_fit(r, i, to, e);
+    if (rc == 0 && r->migrate)
+        rc = check_takes_over(r, to, NULL, e);
     if (rc == 0)
         rc = db_driver_choose(r->db, id, version, jsonx_str(to, "sha256"), event, who, e);
     if (rc != 0)
@@ -186,6 +224,8 @@ int do_migrate_clusters(struct request *r, struct err *e)
     if (rc == 0 && !jsonx_bool(to, "ready", false))
         rc = err_set(e, ERR_UNAVAILABLE, "version %s of %s is not ready on any conductor", version,
                      id);
+    if (rc == 0)
+        rc = check_takes_over(r, to, &clusters, e);
     if (rc == 0)
         rc = move(r, id, version, &clusters, who, e);
     driver_info_done(&i);

@@ -64,6 +64,9 @@ static const char help_options[] =
     "  --beside               enable: the other one goes on getting them\n"
     "  --migrate              upgrade, rollback: existing clusters too\n"
     "  --partial              upgrade, rollback: although some conductors lack the version\n"
+    "  --force                upgrade, rollback, migrate-clusters: although the version's "
+    "manifest\n"
+    "                         says that it can't go on with clusters of theirs (takes_over)\n"
     "  --to VERSION           migrate-clusters: to this version\n"
     "  --allow-unsigned       install: a bundle that nobody has signed\n"
     "  --key FILE             bundle: sign it with this private key\n"
@@ -301,6 +304,7 @@ static const struct option options[] = {
     {"migrate", no_argument, NULL, 1},
     {"partial", no_argument, NULL, 1},
     {"allow-unsigned", no_argument, NULL, 1},
+    {"force", no_argument, NULL, 1},
     {"project", required_argument, NULL, 1},
     {"key", required_argument, NULL, 1},
     {"to", required_argument, NULL, 1},
@@ -326,6 +330,7 @@ static void set_plain(struct request *r, const char *name)
         {"migrate", &r->migrate, NULL},
         {"partial", &r->partial, NULL},
         {"allow-unsigned", &r->allow_unsigned, NULL},
+        {"force", &r->force, NULL},
         {"project", NULL, &r->project},
         {"key", NULL, &r->key},
         {"to", NULL, &r->to},

@@ -151,6 +151,28 @@ int db_driver_choose(struct db *db, const char *id, const char *version, const c
     return driver_decided(&tx, &(struct driver_note){id, version, event, detail, by}, e);
 }
 
+int db_driver_movable(struct db *db, const char *id, const char *version,
+                      const struct strv *clusters, json_t **ret, struct err *e)
+{
+    static const struct sql_stmt list = {
+        "driver_movable",
+        "SELECT coalesce(json_agg(json_build_object('version', v.version, 'clusters', v.n,"
+        " 'example', v.example) ORDER BY v.version), '[]'::json) FROM (SELECT driver_version AS"
+        " version, count(*) AS n, min(name) AS example FROM cluster WHERE driver_id = $1"
+        " AND driver_version <> $2 AND ($3::text[] IS NULL OR uuid = ANY ($3) OR name = ANY ($3))"
+        " GROUP BY driver_version) v"};
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_result_ PGresult *r = NULL;
+    param_str(&p, id);
+    param_str(&p, version);
+    if (clusters && clusters->n)
+        param_list(&p, (const char *const *)clusters->v, clusters->n);
+    else
+        param_str(&p, NULL);
+    int rc = sql_read(db, &list, &p, &r, e);
+    return rc ? rc : row_json(r, 0, 0, ret, e);
+}
+
 int db_driver_move(struct db *db, const char *id, const char *version, const struct strv *clusters,
                    const char *by, int64_t *ret_n, struct err *e)
 {

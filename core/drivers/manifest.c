@@ -187,6 +187,12 @@ static int check_identity(const json_t *m, struct plugin *p, struct err *e)
         return err_set(e, ERR_INVALID, "id must be a reverse domain name such as com.example.name");
     if (!only_chars(p->version, ".-_+~") || p->version[0] == '.')
         return err_set(e, ERR_INVALID, "version may hold letters, digits and . - _ + ~ only");
+    _cleanup_free_ char *from = NULL;
+    if ((rc = get_text(m, "takes_over", "", &from, e)) != 0)
+        return rc;
+    if (!only_chars(from, ".-_+~"))
+        return err_set(e, ERR_INVALID,
+                       "takes_over must be a version: the oldest whose clusters it can go on with");
     if (!only_chars(p->name, ".-_"))
         return err_set(e, ERR_INVALID,
                        "name may hold letters, digits, dots, dashes and underscores only");

@@ -284,6 +284,27 @@ static void cluster(const char *name, const char *driver_version)
     sql(insert);
 }
 
+/* 1.0.0 has the cluster "old" and gets new ones; the manifest of 1.10.0 says with which clusters it
+ * can go on. */
+static void takes_over(void)
+{
+    sql("UPDATE driver_copy SET manifest = manifest::jsonb || '{\"takes_over\": \"1.5.0\"}'"
+        " WHERE version = '1.10.0'");
+    expect("upgrade fixture_plain 1.10.0 --partial --migrate", 1,
+           "takes over clusters from version 1.5.0 on, and 1 belongs to 1.0.0 (such as old)");
+    is("1.0.0", "enabled"); /* nothing was done */
+    expect("migrate-clusters fixture_plain old --to 1.10.0", 1, "or give --force");
+    expect("migrate-clusters fixture_plain nobody --to 1.10.0", 0, "0 clusters");
+    expect("upgrade fixture_plain 1.10.0 --partial", 0, "1 clusters stay with version 1.0.0");
+    expect("rollback fixture_plain", 0, "new clusters get version 1.0.0");
+    expect("migrate-clusters fixture_plain old --to 1.10.0 --force", 0, "1 cluster of driver");
+    expect("migrate-clusters fixture_plain old --to 1.0.0", 0, "1 cluster of driver");
+    sql("UPDATE driver_copy SET manifest = manifest::jsonb || '{\"takes_over\": \"1.0.0-rc1\"}'"
+        " WHERE version = '1.10.0'");
+    expect("upgrade fixture_plain 1.10.0 --partial --migrate", 0, "1 cluster of driver");
+    expect("rollback fixture_plain --migrate", 0, "1 cluster of driver");
+}
+
 static void several_versions(void)
 {
     publish();
@@ -310,6 +331,7 @@ static void several_versions(void)
     expect("uninstall fixture_plain 1.0.0", 1, "was not installed"); /* it came another way */
     expect("rollback fixture_plain --migrate", 0, "1 cluster of driver");
     expect("explain --cluster old", 0, "1.0.0");
+    takes_over();
     sql("INSERT INTO driver_quarantine (id, sha256, reason) VALUES"
         " ('test.fixture.plain', 'newer', 'died')");
     expect("upgrade fixture_plain 1.10.0 --partial", 1, "is quarantined");

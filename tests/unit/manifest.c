@@ -128,6 +128,7 @@ static void test_rules(void)
         {"limits:", "limits: { processes: 0 }", "processes must be a whole number"},
         {"limits:", "limits: { file_mb: -1 }", "file_mb must be a whole number"},
         {"privileged:", "privileged: 1", "privileged must be true or false"},
+        {"later:", "takes_over: \"a b\"", "takes_over must be a version"},
         {"directories:", "directories: [a]", "directories must be {option: default"},
         {"directories:", "directories: { a: 1 }", "the default of a must be"},
         {"directories:", "directories: { a: /etc }", "below /var/lib/magnum/"},
