@@ -1,8 +1,11 @@
--- Creates clusters with distinct names from the template in BENCH_TEMPLATE.
+-- Creates clusters with distinct names from the template in BENCH_TEMPLATE (of BENCH_PROJECT, if set).
 local template = os.getenv("BENCH_TEMPLATE")
 local prefix = os.getenv("BENCH_PREFIX")
 local n = 0
 wrk.method = "POST"
+if os.getenv("BENCH_PROJECT") then
+  wrk.headers["X-Project-Id"] = os.getenv("BENCH_PROJECT")
+end
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["OpenStack-API-Version"] = "container-infra latest"
 request = function()

@@ -30,6 +30,7 @@ import bare_kubernetes  # noqa: E402
 import bare_swarm  # noqa: E402
 import certs_bench  # noqa: E402
 import engine  # noqa: E402
+import flood as flooding  # noqa: E402
 import kubetest  # noqa: E402
 
 figures = []
@@ -274,6 +275,10 @@ def thousand(stack):
            note=f"posting them one by one took {posted:.1f} s")
 
 
+def flood(stack):
+    flooding.measure(stack, report, args.seconds)
+
+
 def certs(stack):
     certs_bench.measure(stack, report, wrk)
 
@@ -364,7 +369,7 @@ def hosts():
 
 
 def main():
-    parts = dict(reads=reads, scrape=scrape, pages=pages, accepts=accepts, thousand=thousand,
+    parts = dict(reads=reads, scrape=scrape, pages=pages, accepts=accepts, flood=flood, thousand=thousand,
                  engine=engine_part, certs=certs, swarm=swarm, kubernetes=kubernetes)
     alone = dict(starts=starts, hosts=hosts)
     wanted = args.parts or [*alone, *parts]
