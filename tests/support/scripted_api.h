@@ -17,8 +17,8 @@ struct script {                        /* one expected request and its answer */
 static const struct script *next_step;
 static size_t left; /* exchanges that are still to come */
 
-static int32_t scripted_http(void *ctx, const mag_op *op, const mag_http_req *rq,
-                             mag_http_resp *rp, mag_error *e)
+static int32_t scripted_http(void *ctx, const mag_op *op, const mag_http_req *rq, mag_http_resp *rp,
+                             mag_error *e)
 {
     char body[4096];
     (void)ctx;
