@@ -25,7 +25,7 @@ def wrk(url, script, connections, seconds, **env):
 
     def ms(percentile):
         m = re.search(rf"^ +{percentile}% +([\d.]+)(us|ms|s)$", out, re.M)
-        return float(m[1]) * {"us": 0.001, "ms": 1, "s": 1000}[m[2]] if m else None
+        return float(m[1]) * {"us": 0.001, "ms": 1, "s": 1000}[m[2]]
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
     errors = re.search(r"Socket errors: (.*)", out)
     return dict(rate=float(re.search(r"Requests/sec: +([\d.]+)", out)[1]), p50=ms(50), p99=ms(99),
