@@ -47,7 +47,7 @@ static int start(void *ctx, const struct config *cfg, struct err *e)
 {
     struct parts *p = ctx;
     p->cfg = cfg;
-    int rc = metrics_serve(cfg, "magnum-api", cfg->metrics_api_listen, &p->metrics, e);
+    int rc = metrics_begin(cfg, "magnum-api", e);
     if (rc == 0)
         rc = db_open(cfg, &p->db, e);
     if (rc == 0)
@@ -60,6 +60,8 @@ static int start(void *ctx, const struct config *cfg, struct err *e)
         rc = rpc_client_start(cfg, peers, p, &p->rpc, e);
     if (rc == 0)
         rc = api_start(cfg, p->db, p->rpc, p->auth, &p->api, e);
+    if (rc == 0)
+        rc = metrics_serve(cfg, cfg->metrics_api_listen, &p->metrics, e);
     if (rc == 0)
         log_info("api.ready", "listening on %s port %d",
                  *cfg->api_unix_socket ? cfg->api_unix_socket : cfg->api_host, api_port(p->api));

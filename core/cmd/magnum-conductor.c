@@ -30,14 +30,16 @@ struct parts {
 static int start(void *ctx, const struct config *cfg, struct err *e)
 {
     struct parts *p = ctx;
-    int rc = metrics_serve(cfg, "magnum-conductor", cfg->metrics_conductor_listen, &p->metrics, e);
+    int rc = metrics_begin(cfg, "magnum-conductor", e);
     if (rc == 0)
         rc = db_open(cfg, &p->db, e);
     if (rc == 0)
         rc = db_schema_check(p->db, e);
     if (rc == 0)
         rc = db_watch_start(p->db, e);
-    return rc ? rc : conductor_start(cfg, p->db, &p->conductor, e);
+    if (rc == 0)
+        rc = conductor_start(cfg, p->db, &p->conductor, e);
+    return rc ? rc : metrics_serve(cfg, cfg->metrics_conductor_listen, &p->metrics, e);
 }
 
 static int reload(void *ctx, const struct config *fresh, struct err *e)

@@ -79,21 +79,25 @@ int metrics_server_start(const struct config *cfg, const char *where, struct htt
     return http_server_start(&mine, handle, reject, NULL, ret, e);
 }
 
-int metrics_serve(const struct config *cfg, const char *program, const char *where,
-                  struct http_server **ret, struct err *e)
+int metrics_begin(const struct config *cfg, const char *program, struct err *e)
 {
-    struct err why = ERR_INIT;
     bool api = strcmp(program, "magnum-api") == 0;
     if (!cfg->metrics_enabled)
         return 0;
     int rc =
         metrics_setup(api ? METRICS_API : METRICS_CONDUCTOR, (unsigned)cfg->metrics_max_series, e);
-    if (rc < 0)
-        return rc;
-    metrics_set(METRIC_BUILD_INFO, 1, METRICS_LABELS_OF(program, MAGNUM_VERSION));
-    if (!*where)
+    if (rc == 0)
+        metrics_set(METRIC_BUILD_INFO, 1, METRICS_LABELS_OF(program, MAGNUM_VERSION));
+    return rc;
+}
+
+int metrics_serve(const struct config *cfg, const char *where, struct http_server **ret,
+                  struct err *e)
+{
+    struct err why = ERR_INIT;
+    if (!metrics_on() || !*where)
         return 0;
-    rc = metrics_server_start(cfg, where, ret, &why);
+    int rc = metrics_server_start(cfg, where, ret, &why);
     if (rc == ERR_BUSY) {
         log_warn("metrics.listen", "%s is taken; going on without a listener for metrics", where);
         return 0;

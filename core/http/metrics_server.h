@@ -10,10 +10,12 @@
  * http_server_stop. */
 int metrics_server_start(const struct config *cfg, const char *where, struct http_server **ret,
                          struct err *e) MUST_CHECK;
-/* Sets up this program's metrics as the configuration says and, unless where is empty, the
- * listener. A port that is taken is told in the log and left: metrics are no reason not to work. */
-int metrics_serve(const struct config *cfg, const char *program, const char *where,
-                  struct http_server **ret, struct err *e) MUST_CHECK;
+/* Sets up this program's metrics, unless the configuration says that there are none. */
+int metrics_begin(const struct config *cfg, const char *program, struct err *e) MUST_CHECK;
+/* Then, when all else has started, the listener, unless where is empty. A port that is taken is
+ * told in the log and left: metrics are no reason not to work. */
+int metrics_serve(const struct config *cfg, const char *where, struct http_server **ret,
+                  struct err *e) MUST_CHECK;
 /* The answer to GET or HEAD of /metrics; 405 to other methods. */
 void metrics_answer(const struct http_request *rq, struct http_response *rp);
 

@@ -267,7 +267,8 @@ def another_api(name, *options):
 def it_can_be_turned_off():
     with another_api("closed", "metrics.on_api_port=false") as url:
         check_equal(mt.request(url, "GET", "/metrics").status, 404, "the API's own port")
-        check_equal(mt.request(listening("closed.log"), "GET", "/metrics").status, 200, "its listener")
+        own = wait_for("its listener", lambda: listening("closed.log"))
+        check_equal(mt.request(own, "GET", "/metrics").status, 200, "its listener")
     with another_api("off", "metrics.enabled=false") as url:
         check_equal(mt.request(url, "GET", "/metrics").status, 404, "without metrics")
         check_equal(listening("off.log"), None, "its listener")
@@ -277,7 +278,7 @@ def a_taken_port_stops_nobody():
     taken = S["magnum-conductor"].removeprefix("http://")
     with another_api("second", f"metrics.api_listen={taken}") as url:
         check_equal(mt.request(url, "GET", "/v1/clusters").status, 200, "the API")
-        check("metrics.listen" in (S["stack"].state / "log/second.log").read_text(), "it says so")
+        wait_for("it to say so", lambda: "metrics.listen" in (S["stack"].state / "log/second.log").read_text())
 
 
 def callers_from_elsewhere_see_nothing():
