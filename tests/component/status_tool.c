@@ -139,15 +139,19 @@ static void upgrade_check(void)
         str_fmt("magnum-status %s --set certificates.key_file=%s/seal upgrade check", options, dir);
     CU_ASSERT_EQUAL(run(&out2, sealed), 1); /* no driver is installed */
     CU_ASSERT(says(out2, "Database Schema", "Success"));
+    CU_ASSERT(says(out2, "Data Migrations", "Success"));
     CU_ASSERT(says(out2, "Certificate Sealing Key", "Success"));
     CU_ASSERT(says(out2, "Message Keys", "Success"));
     CU_ASSERT(says(out2, "Driver Plugins", "Warning"));
 
-    CU_ASSERT(pg_exec(conninfo, "ALTER TABLE cluster ADD COLUMN by_hand int"));
+    CU_ASSERT(pg_exec(conninfo, "ALTER TABLE cluster ADD COLUMN by_hand int;"
+                                "INSERT INTO cluster (uuid, name, cluster_template_id, status,"
+                                " ca_cert_ref) VALUES ('u', 'n', 't', 'CREATE_COMPLETE', 'ref')"));
     _cleanup_free_ char *seal = str_fmt("%s/seal", dir);
     CU_ASSERT_EQUAL(chmod(seal, 0644), 0);
     CU_ASSERT_EQUAL(run(&out3, sealed), 2);
     CU_ASSERT(says(out3, "Database Schema", "Warning"));
+    CU_ASSERT(says(out3, "Data Migrations", "Warning"));
     CU_ASSERT(says(out3, "Certificate Sealing Key", "Failure"));
 }
 
