@@ -35,8 +35,8 @@ const char *http_request_header(const struct http_request *r, const char *name);
 /* Appends all values of a header, joined by commas as RFC 9110 allows; nothing when it is absent.
  */
 void http_request_header_all(const struct http_request *r, const char *name, struct str *to);
-/* So many of the pool's threads are in handlers that this request should not take another one: a few
- * that wait must not keep the rest from being heard. */
+/* So many of the pool's threads are in handlers that this request should not take another one: a
+ * few that wait must not keep the rest from being heard. */
 bool http_request_crowded(const struct http_request *r);
 /* The handler that ran last has put the request aside. */
 bool http_request_parked(const struct http_request *r);

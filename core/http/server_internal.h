@@ -76,7 +76,7 @@ struct http_server {
     atomic_uint_fast32_t in_flight;
     atomic_uint_fast32_t inside; /* threads of the pool that are in a handler */
     unsigned threads;            /* that may be, while one more listens */
-    atomic_size_t unread; /* sizes of all answers that clients have not read to their end */
+    atomic_size_t unread;        /* sizes of all answers that clients have not read to their end */
 
     /* Connections, their counts, watch_stop; with `idle` also the end of in_flight. */
     pthread_mutex_t lock;

@@ -203,7 +203,9 @@ static void a_full_queue_sends_elsewhere(void)
         json_decref(k[i].result);
     }
     rpc_client_stop(&c);
-    CU_ASSERT_EQUAL(node_count(&full, &full.calls), 2);
+    /* the new one may be found before all four were sent: never more than two, and none twice */
+    CU_ASSERT(node_count(&full, &full.calls) <= 2);
+    CU_ASSERT_EQUAL(node_count(&full, &full.calls) + node_count(&good, &good.calls), 4);
     node_stop(&full);
     node_stop(&good);
 }

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import pwd
+import signal
 import subprocess
 import tempfile
 import threading
@@ -17,8 +18,8 @@ SERVER_CONNECTIONS = 3
 
 
 @contextlib.contextmanager
-def pgbouncer(top, server):
-    port, config, users = mt.free_port(), top / "pgbouncer.ini", top / "users"
+def pgbouncer(top, server, port):
+    config, users = top / "pgbouncer.ini", top / "users"
     users.write_text('"magnum" ""\n')
     config.write_text(f"""[databases]
 magnum = host={server.socket} dbname=magnum
@@ -42,8 +43,37 @@ server_reset_query = DISCARD ALL
     try:
         yield f"host=127.0.0.1 port={port} dbname=magnum user=magnum"
     finally:
-        p.terminate()
+        for pid in mt.children(p.pid, "pgbouncer"):
+            os.kill(pid, signal.SIGKILL)  # it would wait for its clients
         p.wait()
+
+
+def a_killed_pooler_loses_nothing():
+    """Requests get 503 while it is away; what was accepted before and after is made, once."""
+    client, seen, ended = S["client"], [], threading.Event()
+
+    def load():
+        while not ended.is_set():
+            seen.append(client("POST", "/v1/clusters",
+                               dict(name=f"k{len(seen)}", cluster_template_id=S["template"])))
+    t = threading.Thread(target=load)
+    t.start()
+    try:
+        wait_for("some to be accepted", lambda: sum(a.status == 202 for a in list(seen)) > 20)
+        S["pooler"].close()  # its clients are cut off
+        wait_for("a refusal", lambda: any(a.status == 503 for a in list(seen)))
+        before = len(seen)
+        S["pooler"].enter_context(pgbouncer(S["top"], S["server"], S["port"]))
+        wait_for("some to be accepted again", lambda: sum(a.status == 202 for a in seen[before:]) > 20)
+    finally:
+        ended.set()
+        t.join()
+    check({a.status for a in seen} <= {202, 503}, f"{ {a.status for a in seen} }")
+    uuids = [a.json()["uuid"] for a in seen if a.status == 202]
+    rows = S["server"].sql("SELECT uuid FROM cluster")
+    check_equal([u for u in uuids if rows.count(u) != 1], [], "accepted, but not there once")
+    for u in uuids:
+        client.wait_status(u, "CREATE_COMPLETE", 60)
 
 
 def clusters_live_through_it():
@@ -89,10 +119,11 @@ def main():
     with tempfile.TemporaryDirectory(prefix="mgb-") as d, contextlib.ExitStack() as stack:
         top = S["top"] = pathlib.Path(d)
         server = S["server"] = stack.enter_context(pgmagnum.one_server(top))
-        S["connection"] = stack.enter_context(pgbouncer(top, server))
+        S["port"], S["pooler"] = mt.free_port(), stack.enter_context(contextlib.ExitStack())
+        S["connection"] = S["pooler"].enter_context(pgbouncer(top, server, S["port"]))
         S["client"], S["template"] = stack.enter_context(
             pgmagnum.magnum(top, S["connection"], server.connection(), database={"transaction_pooling": True}))
-        mt.main("__main__", [clusters_live_through_it, the_option_is_needed])
+        mt.main("__main__", [clusters_live_through_it, the_option_is_needed, a_killed_pooler_loses_nothing])
 
 
 if __name__ == "__main__":
