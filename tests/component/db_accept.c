@@ -75,6 +75,31 @@ static void quota_text_and_row(void)
     quota_done(&q);
 }
 
+/* Rows are sent together with what decides about them. */
+static void what_is_refused_leaves_no_rows(void)
+{
+    static const char left[] =
+        "SELECT (SELECT count(*) FROM cluster) + (SELECT count(*) FROM nodegroup)"
+        " + (SELECT count(*) FROM operation) + (SELECT count(*) FROM operation_event)"
+        " + (SELECT count(*) FROM observation) + (SELECT count(*) FROM idempotency)";
+    struct db_idempotency idem = {.key = "k", .hash = "h", .keep_hours = 1};
+    struct err e = ERR_INIT;
+    struct made m;
+    fresh_db();
+    CU_ASSERT_EQUAL(accept_cluster(&m, "p", "c", 1, 0, &idem, &e), ERR_QUOTA);
+    made_done(&m);
+    CU_ASSERT_STRING_EQUAL(sql(left), "0");
+    exec("DELETE FROM cluster_template");
+    CU_ASSERT_EQUAL(accept_cluster(&m, "p", "c", 1, 100000, &idem, &e), ERR_NOT_FOUND);
+    made_done(&m);
+    CU_ASSERT_STRING_EQUAL(sql(left), "0");
+    /* nor does one that fails in the middle: this index lets only the first group in */
+    exec("CREATE UNIQUE INDEX one_role ON nodegroup (project_id)");
+    CU_ASSERT_EQUAL(accept_cluster(&m, "p", "c", 1, 100000, &idem, &e), ERR_EXISTS);
+    made_done(&m);
+    CU_ASSERT_STRING_EQUAL(sql(left), "0");
+}
+
 enum { RACERS = 100, EACH = 4 };
 
 struct creator {
@@ -819,10 +844,10 @@ static void cancel_is_asked_once(void)
 }
 
 TEST_MAIN("db_accept", fixture_start, fixture_stop, TEST(create_writes_everything),
-          TEST(quota_text_and_row), TEST(quota_holds_in_a_race),
-          TEST(a_repeated_create_is_the_first_one), TEST(one_key_one_cluster_in_a_race),
-          TEST(a_repeated_change_is_the_first_one), TEST(status_decides),
-          TEST(health_without_an_operation), TEST(a_resize_touches_one_group),
+          TEST(quota_text_and_row), TEST(what_is_refused_leaves_no_rows),
+          TEST(quota_holds_in_a_race), TEST(a_repeated_create_is_the_first_one),
+          TEST(one_key_one_cluster_in_a_race), TEST(a_repeated_change_is_the_first_one),
+          TEST(status_decides), TEST(health_without_an_operation), TEST(a_resize_touches_one_group),
           TEST(a_group_is_updated), TEST(an_upgrade_changes_template_and_labels),
           TEST(a_delete_is_always_accepted_once), TEST(parallel_updates_one_wins),
           TEST(parallel_resizes_supersede_each_other), TEST(parallel_deletes_are_one),

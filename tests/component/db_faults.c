@@ -86,6 +86,15 @@ static void *do_read(void *arg)
     return NULL;
 }
 
+static void *do_create(void *arg)
+{
+    struct call *x = arg;
+    struct made m;
+    x->rc = accept_cluster(&m, "p", "late", 1, 1000000, NULL, &x->e);
+    made_done(&m);
+    return NULL;
+}
+
 static void *do_write(void *arg)
 {
     struct call *x = arg;
@@ -137,6 +146,25 @@ static void a_read_is_repeated_once(void)
     let_go();
     CU_ASSERT_EQUAL(x.rc, ERR_UNAVAILABLE);
     made_done(&m);
+}
+
+/* A create sends BEGIN, locks and rows at once: losing that is no doubtful commit. */
+static void a_create_is_repeated_once(void)
+{
+    fresh_db();
+    struct call x = {.db = db};
+    hold("LOCK TABLE nodegroup IN ACCESS EXCLUSIVE MODE");
+    pthread_create(&x.t, NULL, do_create, &x);
+    int first = waiting_backend(0);
+    CU_ASSERT_TRUE(first);
+    terminate(first);
+    CU_ASSERT_TRUE(waiting_backend(first));
+    let_go();
+    pthread_join(x.t, NULL);
+    CU_ASSERT_EQUAL(x.rc, 0);
+    CU_ASSERT_STRING_EQUAL(sql("SELECT count(*) FROM cluster"), "1");
+    CU_ASSERT_STRING_EQUAL(sql("SELECT count(*) FROM nodegroup"), "2");
+    CU_ASSERT_STRING_EQUAL(sql("SELECT count(*) FROM operation"), "1");
 }
 
 static void a_lost_write_is_reported(void)
@@ -432,8 +460,9 @@ static int stop(void)
 }
 
 TEST_MAIN("db_faults", start, stop, TEST(idle_connections_are_replaced),
-          TEST(a_read_is_repeated_once), TEST(a_lost_write_is_reported),
-          TEST(a_slow_statement_times_out), TEST(a_silent_server_times_out),
-          TEST(a_used_up_pool_times_out), TEST(a_small_pool_serves_many_threads),
-          TEST(every_state_has_its_code), TEST(a_full_disk_is_named), TEST(without_a_schema),
-          TEST(bad_connection_strings), TEST(a_restarted_server_is_found_again))
+          TEST(a_read_is_repeated_once), TEST(a_create_is_repeated_once),
+          TEST(a_lost_write_is_reported), TEST(a_slow_statement_times_out),
+          TEST(a_silent_server_times_out), TEST(a_used_up_pool_times_out),
+          TEST(a_small_pool_serves_many_threads), TEST(every_state_has_its_code),
+          TEST(a_full_disk_is_named), TEST(without_a_schema), TEST(bad_connection_strings),
+          TEST(a_restarted_server_is_found_again))

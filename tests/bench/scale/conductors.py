@@ -32,24 +32,25 @@ def idle(stack, clusters, seconds, say):
     mt.wait_for("the first looks", lambda: looks(stack, since) > 0, 60)
     time.sleep(5)  # what starting costs is no part of it
     begun, since = time.monotonic(), now(stack)
-    cpu, hosts, server = (st.cpu_seconds(c.pid), hosts_cpu(c), stack.server_cpu())
+    cpu, hosts, server = (st.cpu_seconds(c.pid, own=True), hosts_cpu(c), stack.server_cpu())
     written = stack.commits()
     time.sleep(seconds)
-    took = time.monotonic() - begun
+    seen, took = looks(stack, since), time.monotonic() - begun
     found = dict(
         name=f"conductor, {clusters:,} healthy clusters", clusters=clusters,
-        conductor_cores=(st.cpu_seconds(c.pid) - cpu) / took,
+        conductor_cores=(st.cpu_seconds(c.pid, own=True) - cpu) / took,
         driver_host_cores=(hosts_cpu(c) - hosts) / took,
         database_cores=(stack.server_cpu() - server) / took,
         commits_per_s=(stack.commits() - written) / took,
-        looks_per_s=looks(stack, since) / took, resident_mb=st.resident_mb(c.pid))
+        looks_per_s=seen / took, resident_mb=st.resident_mb(c.pid))
     c.end()
     say(found)
     return found
 
 
 def hosts_cpu(conductor):
-    return sum(st.cpu_seconds(p) for p in mt.children(conductor.pid, "magnum-driver-host"))
+    """Of its drivers' processes, those that have ended too."""
+    return st.tree_cpu(conductor.pid) - st.cpu_seconds(conductor.pid, own=True)
 
 
 def health_round(stack, clusters, say):
@@ -59,12 +60,12 @@ def health_round(stack, clusters, say):
     c = stack.conductor("round")
     since, begun = now(stack), time.monotonic()
     wanted = min(clusters, 5000)
-    cpu = st.cpu_seconds(c.pid), hosts_cpu(c), stack.server_cpu()
+    cpu = st.cpu_seconds(c.pid, own=True), hosts_cpu(c), stack.server_cpu()
     stack.sql("UPDATE observation SET due_at = now() WHERE cluster_id IN (SELECT uuid FROM cluster"
               f" ORDER BY id LIMIT {wanted})")
     mt.wait_for("the round", lambda: looks(stack, since) >= wanted, 300, 0.2)
     took = time.monotonic() - begun
-    after = st.cpu_seconds(c.pid), hosts_cpu(c), stack.server_cpu()
+    after = st.cpu_seconds(c.pid, own=True), hosts_cpu(c), stack.server_cpu()
     per = [(b - a) / wanted * 1e6 for a, b in zip(cpu, after)]
     found = dict(name=f"health round over {wanted:,} clusters", seconds=took,
                  looks_per_s=wanted / took, conductor_cpu_us=per[0], driver_host_cpu_us=per[1],

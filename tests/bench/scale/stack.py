@@ -22,14 +22,15 @@ max_connections = 100
 """
 
 
-def cpu_seconds(pid):
-    """User and system time of a process and of its children that have ended; 0 when it is gone."""
+def cpu_seconds(pid, own=False):
+    """User and system time of a process and (unless own) of its children that have ended; 0 when it
+    is gone."""
     try:
         text = pathlib.Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return 0
     fields = text.rsplit(")", 1)[1].split()
-    return sum(int(fields[i]) for i in (11, 12, 13, 14)) / TICK
+    return sum(int(fields[i]) for i in ((11, 12) if own else (11, 12, 13, 14))) / TICK
 
 
 def tree(pid):
