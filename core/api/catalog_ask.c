@@ -48,7 +48,6 @@ struct service {
     const char *by_id;   /* path of one thing, NULL: only lists */
     const char *list;    /* path of the list, with its query */
     const char *member;  /* of the list's document */
-    const char *tail;    /* of the path of one thing, behind its id; NULL: none */
 };
 static const struct service services[CAT_KINDS] = {
     [CAT_IMAGE] = {IMAGE, true, "/v2", "/v2/images/", "/v2/images?limit=2", "images"},
@@ -59,8 +58,8 @@ static const struct service services[CAT_KINDS] = {
                               "networks"},
     [CAT_FIXED_NETWORK] = {NETWORK, true, "/v2.0", NULL, "/v2.0/networks?fields=id&fields=name",
                            "networks"},
-    [CAT_COMPUTE_LIMITS] = {COMPUTE, false, "", "/limits", NULL, NULL, NULL},
-    [CAT_NETWORK_QUOTA] = {NETWORK, false, "/v2.0", "/v2.0/quotas/", NULL, NULL, "/details.json"},
+    [CAT_COMPUTE_LIMITS] = {COMPUTE, false, "", "/limits", NULL, NULL},
+    [CAT_NETWORK_QUOTA] = {NETWORK, false, "/v2.0", "/v2.0/quotas/", NULL, NULL},
     [CAT_FIXED_SUBNET] = {NETWORK, true, "/v2.0", NULL, "/v2.0/subnets?fields=id&fields=name",
                           "subnets"},
 };
@@ -347,7 +346,7 @@ static char *url_of(const struct inquiry *q)
     if (q->by_id && s->by_id) {
         str_append(&u, s->by_id);
         http_escape(&u, s->list ? q->uuid : q->ident);
-        str_append(&u, s->tail ? s->tail : "");
+        str_append(&u, q->kind == CAT_NETWORK_QUOTA ? "/details.json" : "");
         return str_take(&u);
     }
     str_append(&u, s->list);
