@@ -27,6 +27,7 @@ static const struct {
     {"after", KIND_INT, "after"},
     {"plan", KIND_BOOL, "plan"},
     {"force", KIND_BOOL, "force"},
+    {"open", KIND_BOOL, "open"},
     {"follow", KIND_INT, "follow"},
     {"expiring", KIND_CHOICE, "expiring"},
     {"bay_ident", KIND_TEXT, NULL},
