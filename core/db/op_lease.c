@@ -185,7 +185,7 @@ int db_op_lease(struct db *db, const char *owner, int64_t lease_ms, const struct
                 const struct op_take *v, size_t n, struct operation_list *ret,
                 int64_t *ret_next_due_ms, struct err *e)
 {
-    *ret = (struct operation_list){NULL, 0};
+    operation_list_done(ret);
     int rc = end_abandoned(db, e);
     if (!rc && n)
         rc = take(db, owner, lease_ms, drivers, v, n, ret, e);
