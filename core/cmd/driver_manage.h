@@ -16,7 +16,8 @@ enum output_format { OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_YAML, OUTPUT_VALUE };
 struct request { /* one command as it was asked for */
     const char *file, *connection;
     struct strv plugin_dirs, add, sets;
-    bool details, paths, any_file, beta, as_default, beside, migrate, partial, allow_unsigned, force;
+    bool details, paths, any_file, beta, as_default, beside, migrate, partial, allow_unsigned,
+        force;
     const char *project, *key, *output, *to, *template, *cluster, *verdict, *id, *vendor;
     int64_t limit;
     enum output_format format;

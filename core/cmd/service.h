@@ -17,7 +17,7 @@ struct service_program {
      * fails and has changed nothing. The log's level and options that are OPT_LIVE follow when it
      * succeeded. */
     int (*reload)(void *ctx, const struct config *fresh, struct err *e);
-    void (*dump)(void *ctx);   /* SIGUSR1: what it holds, into the log; on the main thread */
+    void (*dump)(void *ctx); /* SIGUSR1: what it holds, into the log; on the main thread */
     void (*stop)(void *ctx);
     /* Does its work go on? Asked on the main thread while a service manager watches; false: it is
      * not told that the process lives, and will end it. NULL: as long as it runs. */

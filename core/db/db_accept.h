@@ -75,14 +75,14 @@ int db_accept_change(struct db *db, const char *cluster_uuid, struct operation *
 int db_accept_health(struct db *db, const char *cluster_uuid, const char *health_status,
                      const json_t *reason, struct err *e) MUST_CHECK;
 
-/* Tries an operation again. Only the id, request_id, traceparent, user_id and deadline_at of *op are read;
- * *op becomes the operation that is at work then.
- * BLOCKED: the same one, due now, its counters of failures at zero (one that is being tried at this
- * moment is left as it is). FAILED: a new one of the same kind, spec and nodegroup, with retry_of,
- * when it is the newest of the cluster: what a refusal had put back is applied again, and the
- * status goes the way of the transition table. ERR_CONFLICT for anything else: not FAILED or
- * BLOCKED, superseded, or a newer operation was accepted since. ERR_NOT_FOUND without the operation
- * or, for a FAILED one, its cluster. `actor` names who asked, for the event. */
+/* Tries an operation again. Only the id, request_id, traceparent, user_id and deadline_at of *op
+ * are read; *op becomes the operation that is at work then. BLOCKED: the same one, due now, its
+ * counters of failures at zero (one that is being tried at this moment is left as it is). FAILED: a
+ * new one of the same kind, spec and nodegroup, with retry_of, when it is the newest of the
+ * cluster: what a refusal had put back is applied again, and the status goes the way of the
+ * transition table. ERR_CONFLICT for anything else: not FAILED or BLOCKED, superseded, or a newer
+ * operation was accepted since. ERR_NOT_FOUND without the operation or, for a FAILED one, its
+ * cluster. `actor` names who asked, for the event. */
 int db_accept_retry(struct db *db, struct operation *op, const char *actor,
                     struct err *e) MUST_CHECK;
 

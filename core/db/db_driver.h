@@ -36,8 +36,8 @@ int db_driver_choose(struct db *db, const char *id, const char *version, const c
 /* Before a version is installed: what new clusters get now they go on getting until somebody
  * chooses. */
 int db_driver_hold(struct db *db, const char *id, struct err *e) MUST_CHECK;
-/* By which versions the clusters are served that db_driver_move would move: [{version, clusters: how
- * many, example: the name of one}]. */
+/* By which versions the clusters are served that db_driver_move would move: [{version, clusters:
+ * how many, example: the name of one}]. */
 int db_driver_movable(struct db *db, const char *id, const char *version,
                       const struct strv *clusters, json_t **ret, struct err *e) MUST_CHECK;
 /* Clusters of the driver (those of the list by uuid or name, or all) that are not at `version` are

@@ -6,8 +6,8 @@
 #include "db/db.h"
 #include "model/quota_resource.h"
 
-/* Insert or refresh (host, binary): report_count + 1, last_seen_up = now; without an endpoint, while
- * it starts, it is known and not up. */
+/* Insert or refresh (host, binary): report_count + 1, last_seen_up = now; without an endpoint,
+ * while it starts, it is known and not up. */
 int db_service_beat(struct db *db, const struct mservice *s, struct err *e) MUST_CHECK;
 /* A graceful end: endpoint cleared, last_seen_up set back, so that nobody asks it any more. */
 int db_service_gone(struct db *db, const char *host, const char *binary, struct err *e) MUST_CHECK;
