@@ -123,14 +123,13 @@ int spawn_program(struct spawn *s, pid_t *ret_pid, int *ret_pidfd)
 
 /* ---- a user namespace ---- */
 
-/* Exists as long as somebody looks at it, and not longer than its parent. Its thread state is the
- * parent's: raw calls only. */
+/* Exists as long as somebody looks at it, and not longer than its parent, which may have died
+ * before it could ask to go with it. Its thread state is the parent's: raw calls only. */
 __attribute__((no_sanitize("address", "thread", "undefined"))) static int linger(void *arg)
 {
-    (void)arg;
     syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
-    while (syscall(SYS_ppoll, NULL, 0, NULL, NULL, 0) < 0)
-        continue;
+    while (syscall(SYS_getppid) == (intptr_t)arg)
+        syscall(SYS_ppoll, NULL, 0, NULL, NULL, 0);
     return 0;
 }
 
@@ -151,8 +150,9 @@ int spawn_user_mapping(uid_t uid)
     _Alignas(16) char stack[STACK];
     char path[48];
     int fd = -1, handle = -1, why = 0;
-    pid_t pid = clone(linger, stack + sizeof stack,
-                      ONE_MEMORY | CLONE_NEWUSER | CLONE_PIDFD | SIGCHLD, NULL, &handle);
+    pid_t pid =
+        clone(linger, stack + sizeof stack, ONE_MEMORY | CLONE_NEWUSER | CLONE_PIDFD | SIGCHLD,
+              (void *)(intptr_t)getpid(), &handle);
     if (pid < 0)
         return -1;
     snprintf(path, sizeof path, "/proc/%ld/ns/user", (long)pid);

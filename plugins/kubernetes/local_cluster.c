@@ -171,8 +171,8 @@ static int32_t publish(struct mag_local_run *r)
 static int32_t converge(struct mag_call *c, enum rotation rotation)
 {
     static const mag_local_phase phases[] = {
-        local_start_nodes, local_wait_api, local_upgrade,           local_rotate,
-        local_settle,      local_let_go,   mag_local_settle_ledger, publish,
+        local_start_nodes, local_renew,  local_wait_api,          local_upgrade, local_rotate,
+        local_settle,      local_let_go, mag_local_settle_ledger, publish,
     };
     struct kube_run r = kube_run_of(c);
     r.rotation = rotation;

@@ -6,6 +6,7 @@
  * so that clients who know only the old one work for as long as it is trusted complete: certs every
  * daemon has a certificate of the new CAs alone   nobody trusts the old ones any more
  *
+ * Masters whose API can't be asked are given new certificates in the first round already.
  * A round restarts the daemons of the masters, one master after the other, then those of the
  * workers; pods go on running. BASE/pki/stamp says which round a node's files are of, daemons.json
  * which one its daemons were started with. Neighbours: local_files.c, magnum-local-group (SIGHUP).
@@ -24,7 +25,7 @@
 #include <sys/pidfd.h>
 #include <time.h>
 
-enum { POLL_MS = 150, STATUS_MAX = 65536 };
+enum { ASK_MS = 3000, POLL_MS = 150, STATUS_MAX = 65536 };
 enum round { ROUND_TRUST = 1, ROUND_CERTS, ROUND_ALONE }; /* of one operation, in this order */
 
 static const char *const cas[] = {"kubernetes", "etcd", "front-proxy"};
@@ -92,9 +93,11 @@ static int32_t write_files(struct mag_local_run *r, size_t at, enum round round)
     const struct binaries *bin = NULL;
     mag_local_base(&r->cl, n->index, base);
     int32_t rc = binaries_pick(kubernetes_of(r->c), n->version, &bin, r->c->err);
-    kube_run(r)->reissue = round == ROUND_CERTS;
-    if (rc == MAG_OK)
-        rc = kube_run(r)->reissue ? local_write_node(r, n, bin) : write_trust(r, base);
+    if (rc == MAG_OK && round != ROUND_CERTS)
+        rc = write_trust(r, base);
+    kube_run(r)->reissue = round == ROUND_CERTS || kube_run(r)->renew;
+    if (rc == MAG_OK && kube_run(r)->reissue)
+        rc = local_write_node(r, n, bin);
     kube_run(r)->reissue = false;
     (void)snprintf(path, sizeof path, "%s/pki/stamp", base);
     stamp_of(r, round, stamp);
@@ -198,6 +201,25 @@ static int32_t one_round(struct mag_local_run *r, enum round round)
                              "%zu of %zu nodes took over the CAs (%s)", done, all, texts[round]);
     }
     return MAG_OK;
+}
+
+/* An API that can't be asked may be one whose certificates have expired, and then it could be
+ * waited for for ever: the masters get new ones of the CA they have together with the new trust. */
+int32_t local_renew(struct mag_local_run *r)
+{
+    char why[160];
+    mag_error e = {.struct_size = sizeof e};
+    struct mag_kube k = kube_api(r->c, ASK_MS);
+    if (kube_run(r)->rotation != ROTATE_PREPARE ||
+        mag_kube_ready(&k, why, sizeof why, &e) == MAG_OK)
+        return MAG_OK;
+    int32_t rc = MAG_OK;
+    kube_run(r)->renew = true;
+    for (size_t i = 0; i < r->st.n && rc == MAG_OK; i++)
+        if (r->st.v[i].master && !r->st.v[i].leaving)
+            rc = one_node(r, i, ROUND_TRUST);
+    kube_run(r)->renew = false;
+    return rc == MAG_AGAIN ? MAG_OK : rc; /* the API is waited for next */
 }
 
 int32_t local_rotate(struct mag_local_run *r)

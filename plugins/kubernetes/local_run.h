@@ -31,6 +31,7 @@ struct kube_run {
     const struct binaries *bin;
     bool api_up;  /* /readyz said ok in this step */
     bool reissue; /* certificates are made anew although they are there */
+    bool renew;   /* in a round that would leave them as they are, too */
     enum rotation rotation;
 };
 static inline struct kube_run *kube_run(struct mag_local_run *r)
@@ -55,11 +56,12 @@ int32_t local_write_node(struct mag_local_run *r, const struct mag_roster_node *
 
 /* Phases */
 int32_t local_start_nodes(struct mag_local_run *r); /* every staying node runs */
-int32_t local_wait_api(struct mag_local_run *r);    /* the control plane serves */
-int32_t local_upgrade(struct mag_local_run *r);     /* every node runs the wanted version */
-int32_t local_rotate(struct mag_local_run *r);      /* certificates are those of this rotation */
-int32_t local_settle(struct mag_local_run *r);      /* labels, taints, all ready */
-int32_t local_let_go(struct mag_local_run *r);      /* leaving nodes are gone */
+int32_t local_renew(struct mag_local_run *r); /* before a rotation waits for an API that is down */
+int32_t local_wait_api(struct mag_local_run *r); /* the control plane serves */
+int32_t local_upgrade(struct mag_local_run *r);  /* every node runs the wanted version */
+int32_t local_rotate(struct mag_local_run *r);   /* certificates are those of this rotation */
+int32_t local_settle(struct mag_local_run *r);   /* labels, taints, all ready */
+int32_t local_let_go(struct mag_local_run *r);   /* leaving nodes are gone */
 
 /* local_upgrade.c: the binaries an upgrade goes to; INVALID when the step is not allowed. */
 int32_t local_upgrade_target(struct mag_call *c, const struct mag_roster *st,

@@ -46,7 +46,8 @@ def words_are_completed():
         check_equal(complete("clus"), sorted(
             w for w in complete("") if w.startswith("clus")), "the first word's beginning")
         check("pod" in complete("") and "bay-create" in complete(""), "first words")
-        check_equal(complete("quota", ""), ["create", "delete", "list", "show", "update"], "second")
+        check_equal(complete("quota", ""),
+                    ["create", "delete", "list", "show", "update", "usage"], "second")
         check_equal(complete("cluster", "template", "cr"), ["create"], "third")
         check_equal(complete("--debug", "cluster", "te"), ["template"], "behind an option")
         check_equal(complete("cluster", "list", "-f", "y"), ["yaml"], "a format")

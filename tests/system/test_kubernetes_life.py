@@ -188,7 +188,7 @@ def more_than_half_ill_is_left_alone():
     check_equal(len(a.client.operations("k1")), count, "operations")
 
 
-def an_expired_certificate_is_named():
+def an_expired_certificate_is_named_and_rotation_heals_it():
     """The API's own certificate: nobody can work with the cluster, and its health says why."""
     a = SPECIFIC["stack"]
     uuid = SPECIFIC["uuid"]
@@ -206,13 +206,17 @@ def an_expired_certificate_is_named():
                  lambda part=part: part in json.dumps(a.client.show("k1")["health_status_reason"]),
                  120, 0.2)
     check(a.client.show("k1")["health_status"] in ("UNHEALTHY", "UNKNOWN"), "health")
+    a.cli("ca", "rotate", "k1", "--wait", timeout=400)
+    SPECIFIC["config"] = save_config("k1", "renewed")
+    health("HEALTHY", "ok")
+    check_equal(kubectl("get", "--raw", "/readyz"), "ok", "the API")
 
 
 def a_cluster_whose_api_hangs_says_so_and_can_be_deleted():
     a = SPECIFIC["stack"]
     api = inside(mt.node_dirs(a, SPECIFIC["uuid"])[0], "kube-apiserver")
     os.kill(api, signal.SIGSTOP)
-    health("UNHEALTHY", "timed out")
+    health("UNKNOWN", "timed out")
     a.cli("cluster", "resize", "k1", "1")
 
     def told():
@@ -228,7 +232,7 @@ kt.run_cases(__name__, [
     what_cannot_work_is_said_by_the_api, kubectl_works_with_the_kubeconfig_of_both_clients,
     an_ill_worker_is_replaced, a_hanging_webhook_does_not_hold_a_drain,
     an_autoscaler_finds_what_it_needs, a_credential_can_be_rotated,
-    more_than_half_ill_is_left_alone, an_expired_certificate_is_named,
+    more_than_half_ill_is_left_alone, an_expired_certificate_is_named_and_rotation_heals_it,
     a_cluster_whose_api_hangs_says_so_and_can_be_deleted],
     options=("conductor.health_interval_s=1", "conductor.heal_after_s=3",
-             "conductor.heal_cool_down_s=1"))
+             "conductor.heal_cool_down_s=1", "certificates.rotation_grace_s=2"))
