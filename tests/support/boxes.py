@@ -3,6 +3,7 @@ on a tmpfs, entered by chroot) in a network namespace of its own, all within one
 process namespace that ends with the test. And the OpenStack around them: Keystone's tokens, Magnum's
 certificates (signed by openssl), Heat's signals, Nova's metadata, a mirror of files.
 Needs root; nothing outside of the namespaces is changed."""
+import contextlib
 import http.server
 import json
 import os
@@ -14,7 +15,7 @@ import tempfile
 import threading
 import urllib.parse
 
-from magnumtest import check
+from magnumtest import check, wait_for
 
 SOURCE = pathlib.Path(os.environ["MAGNUM_SOURCE_DIR"])
 FAKES = SOURCE / "tests/fakes/node"
@@ -28,7 +29,9 @@ def enter():
     """Runs the program again in namespaces of its own, which take all its processes with them."""
     if os.environ.get("MAGNUM_BOXES") == "in":
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6g", "boxes", str(TOP)], check=True)
-        for words in ("link set lo up", "link add br0 type bridge", "link set br0 up",
+        # an address of its own: else it has that of some box, and another one when that box goes
+        for words in ("link set lo up", "link add br0 address 02:00:00:00:00:01 type bridge",
+                      "link set br0 up",
                       f"addr add {GATEWAY}/24 dev br0"):
             subprocess.run(["ip", *words.split()], check=True)
         os.makedirs("/run/netns", exist_ok=True)
@@ -264,11 +267,15 @@ class Box:
 
     def destroy(self):
         """Power off, and a new disk: what is made under the name again is another machine."""
-        for pid in run("ip", "netns", "pids", self.name).split():
-            try:
-                os.kill(int(pid), 9)
-            except ProcessLookupError:
-                pass
+        def ended():
+            pids = run("ip", "netns", "pids", self.name).split()
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), 9)
+            return not pids
+        wait_for(f"the processes of {self.name} to end", ended, 60, 0.05)
+        # a namespace goes some time after its name: its link would still be there meanwhile
+        run("ip", "link", "del", f"v-{self.name}")
         run("ip", "netns", "del", self.name)
         run("umount", "-R", "-l", self.root)
         shutil.rmtree(TOP / self.name)
