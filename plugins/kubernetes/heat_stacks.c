@@ -5,7 +5,6 @@
 #include "lib/cleanup.h"
 #include "lib/fail.h"
 #include "lib/heat_params.h"
-#include "lib/http.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -125,38 +124,6 @@ static int32_t put_etcd(struct heat_run *r, json_t *p)
     return rc == MAG_OK && type[0] ? set(r, p, "etcd_volume_type", json_string(type)) : rc;
 }
 
-/* A balancer's members need a subnet by id: of a given network without one, the first there is. */
-static int32_t find_subnet(struct heat_run *r, json_t *p)
-{
-    const char *network = mag_json_text(p, "fixed_network", "");
-    char quoted[300], path[400];
-    if (!*network || *mag_json_text(p, "fixed_subnet", ""))
-        return MAG_OK;
-    if (!mag_http_quote(quoted, sizeof quoted, network))
-        return mag_fail(r->c->err, MAG_E_INVALID, MAG_ERR_USER, "BadNetwork", NULL,
-                        "the name of the fixed network is too long");
-    (void)snprintf(path, sizeof path, "/v2.0/networks?fields=subnets&%s=%s",
-                   mag_is_uuid(network) ? "id" : "name", quoted);
-    struct mag_http_call call = {.method = "GET", .service = "network", .path = path};
-    struct mag_http_answer a = {0};
-    _mag_json_ json_t *doc = NULL;
-    int32_t rc = mag_http_do(r->c->self->host, r->c->op, &call, &a, r->c->err);
-    if (rc == MAG_OK && a.status != 200)
-        rc = mag_fail(r->c->err, MAG_E_UNAVAILABLE, MAG_ERR_RETRYABLE, "NetworkService", NULL,
-                      "Neutron answers %u to a list of networks", a.status);
-    if (rc == MAG_OK)
-        rc = mag_json_parse(a.body, "networks", &doc, r->c->err);
-    if (rc != MAG_OK)
-        return mag_fail_wrap(r->c->err, rc, "fixed network %.60s", network);
-    const json_t *first = json_array_get(mag_json_at(doc, "networks"), 0);
-    json_t *subnet = json_array_get(mag_json_at(first, "subnets"), 0);
-    if (!subnet)
-        return mag_fail(r->c->err, MAG_E_INVALID, MAG_ERR_USER, "NoSubnet",
-                        "make a subnet in the network, or name another one",
-                        "The fixed network %.60s does not exist or has no subnet", network);
-    return set(r, p, "fixed_subnet", json_incref(subnet));
-}
-
 int32_t heat_cluster_plan(struct heat_run *r, struct heat_plan *ret)
 {
     const struct mag_call *c = r->c;
@@ -170,7 +137,7 @@ int32_t heat_cluster_plan(struct heat_run *r, struct heat_plan *ret)
     if (rc == MAG_OK)
         rc = put_etcd(r, ret->parameters);
     if (rc == MAG_OK)
-        rc = find_subnet(r, ret->parameters);
+        rc = mag_params_subnet(c->self->host, c->op, ret->parameters, c->err);
     if (rc == MAG_OK)
         rc = put_group(r, r->masters, "master_", ret->parameters);
     if (rc == MAG_OK)

@@ -410,6 +410,8 @@ static int32_t cluster_stack(struct mag_coe_run *r, struct mag_heat_stack *ret)
     _mag_json_ json_t *p = NULL, *files = json_object();
     int32_t rc = mag_params_cluster(r->c->self->host, r->c->spec, &p, r->c->err);
     if (rc == MAG_OK)
+        rc = mag_params_subnet(r->c->self->host, r->c->op, p, r->c->err);
+    if (rc == MAG_OK)
         rc = r->coe->parameters(r, p);
     if (rc == MAG_OK)
         rc = add_group(r, masters, "master_", p, files);

@@ -3,6 +3,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/fail.h"
+#include "lib/http.h"
 #include "lib/names.h"
 
 #include <ctype.h>
@@ -169,6 +170,38 @@ int32_t mag_params_cluster(const mag_host *host, const json_t *spec, json_t **re
     if (rc == MAG_OK)
         *ret = MAG_TAKE(p);
     return rc;
+}
+
+int32_t mag_params_subnet(const mag_host *host, const mag_op *op, json_t *parameters,
+                          mag_error *err)
+{
+    const char *network = mag_json_text(parameters, "fixed_network", "");
+    char quoted[300], path[400];
+    if (!*network || *mag_json_text(parameters, "fixed_subnet", ""))
+        return MAG_OK;
+    if (!mag_http_quote(quoted, sizeof quoted, network))
+        return mag_fail(err, MAG_E_INVALID, MAG_ERR_USER, "BadNetwork", NULL,
+                        "the name of the fixed network is too long");
+    (void)snprintf(path, sizeof path, "/v2.0/networks?fields=subnets&%s=%s",
+                   mag_is_uuid(network) ? "id" : "name", quoted);
+    struct mag_http_call call = {.method = "GET", .service = "network", .path = path};
+    struct mag_http_answer a = {0};
+    _mag_json_ json_t *doc = NULL;
+    int32_t rc = mag_http_do(host, op, &call, &a, err);
+    if (rc == MAG_OK && a.status != 200)
+        rc = mag_fail(err, MAG_E_UNAVAILABLE, MAG_ERR_RETRYABLE, "NetworkService", NULL,
+                      "Neutron answers %u to a list of networks", a.status);
+    if (rc == MAG_OK)
+        rc = mag_json_parse(a.body, "networks", &doc, err);
+    if (rc != MAG_OK)
+        return mag_fail_wrap(err, rc, "fixed network %.60s", network);
+    const json_t *first = json_array_get(mag_json_at(doc, "networks"), 0);
+    json_t *subnet = json_array_get(mag_json_at(first, "subnets"), 0);
+    if (!subnet)
+        return mag_fail(err, MAG_E_INVALID, MAG_ERR_USER, "NoSubnet",
+                        "make a subnet in the network, or name another one",
+                        "The fixed network %.60s does not exist or has no subnet", network);
+    return json_object_set(parameters, "fixed_subnet", subnet) == 0 ? MAG_OK : mag_fail_nomem(err);
 }
 
 int32_t mag_params_group_stack(const mag_host *host, const json_t *spec, const json_t *group,

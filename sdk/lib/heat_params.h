@@ -13,6 +13,10 @@ const json_t *mag_params_group(const json_t *spec, bool master);
 /* Of the cluster's own stack, but for what only the driver knows: api_port, user data files,
  * numbers of nodes and of generations. The caller decrefs *ret. */
 int32_t mag_params_cluster(const mag_host *host, const json_t *spec, json_t **ret, mag_error *err);
+/* A balancer and its members need a subnet by id: to a given network without one, its first subnet,
+ * which Neutron is asked for. MAG_E_INVALID when it has none. */
+int32_t mag_params_subnet(const mag_host *host, const mag_op *op, json_t *parameters,
+                          mag_error *err);
 /* Of a stack for one more group; outputs: those of the cluster's stack. The same is left out. */
 int32_t mag_params_group_stack(const mag_host *host, const json_t *spec, const json_t *group,
                                const json_t *outputs, json_t **ret, mag_error *err);

@@ -103,8 +103,7 @@ def run(l):
     with heatlab.cloud(l, drivers__enabled_beta="mesos_ubuntu_v1") as c:
         S["cloud"] = c
         S["template"] = c.template("mesos", "mesos", fixed_network="demo-private",
-                                   fixed_subnet="demo-private-subnet",
-                                   floating_ip_enabled=False, master_lb_enabled=True)
+                                   floating_ip_enabled=False, master_lb_enabled=True)  # its subnet is found
         mt.main("__main__", [life, an_agent_that_is_lost_shows, the_idle_agent_goes,
                              a_master_is_replaced, nothing_is_left])
 
