@@ -172,8 +172,9 @@ def reports_say_the_same():
             WRONG / "delete_twice/wrong_delete_twice.yaml", want=1)
         with open(f"{d}/v.json", encoding="utf-8") as f:
             verdict = json.load(f)
-        check_equal((verdict["passed"], verdict["failed"], verdict["complete"]), (5, 1, False),
-                    "the verdict's counts")
+        skipped = 1 if mt.SLOW > 1 else 0  # static.constructors
+        check_equal((verdict["passed"], verdict["failed"], verdict["skipped"], verdict["complete"]),
+                    (5 - skipped, 1, skipped, False), "the verdict's counts")
         check_equal(len(verdict["plugin"]["sha256"]), 64, "sha256")
         suite = xml.etree.ElementTree.parse(f"{d}/v.xml").getroot()
         check_equal((suite.get("tests"), suite.get("failures")), ("6", "1"), "JUnit's counts")
