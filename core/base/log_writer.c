@@ -16,15 +16,18 @@
 
 static struct {
     pthread_mutex_t lock;
-    pthread_cond_t more;
+    pthread_cond_t more, gone;
     pthread_t thread;
-    bool running, ending, mute; /* mute: it ended with a reader who does not read */
-    int bell;                   /* ends the writer's wait for the reader */
+    bool running, ending, ended, mute; /* mute: it ended with a reader who does not read */
+    int bell;                          /* ends the writer's wait for the reader */
     char *ring;
     size_t limit, from, used;
     uint64_t untold; /* dropped, and nobody was told yet */
     int64_t since_us;
-} w = {.lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER, .bell = -1};
+} w = {.lock = PTHREAD_MUTEX_INITIALIZER,
+       .more = PTHREAD_COND_INITIALIZER,
+       .gone = PTHREAD_COND_INITIALIZER,
+       .bell = -1};
 
 static atomic_uint_fast64_t dropped;
 
@@ -145,6 +148,10 @@ static void *writer_main(void *arg)
         }
         tell_dropped();
     }
+    pthread_mutex_lock(&w.lock);
+    w.ended = true;
+    pthread_cond_signal(&w.gone);
+    pthread_mutex_unlock(&w.lock);
     return NULL;
 }
 
@@ -192,13 +199,14 @@ static void end_by(int64_t wait_ms)
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
-    if (pthread_clockjoin_np(w.thread, NULL, CLOCK_MONOTONIC, &until) == 0)
-        return;
+    int rc = 0;
     pthread_mutex_lock(&w.lock);
-    w.mute = true;
+    while (!w.ended && rc == 0)
+        rc = pthread_cond_clockwait(&w.gone, &w.lock, CLOCK_MONOTONIC, &until);
+    w.mute = !w.ended;
     pthread_mutex_unlock(&w.lock);
     uint64_t one = 1;
-    (void)!write(w.bell, &one, sizeof one); /* it waits for a reader who does not come */
+    (void)!write(w.bell, &one, sizeof one); /* it may wait for a reader who does not come */
     (void)pthread_join(w.thread, NULL);
 }
 
