@@ -435,8 +435,8 @@ static int check_foreign(struct api_call *c, int64_t masters, const char *url, s
 }
 
 /* The operator's format with the number of masters in it. */
-static int ask_service(const struct api_call *c, const char *format, int64_t masters,
-                       struct str *ret, struct err *e)
+static int ask_service(struct api_call *c, const char *format, int64_t masters, struct str *ret,
+                       struct err *e)
 {
     static const char mark[] = "%(size)d";
     struct err why = ERR_INIT;
@@ -459,6 +459,7 @@ static int ask_service(const struct api_call *c, const char *format, int64_t mas
                      answer.body, format);
     else
         str_append(ret, answer.body);
+    c->show_5xx = rc < 0; /* the discovery service's failure is for the caller to read */
     http_answer_done(&answer);
     return rc;
 }
@@ -495,7 +496,6 @@ int etcd_discovery_for(struct api_call *c, const struct driver_row *d, struct cl
     const char *use = jsonx_str(d->manifest, "etcd_discovery");
     if (!use || strcmp(use, "none") == 0)
         return 0;
-    c->show_5xx = true; /* the discovery service's failure is for the caller to read */
     if (str_blank(cl->discovery_url)) {
         free(cl->discovery_url);
         cl->discovery_url = NULL;

@@ -21,7 +21,7 @@ extern const size_t db_purge_kinds_n;
 /* How many there are from before this time. */
 int db_purge_count(struct db *db, const struct db_purge_kind *k, int64_t before_us, int64_t *ret,
                    struct err *e) MUST_CHECK;
-/* Removes one batch; *ret: how many, less than `batch` when these were the last for now. */
+/* Removes one batch; *ret: how many, less than `batch` when there are no more. */
 int db_purge(struct db *db, const struct db_purge_kind *k, int64_t before_us, int64_t batch,
              int64_t *ret, struct err *e) MUST_CHECK;
 
