@@ -151,6 +151,18 @@ int db_driver_choose(struct db *db, const char *id, const char *version, const c
     return driver_decided(&tx, &(struct driver_note){id, version, event, detail, by}, e);
 }
 
+/* Which clusters of a driver are to move to a version: those named, or all. */
+static void moving_params(struct sql_params *p, const char *id, const char *version,
+                          const struct strv *clusters)
+{
+    param_str(p, id);
+    param_str(p, version);
+    if (clusters && clusters->n)
+        param_list(p, (const char *const *)clusters->v, clusters->n);
+    else
+        param_str(p, NULL);
+}
+
 int db_driver_movable(struct db *db, const char *id, const char *version,
                       const struct strv *clusters, json_t **ret, struct err *e)
 {
@@ -163,12 +175,7 @@ int db_driver_movable(struct db *db, const char *id, const char *version,
         " GROUP BY driver_version) v"};
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
-    param_str(&p, id);
-    param_str(&p, version);
-    if (clusters && clusters->n)
-        param_list(&p, (const char *const *)clusters->v, clusters->n);
-    else
-        param_str(&p, NULL);
+    moving_params(&p, id, version, clusters);
     int rc = sql_read(db, &list, &p, &r, e);
     return rc ? rc : row_json(r, 0, 0, ret, e);
 }
@@ -183,12 +190,7 @@ int db_driver_move(struct db *db, const char *id, const char *version, const str
     _cleanup_tx_ struct sql_tx tx = SQL_TX_INIT;
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
-    param_str(&p, id);
-    param_str(&p, version);
-    if (clusters && clusters->n)
-        param_list(&p, (const char *const *)clusters->v, clusters->n);
-    else
-        param_str(&p, NULL);
+    moving_params(&p, id, version, clusters);
     int rc = driver_decide(db, &tx, e);
     if (!rc)
         rc = tx_run(&tx, &move, &p, &r, e);
