@@ -1,6 +1,7 @@
-/* What a driver's process costs: its start until it is ready for calls, with and without what shuts
- * it in, beside a plain spawn of /bin/true; and a call with a 2 KiB spec, beside an echo of as much
- * over a socket pair. Prints one JSON object; medians. Run by bench.py. */
+/* What a driver's process costs: a call that has to start it, with a spare process ready and
+ * without one, with and without what shuts it in, beside a plain spawn of /bin/true; and a call
+ * with a 2 KiB spec, beside an echo of as much over a socket pair. Prints one JSON object; medians.
+ * Run by bench.py. */
 #include "base/jsonx.h"
 #include "config/config.h"
 #include "drivers/front_coe.h"
@@ -95,16 +96,23 @@ struct bench {
     struct driver_pool *pool;
 };
 
-static void open_pool(struct bench *b, const char *build, const char *state, const char *isolation,
+struct how {
+    const char *isolation, *spare, *recycle; /* calls of a process */
+};
+static const struct how ready = {"best-effort", "true", "1"}, cold = {"best-effort", "false", "1"},
+                        open_cold = {"off", "false", "1"},
+                        kept = {"best-effort", "false", "1000000"},
+                        open_kept = {"off", "false", "1000000"};
+
+static void open_pool(struct bench *b, const char *build, const char *state, const struct how *how,
                       struct err *e)
 {
     _cleanup_free_ char *dirs = str_fmt("%s/plugins", build);
     _cleanup_free_ char *host = str_fmt("%s/bin/magnum-driver-host", build);
-    const char *const options[][2] = {{"drivers.plugin_dirs", dirs},
-                                      {"drivers.host_program", host},
-                                      {"drivers.isolation", isolation},
-                                      {"drivers.recycle_calls", "1000000"},
-                                      {"driver_config." DRIVER ".state_dir", state}};
+    const char *const options[][2] = {
+        {"drivers.plugin_dirs", dirs},           {"drivers.host_program", host},
+        {"drivers.isolation", how->isolation},   {"drivers.spare", how->spare},
+        {"drivers.recycle_calls", how->recycle}, {"driver_config." DRIVER ".state_dir", state}};
     *b = (struct bench){.cfg = NULL};
     int rc = config_load("/dev/null", &b->cfg, e);
     for (size_t i = 0; rc == 0 && i < ARRAY_LEN(options); i++)
@@ -122,73 +130,73 @@ static void close_pool(struct bench *b)
     config_free(&b->cfg);
 }
 
-/* Start, handshake and one short call. */
-static double starts(struct bench *b, struct err *e)
+static int call(struct bench *b, const json_t *spec, struct err *e)
 {
-    static double took[STARTS];
-    for (int i = 0; i < STARTS; i++) {
-        char why[512];
-        bool ready;
-        double begin = now_us();
-        if (front_coe_probe(b->pool, DRIVER, &ready, why, e) != 0)
-            return -1;
-        took[i] = now_us() - begin;
-        (void)poll(NULL, 0, IDLE_MS); /* conductors don't start one after the other */
-    }
-    return median(took, STARTS);
+    struct coe_result r = {0};
+    const struct coe_call c = {.driver_id = DRIVER,
+                               .interface = MAG_IFACE_LIFECYCLE,
+                               .verb = "validate",
+                               .op_kind = MAG_OP_CREATE,
+                               .op_id = "op",
+                               .cluster_id = "c1",
+                               .project_id = "p",
+                               .spec = spec,
+                               .budget_ms = 20000};
+    int rc = front_coe_call(b->pool, &c, &r, e);
+    coe_result_done(&r);
+    return rc;
 }
 
-static double calls(struct bench *b, struct err *e)
+/* Median of so many calls, with a pause between them. */
+static double calls(struct bench *b, int n, int pause_ms, struct err *e)
 {
     static double took[CALLS];
-    _cleanup_json_ json_t *spec =
-        json_pack("{s:{s:s,s:{}},s:{s:s},s:[],s:{s:s}}", "cluster", "uuid", "c1", "labels",
-                  "template", "coe", "kubernetes", "nodegroups", "params", "pad", "");
     char pad[SIZE];
     memset(pad, 'x', sizeof pad - 1);
     pad[sizeof pad - 1] = '\0';
-    json_object_set_new(json_object_get(spec, "params"), "pad", json_string(pad));
-    for (int i = 0; i < CALLS; i++) {
-        struct coe_result r = {0};
-        const struct coe_call c = {.driver_id = DRIVER,
-                                   .interface = MAG_IFACE_LIFECYCLE,
-                                   .verb = "validate",
-                                   .op_kind = MAG_OP_CREATE,
-                                   .op_id = "op",
-                                   .cluster_id = "c1",
-                                   .project_id = "p",
-                                   .spec = spec,
-                                   .budget_ms = 20000};
+    _cleanup_json_ json_t *spec =
+        json_pack("{s:{s:s,s:{}},s:{s:s},s:[],s:{s:s}}", "cluster", "uuid", "c1", "labels",
+                  "template", "coe", "kubernetes", "nodegroups", "params", "pad", pad);
+    for (int i = 0; i < n; i++) {
         double begin = now_us();
-        if (front_coe_call(b->pool, &c, &r, e) != 0)
+        if (call(b, spec, e) != 0)
             return -1;
         took[i] = now_us() - begin;
-        coe_result_done(&r);
+        if (pause_ms)
+            (void)poll(NULL, 0, pause_ms); /* conductors don't start one after the other */
     }
-    return median(took, CALLS);
+    return median(took, (size_t)n);
+}
+
+static double with_pool(char **argv, const struct how *how, int n, int pause_ms, struct err *e)
+{
+    struct bench b;
+    open_pool(&b, argv[1], argv[2], how, e);
+    double us = b.pool ? calls(&b, n, pause_ms, e) : -1;
+    close_pool(&b);
+    return us;
 }
 
 int main(int argc, char **argv)
 {
     struct err e = ERR_INIT;
-    struct bench b;
     if (argc != 3) {
         fprintf(stderr, "usage: bench_driver_host BUILD-DIR STATE-DIR\n");
         return 2;
     }
     double spawn = plain_spawn(), echo = bare_echo();
-    open_pool(&b, argv[1], argv[2], "best-effort", &e);
-    double start = b.pool ? starts(&b, &e) : -1, call = b.pool ? calls(&b, &e) : -1;
-    close_pool(&b);
-    open_pool(&b, argv[1], argv[2], "off", &e);
-    double open_start = b.pool ? starts(&b, &e) : -1, open_call = b.pool ? calls(&b, &e) : -1;
-    close_pool(&b);
-    if (start < 0 || call < 0 || open_start < 0 || open_call < 0) {
+    double start = with_pool(argv, &ready, STARTS, IDLE_MS, &e);
+    double cold_start = with_pool(argv, &cold, STARTS, IDLE_MS, &e);
+    double open_start = with_pool(argv, &open_cold, STARTS, IDLE_MS, &e);
+    double kept_call = with_pool(argv, &kept, CALLS, 0, &e);
+    double open_call = with_pool(argv, &open_kept, CALLS, 0, &e);
+    if (start < 0 || cold_start < 0 || open_start < 0 || kept_call < 0 || open_call < 0) {
         fprintf(stderr, "bench_driver_host: %s\n", e.msg);
         return 1;
     }
-    printf("{\"start_us\": %.0f, \"start_open_us\": %.0f, \"spawn_us\": %.0f, \"call_us\": %.1f, "
-           "\"call_open_us\": %.1f, \"echo_us\": %.1f}\n",
-           start, open_start, spawn, call, open_call, echo);
+    printf("{\"start_us\": %.0f, \"start_cold_us\": %.0f, \"start_open_us\": %.0f, \"spawn_us\": "
+           "%.0f, "
+           "\"call_us\": %.1f, \"call_open_us\": %.1f, \"echo_us\": %.1f}\n",
+           start, cold_start, open_start, spawn, kept_call, open_call, echo);
     return 0;
 }

@@ -92,6 +92,20 @@ def in_flight(stack, operations):
               " WHERE finished_at IS NULL")
 
 
+def work_of_a_step(stack, conductor, steps):
+    """What one step costs the one that is left, a few seconds' worth of them."""
+    def sample():
+        return (stack.number(steps), st.cpu_seconds(conductor.pid, own=True), stack.server_cpu(),
+                stack.commits(), time.monotonic())
+    before = sample()
+    time.sleep(5)
+    n, cpu, server, commits, took = [b - a for a, b in zip(before, sample())]
+    if n == 0:
+        return {}
+    return dict(steps_per_s=n / took, conductor_cpu_us=cpu / n * 1e6,
+                database_cpu_us=server / n * 1e6, commits_per_step=commits / n)
+
+
 def takeover(stack, operations, say):
     """Operations in flight on two conductors, one of which is killed."""
     in_flight(stack, operations)
@@ -113,12 +127,17 @@ def takeover(stack, operations, say):
     mt.wait_for("the victim's leases to be taken over",
                 lambda: not stack.number(f"SELECT count(*) FROM operation WHERE {held}"), 120, 0.05)
     leases = time.monotonic() - killed
-    mt.wait_for("every operation to go on", lambda: not stack.number(
-        "SELECT count(*) FROM bench_taken t JOIN operation o USING (id)"
-        " WHERE o.steps <= t.steps"), 180, 0.25)
+
+    def behind(which):
+        return stack.number("SELECT count(*) FROM bench_taken t JOIN operation o USING (id)"
+                            f" WHERE o.steps <= t.steps AND {which}")
+    mt.wait_for("the victim's operations to go on", lambda: not behind("t.held"), 180, 0.05)
+    stepped = time.monotonic() - killed
+    mt.wait_for("every operation to go on", lambda: not behind("true"), 180, 1)
     found = dict(name=f"takeover with {operations:,} operations in flight", held_by_victim=mine,
-                 leases_taken_s=leases, all_stepped_s=time.monotonic() - killed,
-                 resident_mb=st.resident_mb(second.pid))
+                 leases_taken_s=leases, its_stepped_s=stepped,
+                 all_stepped_s=time.monotonic() - killed, resident_mb=st.resident_mb(second.pid),
+                 **work_of_a_step(stack, second, steps))
     second.end()
     stack.sql("DROP TABLE bench_taken")
     mt.check_equal(stack.number("SELECT count(*) FROM operation WHERE finished_at IS NULL"

@@ -8,6 +8,7 @@ import concurrent.futures
 import magnumtest as mt
 
 PROJECTS = 1000
+SPREAD = f"'p' || n % {PROJECTS}"  # whose the n-th copy is
 
 # A uuid made from another one and a number, in the form in which the service writes them.
 HELPERS = """
@@ -35,14 +36,14 @@ def tables(stack):
     return [r[0] for r in rows]
 
 
-def value(name, kind, table, uuid, prefix):
+def value(name, kind, table, uuid, prefix, project):
     """What the copy has in this column; s is the row copied, n the number of the cluster."""
     if (table, name) == ("cluster", "uuid") or name == "cluster_id":
         return f"pg_temp.other('{uuid}', n)"
     if (table, name) == ("cluster", "name") or name == "cluster_name":
         return f"'{prefix}' || n"
     if name == "project_id":
-        return f"'p' || n % {PROJECTS}"
+        return project
     if (table, name) in (("nodegroup", "uuid"), ("operation", "id")):
         return f"pg_temp.other(s.\"{name}\", n)"
     if name in ("operation_id", "nodegroup_id"):
@@ -58,11 +59,11 @@ def value(name, kind, table, uuid, prefix):
     return f"s.\"{name}\""
 
 
-def copy_statement(stack, table, uuid, prefix, first, last):
+def copy_statement(stack, table, uuid, prefix, project, first, last):
     key = "uuid" if table == "cluster" else "cluster_id"
     cols = [c for c in columns(stack, table) if c[2] != "YES"]
     names = ", ".join(f'"{c[0]}"' for c in cols)
-    values = ", ".join(value(c[0], c[1], table, uuid, prefix) for c in cols)
+    values = ", ".join(value(c[0], c[1], table, uuid, prefix, project) for c in cols)
     order = " ORDER BY n" + (", s.id" if any(c[0] == "id" for c in columns(stack, table)) else "")
     return (f"INSERT INTO {table} ({names}) SELECT {values} FROM {table} s, "
             f"generate_series({first}, {last}) n WHERE s.{key} = '{uuid}'{order};\n")
@@ -85,7 +86,7 @@ def one(stack):
     return template, uuid
 
 
-def copies(stack, uuid, prefix, first, last):
+def copies(stack, uuid, prefix, first, last, project=SPREAD):
     """Clusters first..last like `uuid`, with all that hangs on it: {table: rows of the original}."""
     # texts name the cluster, its groups and its operations
     told = "was"
@@ -102,15 +103,15 @@ def copies(stack, uuid, prefix, first, last):
         return used
 
     def one_table(table):  # each in a session of its own: there are two processors at least
-        stack.sql(helpers + copy_statement(stack, table, uuid, prefix, first, last)
+        stack.sql(helpers + copy_statement(stack, table, uuid, prefix, project, first, last)
                   + f"VACUUM ANALYZE {table};")
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         list(pool.map(one_table, used))
     return used
 
 
-def fill(stack, uuid, total):
+def fill(stack, uuid, total, project=SPREAD):
     """Copies until there are `total`; how many rows of each table there are then."""
     there = stack.number("SELECT count(*) FROM cluster")
-    used = copies(stack, uuid, "c", there, total - 1)
+    used = copies(stack, uuid, "c", there, total - 1, project)
     return {t: stack.number(f"SELECT count(*) FROM {t}") for t in used}

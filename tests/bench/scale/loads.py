@@ -17,7 +17,8 @@ SESSION = ("-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=o
 
 
 def wrk(url, script, connections, seconds, **env):
-    """Requests per second, p50 and p99 in ms, number of answers, and of those that were not 2xx."""
+    """Requests per second, p50 and p99 in ms (None without an answer), number of answers, and of those
+    that were not 2xx."""
     out = subprocess.run(
         ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "--latency",
          "-s", str(HERE / script), url], check=True, capture_output=True, text=True,
@@ -25,7 +26,7 @@ def wrk(url, script, connections, seconds, **env):
 
     def ms(percentile):
         m = re.search(rf"^ +{percentile}% +([\d.]+)(us|ms|s)$", out, re.M)
-        return float(m[1]) * {"us": 0.001, "ms": 1, "s": 1000}[m[2]]
+        return float(m[1]) * {"us": 0.001, "ms": 1, "s": 1000}[m[2]] if m else None
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
     errors = re.search(r"Socket errors: (.*)", out)
     return dict(rate=float(re.search(r"Requests/sec: +([\d.]+)", out)[1]), p50=ms(50), p99=ms(99),
@@ -34,9 +35,9 @@ def wrk(url, script, connections, seconds, **env):
 
 
 def write_requests(directory, name, requests):
-    """requests: (path, project or "") -> the file pick.lua reads."""
+    """requests: (path, project or ""[, what is posted]) -> the file pick.lua reads."""
     path = pathlib.Path(directory) / f"{name}.paths"
-    path.write_text("".join(f"{p}\t{project}\n" for p, project in requests))
+    path.write_text("".join("\t".join(r) + "\n" for r in requests))
     return path
 
 

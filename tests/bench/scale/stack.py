@@ -103,9 +103,9 @@ class Stack:
         self.running.append(p)
         return p
 
-    def api(self):
+    def api(self, name="api", **sections):
         self.port.unlink(missing_ok=True)
-        p = self.start("magnum-api", "api", api={"port": 0, "port_file": str(self.port)})
+        p = self.start("magnum-api", name, api={"port": 0, "port_file": str(self.port)}, **sections)
 
         def ready():
             if p.process.poll() is not None:
