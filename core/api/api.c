@@ -274,6 +274,7 @@ static void versioned(struct api_call *c, const char *const *seg, size_t n, bool
 static void discover(struct api_call *c, const char *const *seg, size_t n)
 {
     struct err e = ERR_INIT;
+    c->rp->route = "(discovery)";
     int rc = etcd_discovery(c, seg, n, &e);
     finish(c, rc, &e);
 }
@@ -308,18 +309,20 @@ static void dispatch(struct api_call *c, char *path)
 
 static bool waits(void *ctx, const struct http_request *rq);
 
-/* What waits for somebody has to have its project's turn; see admit.h. */
+/* A request has to have its project's turn; see admit.h. */
 static void dispatch_in_turn(struct api_call *c, char *path)
 {
+    struct admit *a = waits(c->api, c->rq) ? c->api->admit : c->api->admit_reads;
     struct admit_tenant *t = NULL;
-    if (!waits(c->api, c->rq)) {
+    admit_forget(a == c->api->admit ? c->api->admit_reads : c->api->admit, c->rq);
+    if (!c->who.project_id && a == c->api->admit_reads) { /* what is public belongs to nobody */
         dispatch(c, path);
         return;
     }
-    switch (admit_enter(c->api->admit, c->who.project_id, c->rq, &t)) {
+    switch (admit_enter(a, c->who.project_id, c->rq, &t)) {
     case ADMIT_GO:
         dispatch(c, path);
-        admit_leave(c->api->admit, t);
+        admit_leave(a, t);
         return;
     case ADMIT_PARKED:
         c->parked = true;
@@ -342,13 +345,17 @@ static void authorised(struct api_call *c)
     if (!is_public(c->rq->path) && !etcd_discovery_open(c->api->cfg, c->rq->path))
         rc = auth_check(c->api->auth, header_of, c->rq, c->rq->from_loopback, &c->who, &challenge,
                         &e);
+    if (rc == 0 && !path)
+        rc = err_nomem(&e);
+    if (rc < 0) { /* its token may have run out while it waited */
+        admit_forget(c->api->admit, c->rq);
+        admit_forget(c->api->admit_reads, c->rq);
+    }
     if (rc == ERR_UNAUTHORIZED) {
         c->rp->route = "(unauthorized)";
         error_unauthorized(c->rp, challenge);
         return;
     }
-    if (rc == 0 && !path)
-        rc = err_nomem(&e);
     if (rc < 0) {
         finish(c, rc, &e);
         return;
@@ -460,6 +467,10 @@ static void collect(void *ctx)
     metrics_set(METRIC_HTTP_IN_FLIGHT, http_server_in_flight(a->http), NULL);
     metrics_set(METRIC_HTTP_CONNECTIONS, (double)n.open, NULL);
     metrics_set(METRIC_HTTP_UNREAD, (double)n.unread, NULL);
+    metrics_set(METRIC_HTTP_SET_ASIDE, (double)admit_waiting(a->admit),
+                METRICS_LABELS_OF("changes"));
+    metrics_set(METRIC_HTTP_SET_ASIDE, (double)admit_waiting(a->admit_reads),
+                METRICS_LABELS_OF("reads"));
     metrics_set(METRIC_HTTP_CLOSED, (double)n.pushed_out, METRICS_LABELS_OF("pushed_out"));
     metrics_set(METRIC_HTTP_CLOSED, (double)n.refused, METRICS_LABELS_OF("refused"));
     metrics_set(METRIC_HTTP_CLOSED, (double)n.expired, METRICS_LABELS_OF("expired"));
@@ -472,6 +483,7 @@ static void api_free(struct api **a)
         return;
     follow_free(&(*a)->follow);
     admit_free((*a)->admit);
+    admit_free((*a)->admit_reads);
     catalog_free(&(*a)->catalog);
     driver_cache_free(&(*a)->drivers);
     free(*a);
@@ -539,7 +551,9 @@ int api_start(const struct config *cfg, struct db *db, struct rpc_client *rpc, s
     quota_limits_of(cfg, &limits);
     db_quota_defaults(db, &limits);
     a->admit = admit_new(cfg);
-    int rc = a->admit ? api_versions_from(cfg->api_compat, &a->versions, e) : err_nomem(e);
+    a->admit_reads = admit_new_reads(cfg);
+    int rc = a->admit && a->admit_reads ? api_versions_from(cfg->api_compat, &a->versions, e)
+                                        : err_nomem(e);
     if (rc == 0)
         rc = catalog_open(cfg, &a->catalog, e);
     if (rc == 0)
@@ -567,6 +581,8 @@ int api_start(const struct config *cfg, struct db *db, struct rpc_client *rpc, s
 
 struct api_fresh {
     struct catalog *catalog;
+    struct quota_limits limits;
+    struct rpc_key *key;
 };
 
 int api_read_again(struct api *a, const struct config *cfg, struct api_fresh **ret, struct err *e)
@@ -574,7 +590,10 @@ int api_read_again(struct api *a, const struct config *cfg, struct api_fresh **r
     struct api_fresh *f = calloc(1, sizeof *f);
     if (!f)
         return err_nomem(e);
+    quota_limits_of(cfg, &f->limits);
     int rc = catalog_read_again(a->catalog, cfg, &f->catalog, e);
+    if (rc == 0)
+        rc = follow_read_again(a->follow, &f->key, e);
     if (rc < 0)
         api_fresh_free(&f);
     *ret = f;
@@ -584,6 +603,8 @@ int api_read_again(struct api *a, const struct config *cfg, struct api_fresh **r
 void api_take(struct api *a, struct api_fresh **fresh)
 {
     catalog_take(a->catalog, &(*fresh)->catalog);
+    db_quota_defaults(a->db, &(*fresh)->limits);
+    follow_take(a->follow, &(*fresh)->key);
     api_fresh_free(fresh);
 }
 
@@ -592,6 +613,7 @@ void api_fresh_free(struct api_fresh **fresh)
     if (!*fresh)
         return;
     catalog_free(&(*fresh)->catalog);
+    rpc_key_free(&(*fresh)->key);
     free(*fresh);
     *fresh = NULL;
 }

@@ -21,8 +21,9 @@ struct http_response;
 int api_start(const struct config *cfg, struct db *db, struct rpc_client *rpc, struct auth *auth,
               struct api **ret, struct err *e) MUST_CHECK;
 int api_port(const struct api *a); /* 0 for a unix socket */
-/* A new configuration in two steps, so that a reload happens as a whole or not at all: the file of
- * the built-in catalogue is read and checked, then takes the place of the one in use. */
+/* A new configuration in two steps, so that a reload happens as a whole or not at all: what the
+ * files in use hold now (the built-in catalogue, keystone.cafile and its companions, the key for
+ * news) is read and checked, then takes the place of what they held; so do the quotas. */
 struct api_fresh;
 int api_read_again(struct api *a, const struct config *cfg, struct api_fresh **ret,
                    struct err *e) MUST_CHECK;

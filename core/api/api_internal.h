@@ -39,7 +39,7 @@ struct api {
     struct catalog *catalog;
     struct driver_cache *drivers;
     struct follow *follow;
-    struct admit *admit;
+    struct admit *admit, *admit_reads;
 };
 
 /* ---- query arguments (query.c) ---- */
@@ -153,7 +153,11 @@ int operation_accept(struct api_call *c, const struct cluster *cl, enum op_kind 
 int operation_get(struct api_call *c, const char *rule, const char *all_rule, struct operation *op,
                   struct err *e) MUST_CHECK;
 void operation_wake(struct api_call *c, const char *method, const char *operation_id);
-/* A synchronous call; its errors are shown to the caller whatever their status. */
+/* What came of a call to a conductor: its errors are shown to the caller whatever their status, but
+ * not which hosts could not be reached, nor what goes wrong after it. Who goes on after an error
+ * clears show_5xx. */
+int conductor_said(struct api_call *c, int rc, struct err *e) MUST_CHECK;
+/* A synchronous call. */
 int conductor_call(struct api_call *c, const char *method, const json_t *params, json_t **ret,
                    struct err *e) MUST_CHECK;
 

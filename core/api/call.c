@@ -1,5 +1,6 @@
 /* What every handler needs: answers, scopes, rights, accepted operations, calls to a conductor.
  * See api_internal.h. */
+#include "api/admit.h"
 #include "api/api_internal.h"
 #include "api/follow.h"
 #include "api/text.h"
@@ -96,7 +97,6 @@ int operation_prepare(const struct api_call *c, enum op_kind kind, const struct 
                       int64_t timeout_min, struct operation *op, struct err *e)
 {
     char id[UUID_TEXT];
-    char parent[TRACE_PARENT_TEXT];
     bool oom = false;
     uuid_make(id);
     if (timeout_min <= 0)
@@ -109,7 +109,7 @@ int operation_prepare(const struct api_call *c, enum op_kind kind, const struct 
     op->user_id = copy(c->who.user_id, &oom);
     op->driver_id = copy(cl->driver_id, &oom);
     op->request_id = copy(c->who.request_id, &oom);
-    op->traceparent = copy(trace_text(parent), &oom);
+    op->traceparent = trace_store(&oom);
     op->deadline_at = db_clock_us(c->api->db) + timeout_min * 60 * 1000000;
     if (kind == OP_ROTATE_CA) /* waiting for the clients is no part of the work */
         op->deadline_at += c->api->cfg->certificates_rotation_grace_s * 1000000;
@@ -167,6 +167,16 @@ int operation_accept(struct api_call *c, const struct cluster *cl, enum op_kind 
     return rc;
 }
 
+int conductor_said(struct api_call *c, int rc, struct err *e)
+{
+    static const char nobody[] = "no conductor can be reached";
+    c->show_5xx = rc < 0;
+    if (rc != ERR_UNAVAILABLE || !str_starts(e->msg, nobody))
+        return rc;
+    log_warn("api.no_conductor", "%s", e->msg);
+    return err_set(e, rc, "%s", nobody);
+}
+
 int conductor_call(struct api_call *c, const char *method, const json_t *params, json_t **ret,
                    struct err *e)
 {
@@ -175,5 +185,8 @@ int conductor_call(struct api_call *c, const char *method, const json_t *params,
         return err_nomem(e);
     if (!c->api->rpc)
         return err_set(e, ERR_UNAVAILABLE, "No conductor can be asked at the moment.");
-    return rpc_client_call(c->api->rpc, method, params, c->api->cfg->api_rpc_timeout_ms, ret, e);
+    admit_outside();
+    int rc = rpc_client_call(c->api->rpc, method, params, c->api->cfg->api_rpc_timeout_ms, ret, e);
+    admit_inside();
+    return conductor_said(c, rc, e);
 }

@@ -89,13 +89,12 @@ int catalog_read_again(struct catalog *c, const struct config *cfg, struct catal
                        struct err *e)
 {
     *ret = NULL;
-    return c->ops->swap ? catalog_builtin_open(cfg, ret, e) : 0;
+    return c->ops->read_again(c->self, cfg, ret, e);
 }
 
 void catalog_take(struct catalog *c, struct catalog **fresh)
 {
-    if (*fresh)
-        c->ops->swap(c->self, (*fresh)->self);
+    c->ops->swap(c->self, (*fresh)->self);
     catalog_free(fresh);
 }
 

@@ -38,6 +38,7 @@ enum cat_kind {
     CAT_NETWORK_QUOTA,  /* the same; ident: the project */
     CAT_KINDS
 };
+struct catalog;
 struct cat_name { /* ident NULL: nothing */
     enum cat_kind kind;
     const char *ident;
@@ -62,8 +63,9 @@ struct catalog_ops {
     /* NULL: nothing is gained by knowing in advance */
     void (*expect)(void *self, const struct auth_context *who, const struct cat_name *names,
                    size_t n);
-    /* Goes on with what the other one (of the same kind) has, which gets the old; NULL: nothing of
-     * it is read from a file */
+    /* The files that it has read, again: what cfg says, in another one of the same kind, good for
+     * nothing but the swap: going on with what it has read. It gets the old. */
+    int (*read_again)(void *self, const struct config *cfg, struct catalog **ret, struct err *e);
     void (*swap)(void *self, void *other);
     void (*free)(void *self);
 };
@@ -83,11 +85,11 @@ void catalog_expect(struct catalog *c, const struct auth_context *who, const str
 /* The one that catalog.source says. ERR_CONFIG. */
 int catalog_open(const struct config *cfg, struct catalog **ret, struct err *e) MUST_CHECK;
 void catalog_free(struct catalog **c); /* NULL is fine */
-/* A new file in two steps: what cfg says is opened beside the one in use, then takes its place.
- * *ret NULL when there is nothing to read again. */
+/* What it has from files (the built-in one its content, the cloud's keystone.cafile, certfile and
+ * keyfile) again, in two steps: read beside the one in use, then in its place. */
 int catalog_read_again(struct catalog *c, const struct config *cfg, struct catalog **ret,
                        struct err *e) MUST_CHECK;
-void catalog_take(struct catalog *c, struct catalog **fresh); /* *fresh NULL is fine */
+void catalog_take(struct catalog *c, struct catalog **fresh);
 /* The built-in one from YAML text; name for messages. */
 int catalog_builtin(const char *name, const char *text, size_t len, struct catalog **ret,
                     struct err *e) MUST_CHECK;

@@ -2,6 +2,7 @@
  * requests: a list comes in pages, a network may be meant by its id or by its name. All questions
  * of a request go round by round, one HTTP request each at the same time. Nothing that a service
  * says is followed as a URL: the next page is asked for with the last id. */
+#include "api/admit.h"
 #include "api/catalog_internal.h"
 
 #include "base/cleanup.h"
@@ -34,7 +35,7 @@ static const char *const types[SERVICES] = {"image", "compute", "network"}; /* i
 struct cat_asker {
     const struct config *cfg;
     struct http_client *http;
-    struct http_tls tls;
+    struct box tls; /* a struct http_tls */
     /* A service that does not answer is left alone for a while: callers must not all wait for it,
      * each on a thread of the API. */
     _Atomic int64_t pause_until_ms[SERVICES];
@@ -85,10 +86,14 @@ int cat_asker_new(const struct config *cfg, struct cat_asker **ret, struct err *
     if (!k)
         return err_nomem(e);
     k->cfg = cfg;
+    box_init(&k->tls, NULL);
+    const struct http_tls_files files = http_tls_keystone(cfg);
+    struct http_tls *tls = NULL;
     int rc = http_client_new(&k->http, e);
     if (rc == 0)
-        rc = http_tls_read(&k->tls, "keystone", cfg->keystone_cafile, cfg->keystone_certfile,
-                           cfg->keystone_keyfile, e);
+        rc = http_tls_read(&files, &tls, e);
+    if (rc == 0)
+        (void)box_put(&k->tls, tls);
     if (rc < 0) {
         cat_asker_free(k);
         return rc;
@@ -102,8 +107,33 @@ void cat_asker_free(struct cat_asker *k)
     if (!k)
         return;
     http_client_free(&k->http);
-    http_tls_done(&k->tls);
+    box_done(&k->tls);
     free(k);
+}
+
+int cat_asker_read_again(struct cat_asker *k, const struct config *fresh, struct cat_asker **ret,
+                         struct err *e)
+{
+    const struct http_tls_files used = http_tls_keystone(k->cfg), now = http_tls_keystone(fresh);
+    struct http_tls *tls = NULL;
+    int rc = http_tls_read_again(&k->tls, &used, &now, &tls, e);
+    if (rc < 0)
+        return rc;
+    *ret = calloc(1, sizeof **ret);
+    if (!*ret) {
+        http_tls_unref(tls);
+        return err_nomem(e);
+    }
+    box_init(&(*ret)->tls, tls);
+    return 0;
+}
+
+void cat_asker_swap(struct cat_asker *k, struct cat_asker *other)
+{
+    void *theirs = box_put(&other->tls, NULL);
+    (void)box_put(&other->tls, box_put(&k->tls, theirs));
+    for (size_t i = 0; i < ARRAY_LEN(k->pause_until_ms); i++)
+        atomic_store(&k->pause_until_ms[i], 0); /* what failed may do now */
 }
 
 /* ---- ends of a question ---- */
@@ -364,6 +394,7 @@ static char *url_of(const struct inquiry *q)
 static void round_of(struct cat_asker *k, struct inquiry *q, size_t n, const char *const *headers,
                      int64_t left_ms)
 {
+    _cleanup_tls_ struct http_tls *tls = box_get(&k->tls);
     struct http_task tasks[n];
     struct inquiry *of[n];
     char *urls[n];
@@ -379,9 +410,9 @@ static void round_of(struct cat_asker *k, struct inquiry *q, size_t n, const cha
                                                .headers = headers,
                                                .timeout_ms = left_ms,
                                                .max_body = (size_t)k->cfg->catalog_max_answer_bytes,
-                                               .ca_pem = k->tls.ca,
-                                               .cert_pem = k->tls.cert,
-                                               .key_pem = k->tls.key,
+                                               .ca_pem = tls->ca,
+                                               .cert_pem = tls->cert,
+                                               .key_pem = tls->key,
                                                .insecure = k->cfg->keystone_insecure}};
         of[m] = &q[i];
         urls[m++] = url;
@@ -470,7 +501,9 @@ void cat_ask(struct cat_asker *k, const struct auth_context *who, struct cat_que
                                  .to = q[i].answer};
         open_inquiry(k, who, &in[m++]);
     }
+    admit_outside();
     ask_all(k, in, m, headers);
+    admit_inside();
     for (size_t i = 0; i < m; i++) {
         free(in[i].root);
         free(in[i].marker);

@@ -258,6 +258,12 @@ static int builtin_subnet(void *self, const struct auth_context *who, const char
     (void)who;
     LOOK(network(b->doc, "subnets", CAT_FIXED_SUBNET, ident, e));
 }
+static int builtin_read_again(void *self, const struct config *cfg, struct catalog **ret,
+                              struct err *e)
+{
+    (void)self;
+    return catalog_builtin_open(cfg, ret, e);
+}
 static void builtin_swap(void *self, void *other)
 {
     struct builtin *b = self, *o = other;
@@ -282,6 +288,7 @@ static const struct catalog_ops builtin_ops = {
     .external_network = builtin_external,
     .fixed_network = builtin_fixed,
     .fixed_subnet = builtin_subnet,
+    .read_again = builtin_read_again,
     .swap = builtin_swap,
     .free = builtin_free,
 };

@@ -170,6 +170,29 @@ static void cloud_expect(void *self, const struct auth_context *who, const struc
     }
 }
 
+static const struct catalog_ops cloud;
+
+static int cloud_read_again(void *self, const struct config *cfg, struct catalog **ret,
+                            struct err *e)
+{
+    struct cloud *c = self, *fresh = calloc(1, sizeof *fresh);
+    struct catalog *made = calloc(1, sizeof *made);
+    int rc = fresh && made ? cat_asker_read_again(c->asker, cfg, &fresh->asker, e) : err_nomem(e);
+    if (rc < 0) {
+        free(fresh);
+        free(made);
+        return rc;
+    }
+    *made = (struct catalog){&cloud, fresh};
+    *ret = made;
+    return 0;
+}
+
+static void cloud_swap(void *self, void *other)
+{
+    cat_asker_swap(((struct cloud *)self)->asker, ((struct cloud *)other)->asker);
+}
+
 static const struct catalog_ops cloud = {
     .image = cloud_image,
     .flavor = cloud_flavor,
@@ -179,6 +202,8 @@ static const struct catalog_ops cloud = {
     .fixed_subnet = cloud_subnet,
     .room = cloud_room,
     .expect = cloud_expect,
+    .read_again = cloud_read_again,
+    .swap = cloud_swap,
     .free = cloud_free,
 };
 

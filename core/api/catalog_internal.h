@@ -46,6 +46,10 @@ struct cat_question {
 struct cat_asker;
 int cat_asker_new(const struct config *cfg, struct cat_asker **ret, struct err *e) MUST_CHECK;
 void cat_asker_free(struct cat_asker *k); /* NULL is fine */
+/* Its files again: *ret holds nothing but what they hold now (ERR_CONFIG), to be swapped in. */
+int cat_asker_read_again(struct cat_asker *k, const struct config *fresh, struct cat_asker **ret,
+                         struct err *e) MUST_CHECK;
+void cat_asker_swap(struct cat_asker *k, struct cat_asker *other);
 /* Asks with the caller's token, all at the same time, within catalog.timeout_ms in all. */
 void cat_ask(struct cat_asker *k, const struct auth_context *who, struct cat_question *q, size_t n);
 

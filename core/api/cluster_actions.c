@@ -12,9 +12,12 @@
 
 /* ---- resize ---- */
 
-/* A driver that can resize its masters says so in its manifest: `resize_master: true`. */
-static int check_master(struct api_call *c, const struct cluster *cl, struct err *e)
+/* A driver that can resize its masters says so in its manifest: `resize_master: true`; one that
+ * only replaces those that are named: `replace_master: true`. */
+static int check_master(struct api_call *c, const struct cluster *cl, const struct nodegroup *n,
+                        int64_t wanted, struct err *e)
 {
+    size_t named = json_array_size(json_object_get(c->body, "nodes_to_remove"));
     _cleanup_drivers_ struct driver_set *set = NULL;
     if (api_zed(c))
         return err_set(e, ERR_UNSUPPORTED, "Resizing a master nodegroup is not supported.");
@@ -24,6 +27,13 @@ static int check_master(struct api_call *c, const struct cluster *cl, struct err
     const struct driver_row *d = cl->driver_id ? driver_find(&set->rows, cl->driver_id) : NULL;
     if (d && jsonx_bool(d->manifest, "resize_master", false))
         return 0;
+    if (d && jsonx_bool(d->manifest, "replace_master", false))
+        return named && wanted == n->node_count
+                   ? 0
+                   : err_set(e, ERR_UNSUPPORTED,
+                             "The number of masters stays at %lld with this driver; those named in "
+                             "nodes_to_remove are replaced.",
+                             (long long)n->node_count);
     return err_set(e, ERR_UNSUPPORTED,
                    "Resizing the master nodegroup is not supported by this driver.");
 }
@@ -57,7 +67,8 @@ static int resize(struct api_call *c, struct cluster *cl, struct nodegroup *n,
     if (rc == 0 && wanted == MODEL_UNSET)
         rc = attrs_invalid(e, "node_count", NULL, "Mandatory field missing.");
     if (rc == 0)
-        rc = str_eq(n->role, "master") ? check_master(c, cl, e) : check_bounds(n, wanted, e);
+        rc = str_eq(n->role, "master") ? check_master(c, cl, n, wanted, e)
+                                       : check_bounds(n, wanted, e);
     if (rc < 0)
         return rc;
     _cleanup_json_ json_t *params =

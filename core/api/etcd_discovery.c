@@ -2,6 +2,7 @@
  * another API process may have taken the announcement they wait for. */
 #include "api/etcd_discovery.h"
 
+#include "api/admit.h"
 #include "api/api_internal.h"
 #include "api/follow.h"
 #include "base/clock.h"
@@ -194,6 +195,7 @@ static void watch(const struct ask *a)
 {
     const char *text = query_get(&a->c->query, "waitIndex");
     int64_t from = a->view.index + 1;
+    a->c->rp->waited = a->c->rq->parked_ms != 0;
     if (text && !parse_i64(text, 0, INT64_MAX, &from)) {
         fail(a->c, 400, E_INVALID_FIELD, "Invalid field", "waitIndex is no number", a->view.index);
         return;
@@ -271,9 +273,11 @@ static int own_url(const struct api_call *c, const char *token, struct str *ret)
 static int token_new(struct api_call *c, int64_t size, struct str *url, struct err *e)
 {
     const struct config *cfg = c->api->cfg;
+    const struct discovery_limits most = {cfg->discovery_max_tokens,
+                                          cfg->discovery_max_tokens_per_project};
     char token[UUID_TEXT];
-    int rc = db_discovery_create(c->api->db, size, cfg->discovery_token_hours,
-                                 cfg->discovery_max_tokens, token, e);
+    int rc = db_discovery_create(c->api->db, c->who.project_id, &most, size,
+                                 cfg->discovery_token_hours, token, e);
     if (rc == 0 && own_url(c, token, url) < 0)
         rc = err_nomem(e);
     return rc;
@@ -373,8 +377,10 @@ static int fetch(const struct api_call *c, const char *url, bool by_tenant, stru
                                    .may_connect = by_tenant ? may_connect : NULL,
                                    .may_connect_ctx = (void *)(uintptr_t)c->api->cfg};
     int rc = http_client_new(&http, e);
+    admit_outside();
     if (rc == 0)
         rc = http_client_do(http, &call, ret, e);
+    admit_inside();
     http_client_free(&http);
     return rc;
 }

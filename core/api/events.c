@@ -52,7 +52,7 @@ static bool wait_on(struct api_call *c, const struct events *q, int *rc, struct 
     struct err full = ERR_INIT;
     int64_t began = c->rq->parked_ms ? c->rq->parked_ms : clock_mono_ms();
     int64_t until = began + q->follow_s * 1000;
-    bool first = c->rq->parked_ms == 0;
+    bool first = !c->rq->follows;
     struct http_ticket *t = http_request_park(c->rq);
     if (!t) {
         *rc = err_nomem(e);
@@ -66,8 +66,10 @@ static bool wait_on(struct api_call *c, const struct events *q, int *rc, struct 
         return false;
     }
     int added = follow_add(c->api->follow, q->id, q->cluster, q->after, until, t, &full);
-    if (added == 0)
+    if (added == 0) {
+        http_request_follow(c->rq);
         return true;
+    }
     http_request_unpark(c->rq);
     if (added == ERR_UNAVAILABLE && first) {
         c->show_5xx = true;
@@ -104,6 +106,7 @@ static int write_events(struct api_call *c, const struct events *q, struct err *
 static int answer_events(struct api_call *c, struct events *q, struct err *e)
 {
     int rc = load(c, q, e);
+    c->rp->waited = c->rq->parked_ms && q->follow_s > 0;
     bool ended = !q->cluster && op_status_final(q->op.status);
     if (rc == 0 && q->l.n == 0 && !ended && q->follow_s > 0 && wait_on(c, q, &rc, e))
         return 0;

@@ -81,6 +81,15 @@ void follow_drop(struct follow *f, const struct http_ticket *ticket)
     pthread_mutex_unlock(&f->lock);
 }
 
+/* A connection may end before its request is asked again: nobody else gives such a place back.
+ * Under the lock. */
+static void drop_closed(struct follow *f)
+{
+    for (size_t i = f->n; i-- > 0;)
+        if (http_ticket_closed(f->v[i].ticket))
+            take_out(f, i, false);
+}
+
 static void wake_all(struct follow *f, const char *topic)
 {
     char mine[64];
@@ -113,6 +122,7 @@ static int64_t sort_out(struct follow *f)
 {
     struct look *l = f->look;
     int64_t now = clock_mono_ms(), next = INT64_MAX;
+    drop_closed(f);
     l->n = 0;
     for (size_t i = f->n; i-- > 0;) {
         struct waiter *w = &f->v[i];
@@ -185,6 +195,8 @@ int follow_add(struct follow *f, const char *id, bool cluster, int64_t after, in
     char topic[64];
     int64_t now = clock_mono_ms();
     pthread_mutex_lock(&f->lock);
+    if (f->n == f->max)
+        drop_closed(f);
     bool closed = f->closed, full = f->n == f->max;
     if (!closed && !full) {
         struct waiter *w = &f->v[f->n++];
@@ -263,6 +275,18 @@ int follow_start(const struct config *cfg, struct db *db, bool with_news, struct
     }
     *ret = f;
     return 0;
+}
+
+int follow_read_again(struct follow *f, struct rpc_key **ret, struct err *e)
+{
+    *ret = NULL;
+    return f->listener ? rpc_listener_read_again(f->listener, ret, e) : 0;
+}
+
+void follow_take(struct follow *f, struct rpc_key **key)
+{
+    if (f->listener)
+        rpc_listener_take(f->listener, key);
 }
 
 void follow_close(struct follow *f)

@@ -14,10 +14,14 @@ struct config;
 struct db;
 struct follow;
 struct http_ticket;
+struct rpc_key;
 
 /* with_news false: nobody publishes, the looks must do. */
 int follow_start(const struct config *cfg, struct db *db, bool with_news, struct follow **ret,
                  struct err *e) MUST_CHECK;
+/* Its key for the news again, in two steps: see rpc_listener_read_again. */
+int follow_read_again(struct follow *f, struct rpc_key **ret, struct err *e) MUST_CHECK;
+void follow_take(struct follow *f, struct rpc_key **key);
 /* Rings everybody and lets nobody wait any more; called before the listener is stopped. */
 void follow_close(struct follow *f);
 void follow_free(struct follow **f);

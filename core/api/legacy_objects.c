@@ -1,6 +1,8 @@
 /* /v1/pods, /v1/services, /v1/rcs, and what containers have in common with them: rows, answered
  * after a conductor has looked at the cluster. See legacy.h. */
 #include "api/legacy.h"
+
+#include "api/admit.h"
 #include "base/log.h"
 #include "base/uuid.h"
 #include "db/db_cluster.h"
@@ -41,8 +43,11 @@ int legacy_call(struct api_call *c, const char *method, json_t *params, bool onc
         return err_nomem(e);
     if (!c->api->rpc)
         return err_set(e, ERR_UNAVAILABLE, "No conductor can be asked at the moment.");
+    admit_outside();
     int rc = once ? rpc_client_call_once(c->api->rpc, method, params, timeout, &result, e)
                   : rpc_client_call(c->api->rpc, method, params, timeout, &result, e);
+    admit_inside();
+    rc = conductor_said(c, rc, e);
     if (rc == 0 && ret)
         *ret = TAKE_PTR(result);
     return rc;
@@ -153,6 +158,7 @@ static int refresh_cluster(struct api_call *c, const struct legacy_kind *k, stru
     *stale = legacy_call(c, "workload.refresh",
                          json_pack("{s:s, s:s}", "cluster", cl->uuid, "kind", k->kind), false, NULL,
                          &why) != 0;
+    c->show_5xx = false;
     if (*stale)
         log_warn("workload.stale", "cluster %s: %s; answering what is stored", cl->uuid, why.msg);
     return 0;
@@ -226,6 +232,7 @@ static int show(struct api_call *c, const struct legacy_kind *k, struct coe_obje
                     json_pack("{s:s, s:s}", "object", o->uuid, "kind", k->kind), false, NULL,
                     &why) == 0)
         return legacy_answer(c, k, o->uuid, e);
+    c->show_5xx = false;
     log_warn("workload.stale", "%s %s: %s; answering what is stored", k->kind, o->uuid, why.msg);
     int rc = mark_unknown(o, e);
     view(c, k, o, true);

@@ -132,7 +132,6 @@ int api_operation_retry(struct api_call *c, struct err *e)
 {
     const char *actor = c->who.user_id ? c->who.user_id : "user";
     const struct config *cfg = c->api->cfg;
-    char parent[TRACE_PARENT_TEXT];
     struct operation op;
     operation_init(&op);
     int rc = operation_get(c, "operation:retry", "operation:retry_all_projects", &op, e);
@@ -144,7 +143,7 @@ int api_operation_retry(struct api_call *c, struct err *e)
         free(op.request_id);
         op.request_id = copy(c->who.request_id, &oom);
         free(op.traceparent);
-        op.traceparent = copy(trace_text(parent), &oom);
+        op.traceparent = trace_store(&oom);
         free(op.user_id);
         op.user_id = copy(c->who.user_id, &oom);
         rc = oom ? err_nomem(e) : db_accept_retry(c->api->db, &op, actor, e);

@@ -130,6 +130,7 @@ static int driver_lists(struct api_call *c, json_t *plan, const struct nodes *s,
     rc = offers ? ask_driver(c, d, &said, &why) : ERR_UNSUPPORTED;
     if (rc == ERR_INVALID || rc == ERR_QUOTA || rc == ERR_FORBIDDEN)
         return err_set(e, rc, "%s", why.msg);
+    c->show_5xx = false;
     bad |= json_object_set_new(plan, "by_driver", json_boolean(rc == 0));
     if (rc < 0 && offers)
         bad |= json_object_set_new(

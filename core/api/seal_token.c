@@ -22,8 +22,10 @@ int operation_seal_token(struct api_call *c, enum op_kind kind, struct operation
         op->token_sealed = str_dup(sealed);
         return op->token_sealed ? 0 : err_nomem(e);
     }
-    if (kind == OP_DELETE) /* which has the trust itself, as a rule */
+    if (kind == OP_DELETE) { /* which has the trust itself, as a rule */
+        c->show_5xx = false;
         return 0;
+    }
     return err_set(e, rc ? rc : ERR_INTERNAL, "The trust of the cluster can't be prepared: %s",
                    why.msg);
 }

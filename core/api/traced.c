@@ -11,6 +11,8 @@ void traced_begin(struct traced *t, const struct api_call *c)
     if (t->parent.len)
         http_request_header_all(c->rq, "tracestate", &t->state);
     bool known = !t->parent.oom && trace_parse(str_text(&t->parent), str_text(&t->state), &from);
+    if (known && from.state && !trace_state_limit(t->state.s))
+        from.state = NULL;
     trace_span_begin(&t->span, known ? &from : NULL, TRACE_SERVER);
     trace_span_enter(&t->span);
 }

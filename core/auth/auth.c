@@ -3,6 +3,7 @@
 #include "base/jsonx.h"
 #include "base/secret.h"
 #include "config/config.h"
+#include "http/tls.h"
 
 #include <string.h>
 
@@ -14,6 +15,7 @@ struct auth {
 
 struct auth_fresh {
     struct policy_fresh *policy;
+    struct http_tls *tls; /* NULL = the strategy has none */
 };
 
 static const struct auth_strategy *const strategies[] = {&auth_noauth, &auth_basic, &auth_keystone};
@@ -186,6 +188,8 @@ int auth_read_again(struct auth *a, const struct config *cfg, struct auth_fresh 
     int rc = policy_read(a->policy, cfg ? cfg->policy_file : NULL, &f->policy, e);
     if (rc == 0 && cfg && a->strategy->check_file)
         rc = a->strategy->check_file(a->state, e);
+    if (rc == 0 && cfg && a->strategy->read_again)
+        rc = a->strategy->read_again(a->state, cfg, &f->tls, e);
     if (rc < 0)
         auth_fresh_free(&f);
     *ret = f;
@@ -195,6 +199,8 @@ int auth_read_again(struct auth *a, const struct config *cfg, struct auth_fresh 
 void auth_take(struct auth *a, struct auth_fresh **fresh)
 {
     policy_take(a->policy, &(*fresh)->policy);
+    if ((*fresh)->tls)
+        a->strategy->take(a->state, &(*fresh)->tls);
     auth_fresh_free(fresh);
 }
 
@@ -203,6 +209,7 @@ void auth_fresh_free(struct auth_fresh **fresh)
     if (!*fresh)
         return;
     policy_fresh_free(&(*fresh)->policy);
+    http_tls_unref((*fresh)->tls);
     free(*fresh);
     *fresh = NULL;
 }

@@ -79,7 +79,8 @@ const char *auth_endpoint(const struct auth_context *c, const char *type, const 
 /* Reads the policy file again. ERR_CONFIG with one line; the rules then stay as they were. */
 int auth_reload(struct auth *a, struct err *e) MUST_CHECK;
 /* The same in two steps, for a reload that is to happen as a whole or not at all: the policy file
- * that cfg names, and whether the file of users can be read (it is followed by itself). */
+ * that cfg names, what keystone.cafile, certfile and keyfile hold now, and whether the file of
+ * users can be read (it is followed by itself). */
 struct auth_fresh;
 int auth_read_again(struct auth *a, const struct config *cfg, struct auth_fresh **ret,
                     struct err *e) MUST_CHECK;

@@ -15,6 +15,8 @@
 
 #include <stdint.h>
 
+struct http_tls;
+
 struct auth_ask {
     const char *(*header)(const void *req, const char *name);
     const void *req;
@@ -31,7 +33,11 @@ struct auth_strategy {
     /* May check take long (a password hash, a remote service)? NULL = never. */
     bool (*may_wait)(void *state, const struct auth_ask *ask);
     int (*project)(void *state, const char *id, struct err *e); /* NULL = all there are, are fine */
-    int (*check_file)(void *state, struct err *e);  /* could it be read now? NULL = there is none */
+    int (*check_file)(void *state, struct err *e); /* could it be read now? NULL = there is none */
+    /* Its TLS material again, in two steps; NULL = it has none. */
+    int (*read_again)(void *state, const struct config *fresh, struct http_tls **ret,
+                      struct err *e);
+    void (*take)(void *state, struct http_tls **fresh);
     void (*forget)(void *state, const char *token); /* NULL = nothing is remembered by token */
     void (*stop)(void *state);
 };

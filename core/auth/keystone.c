@@ -119,6 +119,16 @@ static int project(void *state, const char *id, struct err *e)
     return keystone_client_project(((struct keystone *)state)->client, id, e);
 }
 
+static int read_again(void *state, const struct config *fresh, struct http_tls **ret, struct err *e)
+{
+    return keystone_client_read_again(((struct keystone *)state)->client, fresh, ret, e);
+}
+
+static void take(void *state, struct http_tls **fresh)
+{
+    keystone_client_take(((struct keystone *)state)->client, fresh);
+}
+
 static const char *challenge_of(void *state)
 {
     return ((struct keystone *)state)->challenge;
@@ -130,5 +140,7 @@ const struct auth_strategy auth_keystone = {.name = "keystone",
                                             .check = check,
                                             .may_wait = may_wait,
                                             .project = project,
+                                            .read_again = read_again,
+                                            .take = take,
                                             .forget = forget,
                                             .stop = stop};

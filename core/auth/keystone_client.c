@@ -27,8 +27,8 @@ static const char TOKENS[] = "/auth/tokens";
 struct keystone_client {
     const struct config *cfg;
     struct http_client *http;
-    char *root; /* .../v3 */
-    struct http_tls tls;
+    char *root;           /* .../v3 */
+    struct box tls;       /* a struct http_tls */
     pthread_mutex_t lock; /* the rest */
     char *token;          /* secret */
     int64_t expires_us, renew_us;
@@ -51,7 +51,7 @@ void keystone_client_free(struct keystone_client *c)
     http_client_free(&c->http);
     pthread_mutex_destroy(&c->lock);
     drop_text(&c->token);
-    http_tls_done(&c->tls);
+    box_done(&c->tls);
     free(c->root);
     free(c);
 }
@@ -72,12 +72,16 @@ int keystone_client_new(const struct config *cfg, struct keystone_client **ret, 
     if (!c)
         return err_nomem(e);
     pthread_mutex_init(&c->lock, NULL);
+    box_init(&c->tls, NULL);
     c->cfg = cfg;
     c->root = root_url(cfg->keystone_auth_url);
+    const struct http_tls_files files = http_tls_keystone(cfg);
+    struct http_tls *tls = NULL;
     int rc = c->root ? http_client_new(&c->http, e) : err_nomem(e);
     if (rc == 0)
-        rc = http_tls_read(&c->tls, "keystone", cfg->keystone_cafile, cfg->keystone_certfile,
-                           cfg->keystone_keyfile, e);
+        rc = http_tls_read(&files, &tls, e);
+    if (rc == 0)
+        (void)box_put(&c->tls, tls);
     if (rc < 0) {
         keystone_client_free(c);
         return rc;
@@ -86,9 +90,24 @@ int keystone_client_new(const struct config *cfg, struct keystone_client **ret, 
     return 0;
 }
 
-const char *keystone_client_ca(const struct keystone_client *c)
+struct http_tls *keystone_client_tls(struct keystone_client *c)
 {
-    return c->tls.ca;
+    return box_get(&c->tls);
+}
+
+int keystone_client_read_again(struct keystone_client *c, const struct config *fresh,
+                               struct http_tls **ret, struct err *e)
+{
+    const struct http_tls_files used = http_tls_keystone(c->cfg), now = http_tls_keystone(fresh);
+    return http_tls_read_again(&c->tls, &used, &now, ret, e);
+}
+
+void keystone_client_take(struct keystone_client *c, struct http_tls **fresh)
+{
+    http_tls_unref(box_put(&c->tls, TAKE_PTR(*fresh)));
+    pthread_mutex_lock(&c->lock);
+    c->pause_until_ms = 0; /* what failed may do now */
+    pthread_mutex_unlock(&c->lock);
 }
 
 bool keystone_client_insecure(const struct keystone_client *c)
@@ -104,15 +123,16 @@ int keystone_client_exchange(struct keystone_client *c, const char *method, cons
     _cleanup_free_ char *url = str_fmt("%s%s", c->root, path);
     if (!url)
         return err_nomem(e);
+    _cleanup_tls_ struct http_tls *tls = box_get(&c->tls);
     struct http_call call = {.method = method,
                              .url = url,
                              .headers = headers,
                              .body = body,
                              .body_len = body ? strlen(body) : 0,
                              .timeout_ms = cfg->keystone_timeout_ms,
-                             .ca_pem = c->tls.ca,
-                             .cert_pem = c->tls.cert,
-                             .key_pem = c->tls.key,
+                             .ca_pem = tls->ca,
+                             .cert_pem = tls->cert,
+                             .key_pem = tls->key,
                              .insecure = cfg->keystone_insecure};
     int rc = http_client_do(c->http, &call, ret, e);
     if (rc == 0 || rc == ERR_NOMEM)

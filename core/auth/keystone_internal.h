@@ -27,6 +27,7 @@ int identity_fill(struct identity *i, struct auth_context *ret, struct err *e) M
 
 struct keystone_client;
 struct http_answer;
+struct http_tls;
 int keystone_client_new(const struct config *cfg, struct keystone_client **ret,
                         struct err *e) MUST_CHECK;
 void keystone_client_free(struct keystone_client *c);
@@ -37,7 +38,12 @@ int keystone_client_exchange(struct keystone_client *c, const char *method, cons
                              struct err *e) MUST_CHECK;
 /* The token that an answer to a login brings; secret, the caller wipes and frees it. NULL: none. */
 char *keystone_subject_token(const struct http_answer *a);
-const char *keystone_client_ca(const struct keystone_client *c); /* PEM or NULL */
+/* A reference to the TLS material in use, for http_tls_unref. */
+struct http_tls *keystone_client_tls(struct keystone_client *c);
+/* Its files again, in two steps: what they hold now (ERR_CONFIG), then that from now on. */
+int keystone_client_read_again(struct keystone_client *c, const struct config *fresh,
+                               struct http_tls **ret, struct err *e) MUST_CHECK;
+void keystone_client_take(struct keystone_client *c, struct http_tls **fresh);
 bool keystone_client_insecure(const struct keystone_client *c);
 /* ERR_UNAUTHORIZED: Keystone does not know the token; ERR_UNAVAILABLE: it can't be asked. */
 int keystone_client_validate(struct keystone_client *c, const char *token, struct identity **ret,

@@ -61,10 +61,21 @@ void login_done(struct login *l)
     *l = (struct login){0};
 }
 
-void login_tls(const struct login_service *s, const char **ret_ca, bool *ret_insecure)
+struct http_tls *login_tls(struct login_service *s, bool *ret_insecure)
 {
-    *ret_ca = keystone_client_ca(s->client);
     *ret_insecure = keystone_client_insecure(s->client);
+    return keystone_client_tls(s->client);
+}
+
+int login_read_again(struct login_service *s, const struct config *fresh, struct http_tls **ret,
+                     struct err *e)
+{
+    return keystone_client_read_again(s->client, fresh, ret, e);
+}
+
+void login_take(struct login_service *s, struct http_tls **fresh)
+{
+    keystone_client_take(s->client, fresh);
 }
 
 /* ---- requests ---- */

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct config;
+struct http_tls;
 struct login_service;
 
 /* cfg is borrowed. ERR_CONFIG names what to correct of section keystone. */
@@ -50,9 +51,14 @@ int login_of_token(struct login_service *s, const char *token, struct login *ret
 char *login_endpoint(const struct login *l, const char *type, const char *interface,
                      const char *region);
 
-/* What TLS connections to the cloud's services are checked with: PEM of their CAs, NULL = the
- * system's; borrowed from s. */
-void login_tls(const struct login_service *s, const char **ret_ca, bool *ret_insecure);
+/* What TLS connections to the cloud's services are checked with: a reference, for http_tls_unref.
+ */
+struct http_tls *login_tls(struct login_service *s, bool *ret_insecure);
+/* The files it comes from again, in two steps: what they hold now (ERR_CONFIG names file and
+ * option), then that from now on. Any thread. */
+int login_read_again(struct login_service *s, const struct config *fresh, struct http_tls **ret,
+                     struct err *e) MUST_CHECK;
+void login_take(struct login_service *s, struct http_tls **fresh);
 
 /* One request to Keystone; path begins after /v3. Any HTTP status is success. *ret (may be NULL)
  * is the JSON of the body, NULL when there is none. ERR_UNAVAILABLE as above; ERR_PROTOCOL: the

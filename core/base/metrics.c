@@ -221,12 +221,13 @@ static struct series *make(const struct family *f, uint64_t hash, const char *co
     return NULL;
 }
 
-static struct series *add(struct family *f, uint64_t hash, const char *const *v)
+/* NULL: there are `most` by now (a full table would have no end to look for), or no memory. */
+static struct series *add(struct family *f, uint64_t hash, const char *const *v, unsigned most)
 {
     size_t slot;
     pthread_mutex_lock(&all.making);
     struct series *s = look(f, hash, v, &slot); /* somebody else may have been quicker */
-    if (!s && (s = make(f, hash, v))) {
+    if (!s && atomic_load(&f->n) < most && (s = make(f, hash, v))) {
         atomic_store_explicit(&f->slots[slot], s, memory_order_release);
         atomic_fetch_add(&f->n, 1);
     }
@@ -246,13 +247,13 @@ static struct series *series_of(enum metric m, const char *const *labels)
     struct series *s = look(f, hash, v, &slot);
     if (s)
         return s;
-    if (atomic_load(&f->n) < all.max_series)
-        return add(f, hash, v);
+    if (atomic_load(&f->n) < all.max_series && (s = add(f, hash, v, all.max_series)))
+        return s;
     if (m != METRIC_SERIES_OVERFLOW)
         metrics_inc(METRIC_SERIES_OVERFLOW, METRICS_LABELS_OF(table[m].name));
     hash = settle(f, NULL, v);
     s = look(f, hash, v, &slot);
-    return s ? s : add(f, hash, v);
+    return s ? s : add(f, hash, v, all.max_series + 1);
 }
 
 /* ---- changes ---- */

@@ -114,7 +114,7 @@ static bool valid_state(const char *s)
 {
     struct key keys[STATE_MEMBERS];
     size_t n = 0;
-    if (strlen(s) > TRACE_STATE_MAX)
+    if (strlen(s) > TRACE_STATE_READ)
         return false;
     for (const char *p = s; *p;) {
         size_t len = strcspn(p, ",");
@@ -146,6 +146,61 @@ bool trace_parse(const char *parent, const char *state, struct trace_context *re
     c.state = state && valid_state(state) ? state : NULL;
     *ret = c;
     return true;
+}
+
+/* Takes `len` characters at `at` out, with the comma that divided them from the others. */
+static void cut(char *s, char *at, size_t len)
+{
+    if (at[len] == ',')
+        len++;
+    else if (at > s)
+        at--, len++;
+    memmove(at, at + len, strlen(at + len) + 1);
+}
+
+bool trace_state_limit(char *state)
+{
+    enum { LONG_MEMBER = 128 };
+    for (char *p = state; *p && strlen(state) > TRACE_STATE_MAX;) {
+        size_t len = strcspn(p, ",");
+        bool last = p[len] == '\0'; /* with it the comma before it goes, and p is no member's */
+        if (len > LONG_MEMBER)
+            cut(state, p, len);
+        else
+            p += len + (p[len] == ',');
+        if (last)
+            break;
+    }
+    while (strlen(state) > TRACE_STATE_MAX) {
+        char *last = strrchr(state, ',');
+        last = last ? last + 1 : state;
+        cut(state, last, strlen(last));
+    }
+    return *state != '\0';
+}
+
+char *trace_store(bool *ret_oom)
+{
+    char parent[TRACE_PARENT_TEXT];
+    if (!current)
+        return NULL;
+    trace_parent_text(current, parent);
+    const char *state = current->state;
+    char *text = str_fmt("%s%s%s", parent, state ? " " : "", state ? state : "");
+    *ret_oom |= text == NULL;
+    return text;
+}
+
+bool trace_restore(const char *text, struct trace_context *ret)
+{
+    char parent[TRACE_PARENT_TEXT];
+    const char *state = text ? strchr(text, ' ') : NULL;
+    if (!state)
+        return trace_parse(text, NULL, ret);
+    if ((size_t)(state - text) >= sizeof parent)
+        return false;
+    snprintf(parent, sizeof parent, "%.*s", (int)(state - text), text);
+    return trace_parse(parent, state + 1, ret);
 }
 
 void trace_parent_text(const struct trace_context *c, char ret[TRACE_PARENT_TEXT])
@@ -235,6 +290,18 @@ void trace_span_enter(struct trace_span *s)
     current = &s->ctx;
 }
 
+/* Paths and header fields are the client's choice, and spans wait in a queue of thousands: at most
+ * TRACE_TEXT_MAX bytes, without half a character at the end. */
+static size_t kept(const char *text)
+{
+    size_t n = strnlen(text, TRACE_TEXT_MAX + 1);
+    if (n <= TRACE_TEXT_MAX)
+        return n;
+    for (n = TRACE_TEXT_MAX; n && ((unsigned char)text[n] & 0xC0) == 0x80;)
+        n--;
+    return n;
+}
+
 void trace_span_name(struct trace_span *s, const char *fmt, ...)
 {
     if (!s->recording)
@@ -246,6 +313,8 @@ void trace_span_name(struct trace_span *s, const char *fmt, ...)
     va_end(ap);
     free(s->name);
     s->name = str_take(&text);
+    if (s->name)
+        s->name[kept(s->name)] = '\0';
 }
 
 static struct trace_attr *add_attr(struct trace_span *s, const char *key)
@@ -260,7 +329,7 @@ static struct trace_attr *add_attr(struct trace_span *s, const char *key)
 void trace_span_text(struct trace_span *s, const char *key, const char *text)
 {
     struct trace_attr *a = text ? add_attr(s, key) : NULL;
-    if (a && !(a->text = strdup(text)))
+    if (a && !(a->text = strndup(text, kept(text))))
         s->n_attrs--; /* no memory: a span without it */
 }
 

@@ -17,8 +17,10 @@ enum {
     TRACE_ID_TEXT = 33,   /* 32 hex digits */
     TRACE_SPAN_TEXT = 17, /* 16 hex digits */
     TRACE_PARENT_TEXT = 56,
-    TRACE_STATE_MAX = 8192, /* a longer tracestate is dropped whole */
+    TRACE_STATE_MAX = 512,   /* of a longer tracestate members are left out */
+    TRACE_STATE_READ = 8192, /* a still longer one is dropped whole */
     TRACE_ATTRS = 16,
+    TRACE_TEXT_MAX = 1024, /* of an attribute or a span's name; the rest is cut off */
     TRACE_MILLION = 1000000
 };
 
@@ -31,6 +33,14 @@ struct trace_context {
 /* Reads the headers traceparent and tracestate. False when traceparent is absent or invalid: then
  * the caller begins a new trace. An invalid tracestate alone is dropped. *ret borrows `state`. */
 bool trace_parse(const char *parent, const char *state, struct trace_context *ret);
+/* Shortens a valid tracestate in place to TRACE_STATE_MAX, as the specification wants it: by whole
+ * members, first those over 128 characters, then from the end. False: nothing is left. */
+bool trace_state_limit(char *state);
+/* This thread's context as one text to be stored: the traceparent and, behind a blank, the
+ * tracestate. Caller frees; NULL: there is none, or (*ret_oom) no memory. */
+char *trace_store(bool *ret_oom);
+/* The reverse, also of a traceparent alone. False: it is none. *ret borrows the text. */
+bool trace_restore(const char *text, struct trace_context *ret);
 /* The header's value, version 00. */
 void trace_parent_text(const struct trace_context *c, char ret[TRACE_PARENT_TEXT]);
 /* This thread's, or NULL. */

@@ -10,6 +10,7 @@
 #include "base/str.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct cert_policy {      /* borrowed, as a rule from the configuration */
@@ -103,8 +104,28 @@ int certs_seal(const struct secret *key, const char *context, const void *data, 
                char **ret, struct err *e) MUST_CHECK;
 int certs_unseal(const struct secret *key, const char *context, const char *sealed,
                  struct secret *ret, struct err *e) MUST_CHECK;
-/* Reads 32 bytes or 64 hex digits; refuses files that group or others can read. */
+/* The key that a key file seals with. The file: 32 bytes, or lines of 64 hex digits, of which the
+ * first one is it and the others only open what they sealed before. Refuses files that group or
+ * others can read. */
 int certs_key_load(const char *path, struct secret *ret, struct err *e) MUST_CHECK;
+
+/* All keys of such a file, shared by count (base/box.h) and never changed. */
+struct seal_keys;
+int seal_keys_load(const char *path, struct seal_keys **ret, struct err *e) MUST_CHECK;
+void seal_keys_unref(struct seal_keys *k); /* NULL is fine */
+static inline void seal_keys_unrefp(struct seal_keys **k)
+{
+    seal_keys_unref(*k);
+    *k = NULL;
+}
+#define _cleanup_seal_keys_ _cleanup_(seal_keys_unrefp)
+/* Does it open what `other` seals? And all that `other` opens? */
+bool seal_keys_succeed(const struct seal_keys *k, const struct seal_keys *other, bool *ret_all);
+/* As certs_seal with the first key, as certs_unseal with whichever fits. */
+int seal_keys_seal(const struct seal_keys *k, const char *context, const void *data, size_t len,
+                   char **ret, struct err *e) MUST_CHECK;
+int seal_keys_open(const struct seal_keys *k, const char *context, const char *sealed,
+                   struct secret *ret, struct err *e) MUST_CHECK;
 /* Makes such a file (0600) when it does not exist. */
 int certs_key_make(const char *path, struct err *e) MUST_CHECK;
 

@@ -2,6 +2,7 @@
  * identity as associated data so that a sealed text can't be moved to another row. See certs.h. */
 #include "certs/certs.h"
 
+#include "base/box.h"
 #include "base/io.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <sys/stat.h>
 
 enum { KEY_LEN = 32, NONCE_LEN = 12, TAG_LEN = 16, SEALED_MAX = 1 << 20 };
+enum { KEYS_MAX = 16, FILE_MAX = 2048 };
 static const char prefix[] = "v1:";
 
 static void ctx_freep(EVP_CIPHER_CTX **p)
@@ -59,8 +61,8 @@ int certs_seal(const struct secret *key, const char *context, const void *data, 
 static int broken(struct err *e)
 {
     return err_set(e, ERR_INVALID,
-                   "a sealed value can't be opened: it is damaged, or certificates.key_file is not "
-                   "the key it was sealed with");
+                   "a sealed value can't be opened: it is damaged, or certificates.key_file does "
+                   "not have the key it was sealed with");
 }
 
 /* Base64 to fresh memory; *len without the padding. NULL when malformed. */
@@ -107,6 +109,27 @@ int certs_unseal(const struct secret *key, const char *context, const char *seal
     return 0;
 }
 
+/* ---- key files ---- */
+
+struct seal_keys {
+    struct shared shared;
+    size_t n;
+    struct secret v[KEYS_MAX]; /* the first one seals */
+};
+
+static void end_keys(void *self)
+{
+    struct seal_keys *k = self;
+    for (size_t i = 0; i < k->n; i++)
+        secret_free(&k->v[i]);
+    free(k);
+}
+
+void seal_keys_unref(struct seal_keys *k)
+{
+    shared_unref(k);
+}
+
 static int from_hex(const char *text, unsigned char out[KEY_LEN])
 {
     for (int i = 0; i < KEY_LEN; i++) {
@@ -119,7 +142,40 @@ static int from_hex(const char *text, unsigned char out[KEY_LEN])
     return 0;
 }
 
-int certs_key_load(const char *path, struct secret *ret, struct err *e)
+static int add_key(struct seal_keys *k, const void *raw, struct err *e)
+{
+    if (secret_set(&k->v[k->n], raw, KEY_LEN) != 0)
+        return err_nomem(e);
+    k->n++;
+    return 0;
+}
+
+/* Empty lines count for nothing. */
+static int parse_keys(const char *path, const char *text, size_t len, struct seal_keys *k,
+                      struct err *e)
+{
+    unsigned char raw[KEY_LEN];
+    int rc = 0;
+    if (len == KEY_LEN)
+        return add_key(k, text, e);
+    for (const char *line = text, *stop = text + len; rc == 0 && line < stop;) {
+        size_t n = strcspn(line, "\r\n");
+        if (n && (n != 2 * KEY_LEN || k->n == KEYS_MAX || from_hex(line, raw) != 0))
+            rc = ERR_CONFIG;
+        else if (n)
+            rc = add_key(k, raw, e);
+        line += n + 1;
+    }
+    secret_wipe(raw, sizeof raw);
+    if (rc == ERR_CONFIG || (rc == 0 && k->n == 0))
+        return err_set(e, ERR_CONFIG,
+                       "certificates.key_file %s must hold %d bytes or %d hex digits, or up to %d "
+                       "lines of so many digits",
+                       path, KEY_LEN, 2 * KEY_LEN, KEYS_MAX);
+    return rc;
+}
+
+int seal_keys_load(const char *path, struct seal_keys **ret, struct err *e)
 {
     struct stat st;
     _cleanup_free_ char *text = NULL;
@@ -129,24 +185,60 @@ int certs_key_load(const char *path, struct secret *ret, struct err *e)
     if (st.st_mode & 077)
         return err_set(e, ERR_CONFIG,
                        "certificates.key_file %s can be read by others: run chmod 600 on it", path);
-    int rc = io_read_file(path, 256, &text, &len, e);
+    int rc = io_read_file(path, FILE_MAX, &text, &len, e);
     if (rc != 0)
         return rc;
-    unsigned char raw[KEY_LEN];
-    if (len == KEY_LEN) {
-        memcpy(raw, text, KEY_LEN);
+    _cleanup_seal_keys_ struct seal_keys *k = calloc(1, sizeof *k);
+    if (k) {
+        shared_init(&k->shared, end_keys);
+        rc = parse_keys(path, text, len, k, e);
     } else {
-        while (len && (text[len - 1] == '\n' || text[len - 1] == '\r'))
-            text[--len] = '\0';
-        if (len != 2 * KEY_LEN || from_hex(text, raw) != 0)
-            rc = err_set(e, ERR_CONFIG,
-                         "certificates.key_file %s must hold %d bytes or %d hex digits", path,
-                         KEY_LEN, 2 * KEY_LEN);
+        rc = err_nomem(e);
     }
-    if (rc == 0)
-        rc = secret_set(ret, raw, KEY_LEN) == 0 ? 0 : err_nomem(e);
-    secret_wipe(raw, sizeof raw);
     secret_wipe(text, len);
+    if (rc == 0)
+        *ret = TAKE_PTR(k);
+    return rc;
+}
+
+int certs_key_load(const char *path, struct secret *ret, struct err *e)
+{
+    _cleanup_seal_keys_ struct seal_keys *k = NULL;
+    int rc = seal_keys_load(path, &k, e);
+    if (rc != 0)
+        return rc;
+    return secret_set(ret, k->v[0].data, KEY_LEN) == 0 ? 0 : err_nomem(e);
+}
+
+static bool has_key(const struct seal_keys *k, const struct secret *key)
+{
+    for (size_t i = 0; i < k->n; i++)
+        if (memcmp(k->v[i].data, key->data, KEY_LEN) == 0)
+            return true;
+    return false;
+}
+
+bool seal_keys_succeed(const struct seal_keys *k, const struct seal_keys *other, bool *ret_all)
+{
+    *ret_all = true;
+    for (size_t i = 0; i < other->n; i++)
+        *ret_all &= has_key(k, &other->v[i]);
+    return has_key(k, &other->v[0]);
+}
+
+int seal_keys_seal(const struct seal_keys *k, const char *context, const void *data, size_t len,
+                   char **ret, struct err *e)
+{
+    return certs_seal(&k->v[0], context, data, len, ret, e);
+}
+
+/* A sealed text does not say by which key: the wrong ones fail on its tag. */
+int seal_keys_open(const struct seal_keys *k, const char *context, const char *sealed,
+                   struct secret *ret, struct err *e)
+{
+    int rc = ERR_INVALID;
+    for (size_t i = 0; i < k->n && rc == ERR_INVALID; i++)
+        rc = certs_unseal(&k->v[i], context, sealed, ret, e);
     return rc;
 }
 

@@ -23,7 +23,8 @@ struct own { /* a path of the driver's */
     bool dir;
 };
 
-/* Every directory above `path` that is missing; with last: path itself too. */
+/* Every directory above `path` that is missing; with last: path itself too. Through those above
+ * anybody may pass: others have theirs there, like the database of magnum-allinone. */
 static int make_dirs(const char *path, mode_t mode, bool last)
 {
     char at[PATH_MAX];
@@ -33,7 +34,8 @@ static int make_dirs(const char *path, mode_t mode, bool last)
             continue;
         bool end = *p == '\0';
         *p = '\0';
-        if ((!end || last) && mkdir(at, mode) < 0 && errno != EEXIST && errno != EROFS)
+        mode_t its = end ? mode : mode | S_IXGRP | S_IXOTH;
+        if ((!end || last) && mkdir(at, its) < 0 && errno != EEXIST && errno != EROFS)
             return -1;
         if (end)
             return 0;

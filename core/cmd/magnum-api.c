@@ -13,8 +13,8 @@ static const char help[] =
     "usage: magnum-api [--config FILE] [--set SECTION.NAME=VALUE]...\n"
     "\n"
     "Serves the container-infra REST API until SIGTERM or SIGINT; SIGHUP takes a new\n"
-    "configuration over where it may change, with the policy and catalogue files, SIGUSR1 writes\n"
-    "what it holds into the log.\n"
+    "configuration over where it may change, with what policy, catalogue, certificate and key\n"
+    "files hold, SIGUSR1 writes what it holds into the log.\n"
     "\n"
     "  --config FILE             configuration; else $MAGNUM_CONFIG or /etc/magnum/magnum.yaml\n"
     "  --set SECTION.NAME=VALUE  override one option of the configuration (repeatable)\n"
@@ -69,20 +69,26 @@ static int start(void *ctx, const struct config *cfg, struct err *e)
 }
 
 /* Everything is read and found good before anything is taken. */
-static int reload(void *ctx, const struct config *fresh, struct err *e)
+static int reload(void *ctx, const struct config *fresh, struct strv *restart, struct err *e)
 {
     struct parts *p = ctx;
     struct auth_fresh *rules = NULL;
-    struct api_fresh *catalog = NULL;
+    struct rpc_key *key = NULL;
+    struct api_fresh *api = NULL;
+    (void)restart; /* all files of this program can be taken over */
     int rc = auth_read_again(p->auth, fresh, &rules, e);
     if (rc == 0)
-        rc = api_read_again(p->api, fresh, &catalog, e);
+        rc = rpc_client_read_again(p->rpc, &key, e);
+    if (rc == 0)
+        rc = api_read_again(p->api, fresh, &api, e);
     if (rc == 0) {
         auth_take(p->auth, &rules);
-        api_take(p->api, &catalog);
+        rpc_client_take(p->rpc, &key);
+        api_take(p->api, &api);
     }
     auth_fresh_free(&rules);
-    api_fresh_free(&catalog);
+    rpc_key_free(&key);
+    api_fresh_free(&api);
     return rc;
 }
 

@@ -14,7 +14,8 @@ static const char help[] =
     "usage: magnum-conductor [--config FILE] [--set SECTION.NAME=VALUE]...\n"
     "\n"
     "Carries out operations until SIGTERM or SIGINT; SIGHUP takes a new configuration over\n"
-    "where it may change and looks for new plugins, SIGUSR1 writes what it holds into the log.\n"
+    "where it may change, with what certificate and key files hold, and looks for new plugins,\n"
+    "SIGUSR1 writes what it holds into the log.\n"
     "\n"
     "  --config FILE             configuration; else $MAGNUM_CONFIG or /etc/magnum/magnum.yaml\n"
     "  --set SECTION.NAME=VALUE  override one option of the configuration (repeatable)\n"
@@ -42,11 +43,14 @@ static int start(void *ctx, const struct config *cfg, struct err *e)
     return rc ? rc : metrics_serve(cfg, cfg->metrics_conductor_listen, &p->metrics, e);
 }
 
-static int reload(void *ctx, const struct config *fresh, struct err *e)
+static int reload(void *ctx, const struct config *fresh, struct strv *restart, struct err *e)
 {
     struct parts *p = ctx;
-    (void)fresh;
-    (void)e;
+    struct conductor_fresh *files = NULL;
+    int rc = conductor_read_again(p->conductor, fresh, &files, restart, e);
+    if (rc)
+        return rc;
+    conductor_take(p->conductor, &files);
     conductor_reload(p->conductor);
     return 0;
 }

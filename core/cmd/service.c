@@ -5,6 +5,7 @@
 #include "base/log_writer.h"
 #include "base/str.h"
 #include "http/otlp.h"
+#include "http/tls.h"
 
 #include <getopt.h>
 #include <malloc.h>
@@ -65,21 +66,26 @@ static void tell(const struct strv *restart)
 }
 
 /* A new configuration is taken as a whole or not at all. */
-static void reload(const struct service_program *p, const struct origin *o, struct config *cfg)
+static void reload(const struct service_program *p, const struct origin *o, struct config *cfg,
+                   struct otlp *spans)
 {
     _cleanup_config_ struct config *fresh = NULL;
     _cleanup_strv_ struct strv restart = STRV_INIT;
+    _cleanup_tls_ struct http_tls *tls = NULL; /* of the spans */
     enum log_level level = LOG_INFO;
     struct err e = ERR_INIT;
     int rc = configure(o, &fresh, &level, &e);
     if (rc == 0)
         rc = config_restart(cfg, fresh, &restart, &e);
     if (rc == 0)
-        rc = p->reload(p->ctx, fresh, &e);
+        rc = otlp_read_again(spans, fresh, &tls, &e);
+    if (rc == 0)
+        rc = p->reload(p->ctx, fresh, &restart, &e);
     if (rc < 0) {
         log_error("service.reload", "%s; everything stays as it was", e.msg);
         return;
     }
+    otlp_take(spans, &tls);
     config_adopt(cfg, fresh);
     log_set_level(level);
     tell(&restart);
@@ -98,7 +104,7 @@ static struct timespec watchdog_pause(void)
 }
 
 static void serve(const struct service_program *p, const struct origin *o, struct config *cfg,
-                  const sigset_t *wanted)
+                  struct otlp *spans, const sigset_t *wanted)
 {
     const struct timespec pause = watchdog_pause();
     const bool watched = pause.tv_sec || pause.tv_nsec;
@@ -107,7 +113,7 @@ static void serve(const struct service_program *p, const struct origin *o, struc
     for (;;) {
         caught = watched ? sigtimedwait(wanted, NULL, &pause) : sigwaitinfo(wanted, NULL);
         if (caught == SIGHUP)
-            reload(p, o, cfg);
+            reload(p, o, cfg, spans);
         else if (caught == SIGUSR1)
             p->dump(p->ctx);
         else if (caught > 0)
@@ -147,7 +153,7 @@ static int run(const struct service_program *p, const char *file, const struct s
     if (rc == 0)
         rc = p->start(p->ctx, cfg, &e);
     if (rc == 0)
-        serve(p, &from, cfg, &wanted);
+        serve(p, &from, cfg, spans, &wanted);
     else
         fprintf(stderr, "%s: %s\n", p->name, e.msg);
     p->stop(p->ctx);

@@ -13,10 +13,11 @@ struct service_program {
     void *ctx;
     /* Starts everything; when it fails, stop is called for what was started. */
     int (*start)(void *ctx, const struct config *cfg, struct err *e);
-    /* SIGHUP, on the main thread: takes over what it reads itself from a new configuration, or
-     * fails and has changed nothing. The log's level and options that are OPT_LIVE follow when it
-     * succeeded. */
-    int (*reload)(void *ctx, const struct config *fresh, struct err *e);
+    /* SIGHUP, on the main thread: takes over what it reads itself from a new configuration and from
+     * the files in use, or fails and has changed nothing. What has changed in a file and needs a
+     * restart is added to the names in `restart`. The log's level, options that are OPT_LIVE and
+     * trace.cafile follow when it succeeded. */
+    int (*reload)(void *ctx, const struct config *fresh, struct strv *restart, struct err *e);
     void (*dump)(void *ctx); /* SIGUSR1: what it holds, into the log; on the main thread */
     void (*stop)(void *ctx);
     /* Does its work go on? Asked on the main thread while a service manager watches; false: it is

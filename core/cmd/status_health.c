@@ -223,22 +223,22 @@ static void look_at_keystone(struct health *h, const struct config *cfg)
 {
     const char *url = cfg->keystone_auth_url;
     struct http_client *client = NULL;
-    struct http_tls tls = {NULL, NULL, NULL};
+    const struct http_tls_files files = http_tls_keystone(cfg);
+    _cleanup_tls_ struct http_tls *tls = NULL;
     struct http_answer answer = {.status = 0};
     struct err e = ERR_INIT;
     if (strcmp(cfg->auth_strategy, "keystone") != 0)
         return;
     int rc = http_client_new(&client, &e);
     if (rc == 0)
-        rc = http_tls_read(&tls, "keystone", cfg->keystone_cafile, cfg->keystone_certfile,
-                           cfg->keystone_keyfile, &e);
+        rc = http_tls_read(&files, &tls, &e);
     const struct http_call call = {.method = "GET",
                                    .url = url,
                                    .timeout_ms = cfg->keystone_timeout_ms,
                                    .max_body = 65536,
-                                   .ca_pem = tls.ca,
-                                   .cert_pem = tls.cert,
-                                   .key_pem = tls.key,
+                                   .ca_pem = tls ? tls->ca : NULL,
+                                   .cert_pem = tls ? tls->cert : NULL,
+                                   .key_pem = tls ? tls->key : NULL,
                                    .insecure = cfg->keystone_insecure};
     if (rc == 0)
         rc = http_client_do(client, &call, &answer, &e);
@@ -248,7 +248,6 @@ static void look_at_keystone(struct health *h, const struct config *cfg)
         add(h, "Keystone", answer.status < 400 ? CHECK_SUCCESS : CHECK_FAILURE, "%s: %d", url,
             answer.status);
     http_answer_done(&answer);
-    http_tls_done(&tls);
     http_client_free(&client);
 }
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "conductor/conductor_internal.h"
 #include "conductor/measure.h"
+#include "http/tls.h"
 
 #include <string.h>
 
@@ -191,7 +192,8 @@ static int send_with(struct call_ctx *x, const struct ticket *k, const struct ht
     struct http_call_spec with_token = *rq;
     with_token.headers = lines;
     struct http_call call = {.url = url};
-    trust_tls(x->c, &call.ca_pem, &call.insecure);
+    _cleanup_tls_ struct http_tls *tls = trust_tls(x->c, &call.insecure);
+    call.ca_pem = tls->ca;
     int rc = url && lines ? exchange(x, &call, &with_token, rp, e) : err_nomem(e);
     if (lines)
         secret_wipe(lines, strlen(lines));

@@ -14,20 +14,11 @@ bool cert_builtin(const char *manager)
 }
 
 /* ---- x509keypair ---- */
-static int no_seal_key(struct err *e)
-{
-    return err_set(e, ERR_CONFIG,
-                   "certificates.key_file is not set: private keys of clusters are sealed with it; "
-                   "make one with magnum-keygen --seal-key FILE");
-}
-
 static int rows_put(const struct cert_site *s, const char *key, const struct cert_pair *pair,
                     char **ret_ref, struct err *e)
 {
     struct x509keypair k;
     char uuid[UUID_TEXT];
-    if (!s->c->seal_key.data)
-        return no_seal_key(e);
     x509keypair_init(&k);
     uuid_make(uuid);
     k.uuid = str_dup(uuid);
@@ -37,8 +28,7 @@ static int rows_put(const struct cert_site *s, const char *key, const struct cer
     k.derived_key = str_dup(key);
     int rc = k.uuid && k.certificate && k.derived_key ? 0 : err_nomem(e);
     if (rc == 0)
-        rc = certs_seal(&s->c->seal_key, uuid, pair->key_pem.data, pair->key_pem.len,
-                        &k.private_key, e);
+        rc = conductor_seal(s->c, uuid, pair->key_pem.data, pair->key_pem.len, &k.private_key, e);
     if (rc == 0)
         rc = db_x509_put(s->c->db, s->run ? &s->run->guard : NULL, &k, e);
     if (rc == 0 && !str_eq(k.certificate, pair->cert_pem))
@@ -68,11 +58,8 @@ static int rows_get(const struct cert_site *s, const char *ref, bool with_key,
         ret->cert_pem = str_dup(k.certificate);
         rc = ret->cert_pem ? 0 : err_nomem(e);
     }
-    if (rc == 0 && with_key && !s->c->seal_key.data)
-        rc = no_seal_key(e);
     if (rc == 0 && with_key) {
-        rc = certs_unseal(&s->c->seal_key, k.uuid, k.private_key ? k.private_key : "",
-                          &ret->key_pem, e);
+        rc = conductor_unseal(s->c, k.uuid, k.private_key ? k.private_key : "", &ret->key_pem, e);
         rc = rc ? err_wrap(e, "private key %s", k.uuid) : 0;
     }
     x509keypair_done(&k);

@@ -4,10 +4,16 @@
  * The stages may be cut off and repeated anywhere: each bundle has a derived key, the first one
  * stored under it wins, and the client certificate is issued by the CA that is stored, not by the
  * one that was just made. Neighbours: cert_store.h. */
+#include "base/log.h"
 #include "conductor/cert_internal.h"
 #include "db/db_cluster.h"
 
 #include <string.h>
+
+#define NO_KEY_FILE                                                                                \
+    "certificates.key_file is not set: private keys of clusters are sealed with it; make one "     \
+    "with "                                                                                        \
+    "magnum-keygen --seal-key FILE"
 
 static const struct db_scope all_rows = {.all_projects = true, .admin = true};
 
@@ -16,9 +22,7 @@ int cert_policy_load(struct conductor *c, struct err *e)
     const struct config *cfg = c->cfg;
     bool builtin = cert_builtin(cfg->certificates_cert_manager_type);
     if (builtin && str_blank(cfg->certificates_key_file))
-        return err_set(e, ERR_CONFIG,
-                       "certificates.key_file is not set: private keys of clusters are sealed with "
-                       "it; make one with magnum-keygen --seal-key FILE");
+        return err_set(e, ERR_CONFIG, NO_KEY_FILE);
     c->cert_policy =
         (struct cert_policy){.key_type = cfg->certificates_ca_key_type,
                              .days = cfg->certificates_term_of_validity_days,
@@ -33,7 +37,9 @@ int cert_policy_load(struct conductor *c, struct err *e)
                           &c->cert_policy.keys, e);
     if (rc || str_blank(cfg->certificates_key_file))
         return rc;
-    rc = certs_key_load(cfg->certificates_key_file, &c->seal_key, e);
+    struct seal_keys *keys = NULL;
+    rc = seal_keys_load(cfg->certificates_key_file, &keys, e);
+    (void)box_put(&c->seal, keys);
     return rc ? err_wrap(e, "certificates.key_file") : 0;
 }
 
@@ -41,7 +47,50 @@ void cert_policy_done(struct conductor *c)
 {
     key_pool_free(&c->cert_policy.keys);
     cert_cache_free(&c->certs);
-    secret_free(&c->seal_key);
+    box_done(&c->seal);
+}
+
+/* ---- sealing ---- */
+int cert_keys_read_again(struct conductor *c, const struct config *fresh, struct seal_keys **ret,
+                         struct err *e)
+{
+    _cleanup_seal_keys_ struct seal_keys *used = box_get(&c->seal), *now = NULL;
+    const char *path = c->cfg->certificates_key_file;
+    bool all = true;
+    *ret = NULL;
+    if (!used || !str_eq(path, fresh->certificates_key_file))
+        return 0;
+    int rc = seal_keys_load(path, &now, e);
+    if (rc)
+        return err_wrap(e, "certificates.key_file");
+    if (!seal_keys_succeed(now, used, &all))
+        return err_set(e, ERR_CONFIG,
+                       "certificates.key_file: %s has no longer the key in use, and nobody could "
+                       "open what that has sealed: put it into a line below the new one",
+                       path);
+    if (!all)
+        log_warn("certificates.key_file",
+                 "%s has lost a former key: what only that one opens can't be read any more", path);
+    *ret = TAKE_PTR(now);
+    return 0;
+}
+
+int conductor_seal(struct conductor *c, const char *context, const void *data, size_t len,
+                   char **ret, struct err *e)
+{
+    _cleanup_seal_keys_ struct seal_keys *keys = box_get(&c->seal);
+    if (!keys)
+        return err_set(e, ERR_CONFIG, NO_KEY_FILE);
+    return seal_keys_seal(keys, context, data, len, ret, e);
+}
+
+int conductor_unseal(struct conductor *c, const char *context, const char *sealed,
+                     struct secret *ret, struct err *e)
+{
+    _cleanup_seal_keys_ struct seal_keys *keys = box_get(&c->seal);
+    if (!keys)
+        return err_set(e, ERR_CONFIG, NO_KEY_FILE);
+    return seal_keys_open(keys, context, sealed, ret, e);
 }
 
 /* ---- loading ---- */

@@ -113,6 +113,8 @@ static void *rescan_thread(void *conductor)
             rc = drivers_refresh(c, &e);
         if (rc == 0 && all)
             scanned_ms = clock_mono_ms();
+        if (rc && (news || all)) /* still to be done */
+            atomic_store(&c->reload, true);
         if (rc && !down)
             log_warn("drivers.scan", "%s; trying again", e.msg);
         down = rc != 0;
@@ -131,7 +133,7 @@ static void *worker_thread(void *conductor)
             runner_work(run);
         else
             health_look(c, look);
-        if (atomic_load(&c->hungry) && queue_room(&c->queue, c->n_workers) >= c->n_workers)
+        if (atomic_load(&c->hungry) && queue_low(&c->queue))
             sleeper_wake(&c->scheduler);
     }
     return NULL;
@@ -231,7 +233,10 @@ static int start(struct conductor *c, struct err *e)
     atomic_store(&c->announced, rc == 0); /* before the heartbeat's thread tells the contrary */
     if (rc == 0)
         rc = start_threads(c, e);
-    return rc ? rc : beat(c, e);
+    if (rc)
+        return rc;
+    rpc_server_open(c->rpc); /* a caller of this conductor's former life may be back long ago */
+    return beat(c, e);
 }
 
 int conductor_start(const struct config *cfg, struct db *db, struct conductor **ret, struct err *e)
@@ -242,10 +247,12 @@ int conductor_start(const struct config *cfg, struct db *db, struct conductor **
     c->cfg = cfg;
     c->db = db;
     breakers_init(&c->breakers);
+    box_init(&c->seal, NULL);
     for (size_t i = 0; i < ARRAY_LEN(SLEEPERS(c)); i++) {
         int rc = sleeper_init(SLEEPERS(c)[i], e);
         if (rc) {
             breakers_done(&c->breakers);
+            box_done(&c->seal);
             free(c); /* nothing else was made yet */
             return rc;
         }

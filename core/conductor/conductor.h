@@ -21,6 +21,15 @@ int conductor_start(const struct config *cfg, struct db *db, struct conductor **
                     struct err *e) MUST_CHECK;
 /* Looks at the plugin directories again, at once (SIGHUP). Any thread. */
 void conductor_reload(struct conductor *c);
+/* What the certificate and key files in use hold now (SIGHUP), in two steps: read, ERR_CONFIG names
+ * the file and the option; then taken. What has changed and can't be taken by a conductor that runs
+ * is added to `restart`. conductor_take frees *fresh. */
+struct conductor_fresh;
+struct strv;
+int conductor_read_again(struct conductor *c, const struct config *cfg,
+                         struct conductor_fresh **ret, struct strv *restart,
+                         struct err *e) MUST_CHECK;
+void conductor_take(struct conductor *c, struct conductor_fresh **fresh);
 /* Does it turn, be it that the database does not answer? False once it has stood still for longer
  * than others wait before they call it down (service_down_time_s). Any thread. */
 bool conductor_alive(const struct conductor *c);

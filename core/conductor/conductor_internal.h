@@ -7,6 +7,7 @@
 #ifndef MAGNUM_CONDUCTOR_CONDUCTOR_INTERNAL_H
 #define MAGNUM_CONDUCTOR_CONDUCTOR_INTERNAL_H
 
+#include "base/box.h"
 #include "base/secret.h"
 #include "base/str.h"
 #include "base/uuid.h"
@@ -36,7 +37,6 @@ enum run_place {
     RUN_PARKED   /* waits for the run it follows to end */
 };
 struct run {
-    struct conductor *c;
     /* under the queue's mutex */
     enum run_place place;
     struct run *next;      /* in its lane */
@@ -45,19 +45,23 @@ struct run {
     struct gate *site;     /* the endpoint it called last, or NULL; a reference */
     struct run *successor; /* leased again while this one still ran: starts when this one ends */
     size_t table_index, heap_index;
-    int64_t due_ms; /* monotonic */
-    bool poked;     /* news while working: don't wait */
-    size_t renewal; /* place in the renewer's present batch; NOT_RENEWED */
-    /* of the thread that works on it */
+    int64_t due_ms;   /* monotonic */
+    int64_t since_ms; /* monotonic: its place is its own from then on */
+    bool poked;       /* news while working: don't wait */
+    size_t renewal;   /* place in the renewer's present batch; NOT_RENEWED */
+    /* of the thread that works on it, which may read op again: nobody else looks into it */
     struct operation op;
     struct engine_state s;
-    struct op_guard guard; /* borrows from op and the conductor */
     struct engine_event ev;
     bool fresh;
     json_t *outputs;          /* published by the driver, not yet stored; owned */
     struct coe_result result; /* of the last call: ev's texts point into it, or into text */
     char text[ERR_MSG_MAX];
-    /* any thread */
+    /* any thread: what never changes */
+    struct conductor *c;
+    char *id, *kind, *cluster_id; /* of op; owned */
+    struct op_guard guard;        /* borrows id and the conductor's instance */
+    /* any thread: what does */
     atomic_bool lost, cancel, superseded, forced;
     _Atomic int64_t held_until_ms; /* monotonic: as far as this process knows */
 };
@@ -75,12 +79,15 @@ struct queue {
     pthread_cond_t ended; /* a run ended */
     struct lane **lanes;  /* of all projects that have runs */
     struct lane *turn;    /* whose ready run is next, NULL = none is ready */
-    size_t n_lanes, n_ready;
+    size_t n_lanes, n_ready, n_ready_lanes;
     struct gate **gates; /* of drivers, and of endpoints of backends */
     size_t n_gates, working, workers;
     struct share_rule projects, backends;
     bool gated;         /* something is ready that no gate lets in */
-    struct run **table; /* all runs */
+    size_t begun, pace; /* runs taken since paced_ms; so many are taken in AHEAD_MS */
+    int64_t paced_ms;
+    atomic_bool crowded; /* something due is left behind for want of places, not of workers */
+    struct run **table;  /* all runs */
     size_t n_runs, cap;
     struct run **heap; /* waiting ones, earliest first; same capacity as table */
     size_t n_heap;
@@ -125,7 +132,7 @@ struct conductor {
     struct engine_config engine;
     char instance[UUID_TEXT];
     char host[256];
-    struct secret seal_key;
+    struct box seal; /* a struct seal_keys; empty: certificates.key_file is not set */
     struct cert_policy cert_policy;
     struct cert_cache *certs; /* cert_internal.h */
     struct http_client *http;
@@ -156,7 +163,7 @@ int sleeper_init(struct sleeper *s, struct err *e) MUST_CHECK;
 void sleeper_done(struct sleeper *s);
 void sleeper_wake(struct sleeper *s);
 void sleeper_stop(struct sleeper *s);
-/* Sleeps until woken or for ms; false when stopped. */
+/* Sleeps until woken or for ms; false at once, and however often it is asked, when stopped. */
 bool sleeper_wait(struct sleeper *s, int64_t ms);
 int cond_init(pthread_cond_t *c, struct err *e) MUST_CHECK; /* on the monotonic clock */
 void cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, int64_t mono_ms);
@@ -167,15 +174,34 @@ void queue_done(struct queue *q);
 /* How many of the runs one project may have, and of the workers one driver or endpoint. */
 void queue_limit(struct queue *q, size_t workers, const struct share_rule *projects,
                  const struct share_rule *backends);
-/* A leased operation; takes *op. A run of the same operation that is still here has lost its lease:
- * the new one starts when that one has ended. NULL = no memory (the lease runs out). */
+/* A leased operation; takes *op if it is added. A run of the same operation that is still here has
+ * lost its lease: the new one starts when that one has ended. NULL = no memory: the lease runs
+ * out. */
 struct run *queue_add(struct queue *q, struct conductor *c, struct operation *op,
                       int64_t held_until_ms);
 /* Room for how many more, given that workers should not have to wait for the rest. */
 size_t queue_room(struct queue *q, size_t workers);
-/* Decides how many of what is due are leased now; claims has as many as due. True when something is
+/* Whether workers will soon have nothing more to begin, and there are places. */
+bool queue_low(struct queue *q);
+/* Counts how fast runs are begun: so much is leased ahead, and no more. What merely stands here
+ * ready waits for a lease longer than anything else should this process die. */
+void queue_pace(struct queue *q, int64_t now_ms);
+/* Whether a look at what is due could change anything: somebody might be given a place, or it has
+ * to be known whether anybody waits for one. */
+bool queue_open(struct queue *q);
+/* How many projects with something due, and how much of each, are worth looking for. */
+void queue_want(struct queue *q, size_t *ret_projects, size_t *ret_each);
+/* Whether gates keep back all that stands ready, so that workers have nothing to do. */
+bool queue_gated(struct queue *q);
+/* Whether its gates would keep back another run of this driver ("id" or "id@version"). */
+bool queue_shut(struct queue *q, const char *driver);
+/* Decides how many of what is due are leased now; claims has as many as due, *ret_asked of them
+ * came into question. aside: it can be begun beside what gates keep back. True when something is
  * left behind. */
-bool queue_deal(struct queue *q, const struct op_due_list *due, struct share_claim *claims);
+bool queue_deal(struct queue *q, const struct op_due_list *due, bool aside,
+                struct share_claim *claims, size_t *ret_asked);
+/* Whether others wait for this run's place, and it has had it for hold_ms at least. */
+bool queue_gives_way(struct queue *q, const struct run *r, int64_t hold_ms);
 /* The run calls this endpoint: from now on it counts there. */
 void queue_at(struct queue *q, struct run *r, const char *endpoint);
 /* The next run or observation to work on; false when closed. One of the two is set. */
@@ -201,6 +227,7 @@ void lanes_ready(struct queue *q, struct run *r);
 struct run *lanes_next(struct queue *q); /* it is being worked on until lanes_rest; or NULL */
 void lanes_rest(struct queue *q, struct run *r);
 size_t lanes_held(const struct queue *q, const char *project);
+bool lanes_shut(const struct queue *q, const char *driver);
 void lanes_done(struct queue *q);
 
 /* ---- scheduler.c: thread bodies ---- */
@@ -268,8 +295,8 @@ struct trust_site {                 /* for whom; borrowed */
  * ERR_UNSUPPORTED: there is no Keystone. */
 int trust_ticket(struct conductor *c, const struct trust_site *s, const char *service,
                  const char *stale, struct ticket *ret, struct err *e) MUST_CHECK;
-/* How the catalogue's services are called over TLS; there is a Keystone. */
-void trust_tls(const struct conductor *c, const char **ret_ca, bool *ret_insecure);
+/* How the catalogue's services are called over TLS, a reference; there is a Keystone. */
+struct http_tls *trust_tls(const struct conductor *c, bool *ret_insecure);
 /* mag_host.secret_read. */
 int trust_secret(void *call_ctx, const char *handle, struct err *e, char **ret,
                  size_t *len) MUST_CHECK;
@@ -301,6 +328,15 @@ int rotate_trusted_by_nodes(struct conductor *c, const struct cluster *cl,
 int certs_stage(struct run *r, struct err *e) MUST_CHECK;
 int certs_remove_stage(struct run *r, struct err *e) MUST_CHECK;
 int cert_policy_load(struct conductor *c, struct err *e) MUST_CHECK;
+/* What certificates.key_file holds now, to be put into c->seal; NULL when none is set or fresh
+ * names another, which needs a restart. ERR_CONFIG: the key in use is gone from it. */
+int cert_keys_read_again(struct conductor *c, const struct config *fresh, struct seal_keys **ret,
+                         struct err *e) MUST_CHECK;
+/* Sealing with certificates.key_file; ERR_CONFIG when it is not set. */
+int conductor_seal(struct conductor *c, const char *context, const void *data, size_t len,
+                   char **ret, struct err *e) MUST_CHECK;
+int conductor_unseal(struct conductor *c, const char *context, const char *sealed,
+                     struct secret *ret, struct err *e) MUST_CHECK;
 void cert_policy_done(struct conductor *c);
 void *certs_thread(void *conductor); /* cert_sweep.c */
 /* A stored pair of a cluster. type: kubernetes (also empty or unknown), etcd, front-proxy, client.
@@ -387,7 +423,7 @@ void health_look(struct conductor *c, struct observation *o);
 /* After a look that could tell: `sick`, the driver's list of {node, nodegroup, reason}, NULL when
  * it gives none. Adds to the reasons what healing does or waits for. Failures are logged. */
 void heal_after_look(struct conductor *c, const struct cluster *cl, const json_t *sick,
-                     json_t *reason);
+                     bool masters, json_t *reason);
 
 /* ---- rpc_methods.c ---- */
 /* Asks a driver something that is not a step; fills the call's op_id, attempt and services. */

@@ -52,6 +52,8 @@ int drivers_new(struct conductor *c, struct err *e)
     if (!d)
         return err_nomem(e);
     int rc = pthread_mutex_init(&d->lock, NULL);
+    if (rc == 0)
+        rc = pthread_mutex_init(&d->learning, NULL);
     if (rc) {
         free(d);
         return err_errno(e, rc, "mutex");
@@ -62,14 +64,16 @@ int drivers_new(struct conductor *c, struct err *e)
 
 void drivers_free(struct conductor *c)
 {
-    struct drivers *d = TAKE_PTR(c->drivers);
+    struct drivers *d = c->drivers;
     if (!d)
         return;
-    free_sets(d->sets);
+    free_sets(d->sets); /* until then a pool may still find dead hosts, and tell of them */
+    c->drivers = NULL;
     driver_row_list_done(&d->rows);
     strv_free(&d->orphans);
     strv_free(&d->gone);
     strv_free(&d->away);
+    (void)pthread_mutex_destroy(&d->learning);
     (void)pthread_mutex_destroy(&d->lock);
     free(d);
 }
@@ -122,6 +126,7 @@ static void on_quarantine(void *ctx, const char *id, const char *sha256, const c
     struct conductor *c = ctx;
     struct err e = ERR_INIT;
     log_error("driver.quarantined", "%s keeps ending its process and is quarantined: %s", id, why);
+    pthread_mutex_lock(&c->drivers->learning); /* else what was read before opens it again */
     pthread_mutex_lock(&c->drivers->lock);
     struct driver_set *s = c->drivers->sets;
     for (size_t i = 0; s && i < s->plugins.n; i++)
@@ -131,6 +136,7 @@ static void on_quarantine(void *ctx, const char *id, const char *sha256, const c
     if (db_driver_quarantine(c->db, id, sha256, why, &e))
         log_warn("driver.quarantine", "%s: %s, ignoring: this conductor keeps it closed", id,
                  e.msg);
+    pthread_mutex_unlock(&c->drivers->learning);
 }
 
 static int set_new(struct conductor *c, struct plugin_list *plugins, struct driver_set **ret,
@@ -391,6 +397,7 @@ int drivers_refresh(struct conductor *c, struct err *e)
     struct drivers *d = c->drivers;
     struct news n = {.rows = {0}};
     struct driver_ref r = {0};
+    pthread_mutex_lock(&d->learning);
     pthread_mutex_lock(&d->lock);
     r.set = d->sets;
     if (r.set)
@@ -409,8 +416,9 @@ int drivers_refresh(struct conductor *c, struct err *e)
         pthread_mutex_unlock(&d->lock);
         n = old;
     }
+    pthread_mutex_unlock(&d->learning);
     news_done(&n);
-    driver_ref_done(&r);
+    driver_ref_done(&r); /* may end a pool, whose keeper may be about to tell of a quarantine */
     return rc;
 }
 

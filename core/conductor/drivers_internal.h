@@ -18,6 +18,9 @@ struct driver_set {
     struct conductor *c;
 };
 struct drivers {
+    /* One at a time reads from the database what is known of drivers and takes it over, or tells it
+     * of a quarantine: older knowledge must not replace newer. Before `lock`; held across I/O. */
+    pthread_mutex_t learning;
     pthread_mutex_t lock;
     struct driver_set *sets;     /* the present one first, then those still in use */
     struct driver_row_list rows; /* what operators decided, per driver */

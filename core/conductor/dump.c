@@ -27,8 +27,8 @@ static bool note_run(struct run *r, void *ctx)
     struct lines *l = ctx;
     _cleanup_str_ struct str s = STR_INIT;
     l->at[r->place]++;
-    str_printf(&s, "operation %s %s of cluster %s: %s, lease for %lld ms", r->op.id, r->op.kind,
-               r->op.cluster_id, places[r->place],
+    str_printf(&s, "operation %s %s of cluster %s: %s, lease for %lld ms", r->id, r->kind,
+               r->cluster_id, places[r->place],
                (long long)(atomic_load(&r->held_until_ms) - l->now_ms));
     if (r->place == RUN_WAITING)
         str_printf(&s, ", due in %lld ms", (long long)(r->due_ms - l->now_ms));

@@ -1,7 +1,7 @@
-/* Healing: worker nodes that a driver's health named as not well for too long are replaced by an
- * ordinary resize that names them, where the cluster's label asks for it and the limits allow. A
- * look that could not tell changes nothing. Neighbours: health.c calls it with what a look found,
- * heal_plan.c decides. */
+/* Healing: nodes that a driver's health named as not well for too long are replaced by an ordinary
+ * resize that names them, where the cluster's label asks for it and the limits allow; masters where
+ * the driver's manifest says that it replaces them. A look that could not tell changes nothing.
+ * Neighbours: health.c calls it with what a look found, heal_plan.c decides. */
 #include "conductor/heal_plan.h"
 
 #include "base/jsonx.h"
@@ -107,7 +107,7 @@ static int replace(struct conductor *c, const struct cluster *cl, const struct h
 }
 
 void heal_after_look(struct conductor *c, const struct cluster *cl, const json_t *sick,
-                     json_t *reason)
+                     bool masters, json_t *reason)
 {
     const struct heal_limits limits = heal_limits_of(c->cfg);
     int64_t gap_s = LOOKS_MISSED * c->cfg->conductor_health_interval_s;
@@ -116,7 +116,7 @@ void heal_after_look(struct conductor *c, const struct cluster *cl, const json_t
     struct err e = ERR_INIT;
     if (!json_is_array(sick) || !heal_wanted(cl->labels))
         return;
-    int rc = db_heal_note(c->db, cl->uuid, sick, gap_s > LEAST_GAP_S ? gap_s : LEAST_GAP_S,
+    int rc = db_heal_note(c->db, cl->uuid, sick, masters, gap_s > LEAST_GAP_S ? gap_s : LEAST_GAP_S,
                           limits.window_s, &facts, &e);
     if (rc == 0)
         heal_choose(&limits, facts, &h);

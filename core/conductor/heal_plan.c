@@ -32,11 +32,24 @@ int heal_wanted(const json_t *labels)
 
 #define SAY(c, ...) ((void)snprintf((c)->why, sizeof(c)->why, __VA_ARGS__))
 
+static int64_t count_sick(const json_t *facts, bool masters)
+{
+    int64_t count = 0;
+    size_t i;
+    json_t *n;
+    json_array_foreach(json_object_get(facts, "sick"), i, n)
+    {
+        count += jsonx_bool(n, "master", false) == masters;
+    }
+    return count;
+}
+
 /* What speaks against touching the cluster now, whichever node it is about. */
 static int held_back(const struct heal_limits *l, const json_t *facts, struct heal_choice *c)
 {
     const char *status = jsonx_str(facts, "status");
-    int64_t sick = (int64_t)json_array_size(json_object_get(facts, "sick"));
+    int64_t sick = count_sick(facts, false), ill = count_sick(facts, true);
+    int64_t masters = jsonx_int(facts, "masters", 0);
     int64_t workers = jsonx_int(facts, "workers", 0), done = jsonx_int(facts, "replaced", 0);
     int64_t quiet_s = jsonx_int(facts, "quiet_s", INT64_MAX);
     if (l->max_nodes == 0)
@@ -45,6 +58,9 @@ static int held_back(const struct heal_limits *l, const json_t *facts, struct he
         SAY(c, "held back: the cluster is %s", status);
     else if (jsonx_bool(facts, "busy", false) || !str_ends(status, "_COMPLETE"))
         SAY(c, "waits for the operation under way");
+    else if (ill && (masters - ill) * 2 <= masters)
+        SAY(c, "held back: %lld of %lld masters are not well, the others are no majority",
+            (long long)ill, (long long)masters);
     else if (sick > 1 && sick * 100 > workers * l->max_percent)
         SAY(c, "held back: %lld of %lld worker nodes are not ready, more than %lld %%",
             (long long)sick, (long long)workers, (long long)l->max_percent);
@@ -56,6 +72,7 @@ static int held_back(const struct heal_limits *l, const json_t *facts, struct he
     return c->why[0] != '\0';
 }
 
+/* Masters one at a time: each has to be a part of the majority before the next goes. */
 static int pick(json_t *sick, int64_t after_s, int64_t room, struct heal_choice *c)
 {
     size_t i;
@@ -68,6 +85,8 @@ static int pick(json_t *sick, int64_t after_s, int64_t room, struct heal_choice 
         if (!c->nodegroup) {
             c->nodegroup = group;
             c->node_count = jsonx_int(n, "node_count", 0);
+            c->masters = jsonx_bool(n, "master", false);
+            room = c->masters && room > 1 ? 1 : room;
         }
         if (!str_eq(group, c->nodegroup) || (int64_t)json_array_size(c->nodes) >= room)
             continue;
@@ -91,7 +110,8 @@ void heal_choose(const struct heal_limits *l, const json_t *facts, struct heal_c
         SAY(ret, "a node is replaced when it was not ready for %lld s", (long long)l->after_s);
         return;
     }
-    SAY(ret, "%zu of %lld worker nodes replaced: not ready for %lld s", json_array_size(ret->nodes),
-        (long long)jsonx_int(facts, "workers", 0),
+    SAY(ret, "%zu of %lld %s replaced: not ready for %lld s", json_array_size(ret->nodes),
+        (long long)jsonx_int(facts, ret->masters ? "masters" : "workers", 0),
+        ret->masters ? "masters" : "worker nodes",
         (long long)jsonx_int(json_array_get(ret->nodes, 0), "age_s", 0));
 }

@@ -180,6 +180,7 @@ void health_look(struct conductor *c, struct observation *o)
     struct driver_ref d = {0};
     struct err e = ERR_INIT;
     const char *remedy = NULL;
+    bool masters = false; /* are replaced by this driver */
     int rc = 0;
 
     log_context_set(&context);
@@ -189,10 +190,11 @@ void health_look(struct conductor *c, struct observation *o)
         unreadable(c, cl, &f, e.msg);
     } else {
         rc = ask(c, cl, &d, &f, &e);
+        masters = jsonx_bool(d.plugin->manifest, "replace_master", false);
         driver_ref_done(&d);
     }
     if (rc == 0 && !f.unread && !f.put_off)
-        heal_after_look(c, cl, f.sick, f.reason);
+        heal_after_look(c, cl, f.sick, masters, f.reason);
     if (rc == 0)
         rc = db_observe_store(c->db, c->instance, cl->uuid, f.put_off ? NULL : f.status, f.reason,
                               f.unread || f.put_off ? NULL : f.outputs, !f.unread,

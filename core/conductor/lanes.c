@@ -61,6 +61,24 @@ static bool gate_open(const struct queue *q, const struct gate *g)
     return !g || q->workers == 0 || share_may_take(&q->backends, g->working, free);
 }
 
+/* By what it has, were a worker free. */
+static bool gate_shut(const struct queue *q, const struct gate *g)
+{
+    size_t busy = q->working + q->looking, free = q->workers > busy ? q->workers - busy : 1;
+    return g && !share_may_take(&q->backends, g->working, free);
+}
+
+bool lanes_shut(const struct queue *q, const char *driver)
+{
+    size_t len = strcspn(driver, "@");
+    for (size_t i = 0; i < q->n_gates; i++) {
+        const struct gate *g = q->gates[i];
+        if (strncmp(g->name, driver, len) == 0 && !g->name[len])
+            return gate_shut(q, g) || gate_shut(q, g->usual);
+    }
+    return false;
+}
+
 static bool passes(const struct queue *q, const struct run *r)
 {
     const struct gate *site = r->site ? r->site : r->driver->usual;
@@ -79,15 +97,21 @@ static void begin_work(struct queue *q, struct run *r)
     q->working++;
 }
 
+/* A gate may have opened: whoever sleeps before one looks again. */
+static void look_again(struct queue *q)
+{
+    if (q->gated)
+        pthread_cond_broadcast(&q->work);
+    q->gated = false;
+}
+
 void lanes_rest(struct queue *q, struct run *r)
 {
     r->driver->working--;
     if (r->site)
         r->site->working--;
     q->working--;
-    if (q->gated)
-        pthread_cond_broadcast(&q->work);
-    q->gated = false;
+    look_again(q);
 }
 
 void queue_at(struct queue *q, struct run *r, const char *endpoint)
@@ -103,6 +127,7 @@ void queue_at(struct queue *q, struct run *r, const char *endpoint)
             left->working--;
         gate_put(q, left);
         gate_put(q, unusual);
+        look_again(q);
     } else if (g) {
         gate_put(q, g);
     }
@@ -181,6 +206,7 @@ void lanes_ready(struct queue *q, struct run *r)
         l->before = q->turn ? turn->before : l;
         l->before->after = turn->before = l;
         q->turn = turn;
+        q->n_ready_lanes++;
     }
     l->last = r;
     q->n_ready++;
@@ -202,6 +228,7 @@ static void take_out(struct queue *q, struct run *r, struct run *before)
         l->after->before = l->before;
         if (q->turn == l)
             q->turn = NULL;
+        q->n_ready_lanes--;
     }
     q->n_ready--;
 }
@@ -209,7 +236,6 @@ static void take_out(struct queue *q, struct run *r, struct run *before)
 struct run *lanes_next(struct queue *q)
 {
     struct lane *l = q->turn;
-    q->gated = false;
     while (l) {
         struct run *before = NULL;
         for (struct run *r = l->first; r; before = r, r = r->next) {

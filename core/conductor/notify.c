@@ -23,7 +23,7 @@ int notify_start(struct conductor *c, struct err *e)
         return err_nomem(e);
     int rc = rpc_publisher_start(c->cfg, bind, c->cfg->rpc_advertise, &c->news, e);
     if (rc)
-        return err_wrap(e, "rpc.news_bind");
+        return err_wrap(e, "%s", str_blank(c->cfg->rpc_news_bind) ? "rpc.bind" : "rpc.news_bind");
     if (str_blank(c->cfg->notifications_endpoint))
         return 0;
     rc = rpc_publisher_start(c->cfg, c->cfg->notifications_endpoint, "", &c->notices, e);

@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+enum { AHEAD_MS = 200, PACE_MS = AHEAD_MS, PROJECTS_MIN = 16, PROJECTS_MAX = 64 };
+enum { LOOK_AGAIN_MS = 2000 };
+
 int queue_init(struct queue *q, size_t max_runs, size_t max_looking, struct err *e)
 {
     *q = (struct queue){.cap = max_runs, .max_looking = max_looking};
@@ -41,6 +44,9 @@ static void run_free(struct run *r)
     coe_result_done(&r->result);
     json_decref(r->outputs);
     operation_done(&r->op);
+    free(r->id);
+    free(r->kind);
+    free(r->cluster_id);
     free(r);
 }
 
@@ -102,7 +108,7 @@ static void make_ready(struct queue *q, struct run *r)
 static struct run *find(struct queue *q, const char *id)
 {
     for (size_t i = 0; i < q->n_runs; i++)
-        if (!q->table[i]->successor && str_eq(q->table[i]->op.id, id))
+        if (!q->table[i]->successor && str_eq(q->table[i]->id, id))
             return q->table[i];
     return NULL;
 }
@@ -116,6 +122,11 @@ static void poke(struct queue *q, struct run *r)
     make_ready(q, r);
 }
 
+static char *copy(const char *text)
+{
+    return str_dup(text ? text : "");
+}
+
 struct run *queue_add(struct queue *q, struct conductor *c, struct operation *op,
                       int64_t held_until_ms)
 {
@@ -123,19 +134,24 @@ struct run *queue_add(struct queue *q, struct conductor *c, struct operation *op
     if (!r)
         return NULL;
     r->c = c;
+    r->id = copy(op->id);
+    r->kind = copy(op->kind);
+    r->cluster_id = copy(op->cluster_id);
     r->op = *op;
-    operation_init(op);
-    r->guard = (struct op_guard){r->op.id, c->instance, r->op.lease_fence};
+    r->guard = (struct op_guard){r->id, c->instance, op->lease_fence};
     r->fresh = true;
+    r->since_ms = clock_mono_ms();
     r->renewal = NOT_RENEWED;
     atomic_store(&r->held_until_ms, held_until_ms);
     pthread_mutex_lock(&q->lock);
-    if (q->n_runs == q->cap || !lanes_join(q, r)) {
+    if (!r->id || !r->kind || !r->cluster_id || q->n_runs == q->cap || !lanes_join(q, r)) {
         pthread_mutex_unlock(&q->lock);
+        operation_init(&r->op); /* it stays the caller's */
         run_free(r);
         return NULL;
     }
-    struct run *before = find(q, r->op.id);
+    operation_init(op);
+    struct run *before = find(q, r->id);
     r->table_index = q->n_runs;
     q->table[q->n_runs++] = r;
     if (before) { /* leased a second time: the first lease had run out */
@@ -150,12 +166,27 @@ struct run *queue_add(struct queue *q, struct conductor *c, struct operation *op
     return r;
 }
 
-/* Under the lock. */
+/* Under the lock: how many may stand ready. */
+static size_t ahead(const struct queue *q, size_t workers)
+{
+    return q->pace > 2 * workers ? q->pace : 2 * workers;
+}
+
 static size_t room_for(const struct queue *q, size_t workers)
 {
-    size_t left = q->cap - q->n_runs, ahead = 2 * workers;
-    size_t wanted = q->n_ready < ahead ? ahead - q->n_ready : 0;
+    size_t left = q->cap - q->n_runs, most = ahead(q, workers);
+    size_t wanted = q->n_ready < most ? most - q->n_ready : 0;
     return wanted < left ? wanted : left;
+}
+
+/* How many projects that have nothing here may be given a first place. Beyond the room it is only
+ * so that they get their turn; when as many as may stand ready have theirs already, the others wait
+ * in the database just as well, where no lease of ours must run out first if we die. */
+static size_t firsts(const struct queue *q, size_t room)
+{
+    size_t most = ahead(q, q->workers);
+    size_t more = q->n_ready_lanes < most ? most - q->n_ready_lanes : 0;
+    return more > room ? more : room;
 }
 
 size_t queue_room(struct queue *q, size_t workers)
@@ -166,16 +197,84 @@ size_t queue_room(struct queue *q, size_t workers)
     return room;
 }
 
-bool queue_deal(struct queue *q, const struct op_due_list *due, struct share_claim *claims)
+bool queue_low(struct queue *q)
 {
+    pthread_mutex_lock(&q->lock);
+    bool low = room_for(q, q->workers) >= ahead(q, q->workers) / 2;
+    pthread_mutex_unlock(&q->lock);
+    return low;
+}
+
+void queue_pace(struct queue *q, int64_t now_ms)
+{
+    pthread_mutex_lock(&q->lock);
+    int64_t passed = now_ms - q->paced_ms;
+    if (passed >= PACE_MS) {
+        q->pace = (size_t)((int64_t)q->begun * AHEAD_MS / passed);
+        q->begun = 0;
+        q->paced_ms = now_ms;
+    }
+    pthread_mutex_unlock(&q->lock);
+}
+
+bool queue_open(struct queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    bool open = q->n_runs == q->cap || firsts(q, room_for(q, q->workers)) > 0;
+    pthread_mutex_unlock(&q->lock);
+    return open;
+}
+
+/* As many projects again, because some of them may have their share already. */
+void queue_want(struct queue *q, size_t *ret_projects, size_t *ret_each)
+{
+    pthread_mutex_lock(&q->lock);
+    size_t room = room_for(q, q->workers), projects = 2 * firsts(q, room);
+    pthread_mutex_unlock(&q->lock);
+    *ret_projects = projects < PROJECTS_MIN   ? PROJECTS_MIN
+                    : projects > PROJECTS_MAX ? PROJECTS_MAX
+                                              : projects;
+    *ret_each = room ? room : 1;
+}
+
+bool queue_gated(struct queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    bool gated = q->gated;
+    pthread_mutex_unlock(&q->lock);
+    return gated;
+}
+
+bool queue_shut(struct queue *q, const char *driver)
+{
+    pthread_mutex_lock(&q->lock);
+    bool shut = lanes_shut(q, driver);
+    pthread_mutex_unlock(&q->lock);
+    return shut;
+}
+
+bool queue_deal(struct queue *q, const struct op_due_list *due, bool aside,
+                struct share_claim *claims, size_t *ret_asked)
+{
+    size_t taken = 0;
     pthread_mutex_lock(&q->lock);
     for (size_t i = 0; i < due->n; i++)
         claims[i] =
             (struct share_claim){.has = lanes_held(q, due->v[i].project), .due = due->v[i].n};
-    bool left =
-        share_deal(&q->projects, claims, due->n, room_for(q, q->workers), q->cap - q->n_runs);
+    size_t room = room_for(q, q->workers), free = q->cap - q->n_runs;
+    *ret_asked = aside ? due->n : share_among(claims, due->n, firsts(q, room));
+    bool left = share_deal(&q->projects, claims, *ret_asked, room, free) || *ret_asked < due->n;
+    for (size_t i = 0; i < *ret_asked; i++)
+        taken += claims[i].take;
+    /* workers would have room for more, or nobody can come in: it is the places that are wanting */
+    atomic_store(&q->crowded, left && (taken < room || taken == free));
     pthread_mutex_unlock(&q->lock);
     return left;
+}
+
+bool queue_gives_way(struct queue *q, const struct run *r, int64_t hold_ms)
+{
+    return atomic_load(&q->crowded) && clock_mono_ms() - r->since_ms >= hold_ms;
 }
 
 static bool may_look(const struct queue *q)
@@ -183,16 +282,19 @@ static bool may_look(const struct queue *q)
     return q->looks && q->looking < q->max_looking;
 }
 
+/* A worker looks again by itself now and then: the C library may lose one signal to several waiters
+ * (glibc before 2.41, its bug 25847), and the run it was for may be the only one for hours. */
 bool queue_take(struct queue *q, struct run **run, struct observation **look)
 {
     *run = NULL;
     *look = NULL;
     pthread_mutex_lock(&q->lock);
     while (!(*run = lanes_next(q)) && !may_look(q) && !q->closed)
-        pthread_cond_wait(&q->work, &q->lock);
+        cond_wait_until(&q->work, &q->lock, clock_mono_ms() + LOOK_AGAIN_MS);
     if (*run) { /* operations come first; looking may wait */
         (*run)->place = RUN_WORKING;
         (*run)->poked = false;
+        q->begun++;
     } else if (!q->closed) {
         *look = q->looks;
         q->looks = (*look)->next;

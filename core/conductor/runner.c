@@ -53,12 +53,14 @@ static void set_context(const struct run *r)
     log_context_set(&context);
 }
 
-/* One turn of an operation, within the trace of the request that made it. */
-static void begin_span(const struct run *r, struct trace_span *s)
+/* One turn of an operation, within the trace of the request that made it. *ret_ids (or NULL) is
+ * what the span borrows from, to be freed once it has ended: r->op may be read again meanwhile. */
+static void begin_span(const struct run *r, struct trace_span *s, char **ret_ids)
 {
     struct trace_context from;
     *s = (struct trace_span){.kind = TRACE_INTERNAL};
-    if (!trace_parse(r->op.traceparent, NULL, &from))
+    *ret_ids = str_dup(r->op.traceparent);
+    if (!trace_restore(*ret_ids, &from))
         return;
     trace_span_begin(s, &from, TRACE_INTERNAL);
     trace_span_enter(s);
@@ -124,7 +126,6 @@ void runner_look_again(struct run *r)
     if (rc == 0) {
         operation_done(&r->op);
         r->op = op;
-        r->guard.id = r->op.id;
         operation_init(&op);
         set_context(r);
         set_event(r, EV_LEASED, NULL);
@@ -277,8 +278,9 @@ void runner_work(struct run *r)
     if (!wake_event(r))
         return;
     struct trace_span span;
+    _cleanup_free_ char *ids = NULL;
     set_context(r);
-    begin_span(r, &span);
+    begin_span(r, &span, &ids);
     while (out == NEXT_EVENT) {
         const struct engine_env env = {
             .cfg = &c->engine, .now_us = conductor_now_us(c), .random = roll};
@@ -286,6 +288,7 @@ void runner_work(struct run *r)
         r->ev.superseded |= atomic_load(&r->superseded);
         r->ev.force |= atomic_load(&r->forced);
         r->ev.stopping |= atomic_load(&c->stopping);
+        r->ev.give_way = queue_gives_way(&c->queue, r, c->engine.hold_ms);
         engine_handle(&r->s, &r->ev, &env, &plan);
         out = GO_ON;
         for (size_t i = 0; i < plan.n && out == GO_ON; i++) {

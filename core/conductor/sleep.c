@@ -62,7 +62,7 @@ bool sleeper_wait(struct sleeper *s, int64_t ms)
 {
     int64_t until = ms < 0 ? INT64_MAX : clock_mono_ms() + ms;
     pthread_mutex_lock(&s->lock);
-    while (!s->woken && clock_mono_ms() < until)
+    while (!s->woken && !s->stop && clock_mono_ms() < until)
         cond_wait_until(&s->cond, &s->lock, until);
     s->woken = false;
     bool go_on = !s->stop;

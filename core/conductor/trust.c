@@ -86,7 +86,7 @@ int trust_password(struct conductor *c, const struct cluster *cl, struct secret 
     if (str_blank(cl->trustee_password))
         return err_set(e, ERR_UNAUTHORIZED, "cluster %s has no trustee", cl->uuid);
     password_context(cl, context);
-    int rc = certs_unseal(&c->seal_key, context, cl->trustee_password, ret, e);
+    int rc = conductor_unseal(c, context, cl->trustee_password, ret, e);
     return rc ? err_wrap(e, "trustee of cluster %s", cl->uuid) : 0;
 }
 
@@ -95,7 +95,7 @@ int trust_seal_token(struct conductor *c, const char *operation_id, const char *
 {
     char context[CONTEXT_LEN];
     token_context(operation_id, context);
-    return certs_seal(&c->seal_key, context, token, strlen(token), ret, e);
+    return conductor_seal(c, context, token, strlen(token), ret, e);
 }
 
 int trust_user_token(struct conductor *c, const struct operation *op, struct secret *ret,
@@ -105,7 +105,7 @@ int trust_user_token(struct conductor *c, const struct operation *op, struct sec
     if (str_blank(op->token_sealed))
         return err_set(e, ERR_UNAUTHORIZED, "the operation has no token of its user");
     token_context(op->id, context);
-    int rc = certs_unseal(&c->seal_key, context, op->token_sealed, ret, e);
+    int rc = conductor_unseal(c, context, op->token_sealed, ret, e);
     return rc ? err_wrap(e, "token of operation %s", op->id) : 0;
 }
 
@@ -131,7 +131,7 @@ static int seal_password(struct conductor *c, const struct cluster *cl, const ch
 {
     char context[CONTEXT_LEN];
     password_context(cl, context);
-    return certs_seal(&c->seal_key, context, password, strlen(password), ret, e);
+    return conductor_seal(c, context, password, strlen(password), ret, e);
 }
 
 /* ---- requests ---- */

@@ -258,9 +258,9 @@ int trust_ticket(struct conductor *c, const struct trust_site *s, const char *se
     return rc;
 }
 
-void trust_tls(const struct conductor *c, const char **ret_ca, bool *ret_insecure)
+struct http_tls *trust_tls(const struct conductor *c, bool *ret_insecure)
 {
-    login_tls(c->trusts->login, ret_ca, ret_insecure);
+    return login_tls(c->trusts->login, ret_insecure);
 }
 
 /* ---- secrets of a driver ---- */

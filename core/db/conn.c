@@ -362,13 +362,14 @@ int conn_open(const struct conn_settings *s, struct conn **ret, struct err *e)
     }
     /* Short statements by indexes are all there is: plans are made once per connection and must
      * stay good while tables grow from empty to large between two ANALYZEs, so sequential scans
-     * are the last resort and jit is off. A session that dies in a transaction must let go. */
+     * are the last resort and jit is off. A session that dies or freezes in a transaction must let
+     * go: others wait for what it has locked. */
     _cleanup_free_ char *set =
         str_fmt("SET timezone = 'UTC'; SET synchronous_commit = on;"
                 "SET default_transaction_isolation = 'read committed';"
                 "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off;"
                 "SET statement_timeout = %lld; SET idle_in_transaction_session_timeout = %lld",
-                (long long)s->statement_timeout_ms, (long long)(s->statement_timeout_ms * 2));
+                (long long)s->statement_timeout_ms, (long long)s->statement_timeout_ms);
     if (!set)
         return err_nomem(e);
     rc = conn_script(c, set, e);

@@ -11,6 +11,7 @@
 #include "watch_internal.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
@@ -23,14 +24,23 @@ struct db {
     struct conn_settings settings;
     char *conninfo; /* owned, settings points to it */
     struct watch *watch;
-    struct quota_limits limits;
+    _Atomic int64_t limits[QUOTA_RESOURCES]; /* struct quota_limits */
     struct db *lists;        /* of a primary: the pool of its replica; NULL: there is none */
     struct replica *replica; /* of the replica's pool itself */
 };
 
-struct quota_limits *db_limits_of(struct db *db)
+struct quota_limits db_limits_of(struct db *db)
 {
-    return &db->limits;
+    struct quota_limits l;
+    for (size_t i = 0; i < QUOTA_RESOURCES; i++)
+        l.most[i] = atomic_load(&db->limits[i]);
+    return l;
+}
+
+void db_limits_set(struct db *db, const struct quota_limits *l)
+{
+    for (size_t i = 0; i < QUOTA_RESOURCES; i++)
+        atomic_store(&db->limits[i], l->most[i]);
 }
 
 struct watch *db_watch_of(const struct db *db)
@@ -183,7 +193,7 @@ static int make_pool(const struct config *cfg, const char *connection, const cha
     if (!db)
         return err_nomem(e);
     for (size_t i = 0; i < QUOTA_RESOURCES; i++)
-        db->limits.most[i] = -1;
+        atomic_init(&db->limits[i], -1);
     pthread_mutex_init(&db->lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);

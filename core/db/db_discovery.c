@@ -4,28 +4,45 @@
 #include "base/uuid.h"
 #include "sql_internal.h"
 
-int db_discovery_create(struct db *db, int64_t size, int64_t hours, int64_t max_tokens,
-                        char ret_token[37], struct err *e)
+/* The first eight digits of a token are its project's, so that a project's tokens can be counted by
+ * the key alone; the other ninety bits are nobody's to guess. */
+int db_discovery_create(struct db *db, const char *project_id, const struct discovery_limits *most,
+                        int64_t size, int64_t hours, char ret_token[37], struct err *e)
 {
     static const struct sql_stmt insert = {
         "discovery_insert",
-        "INSERT INTO discovery (token, size, expires_at)"
-        " SELECT $1, $2::integer, now() + make_interval(hours => $3::integer)"
-        " WHERE (SELECT count(*) FROM discovery WHERE expires_at > now()) < $4::bigint"};
+        "WITH p AS (SELECT lpad(to_hex(hashtext($1::text)), 8, '0') COLLATE \"C\" AS mark),"
+        " n AS (SELECT p.mark, (SELECT count(*) FROM discovery d WHERE d.expires_at > now()) AS"
+        " tokens, (SELECT count(*) FROM discovery d WHERE d.token >= p.mark AND d.token < p.mark"
+        " || 'g' AND d.expires_at > now()) AS mine FROM p), made AS (INSERT INTO discovery (token,"
+        " size, expires_at) SELECT n.mark || substr($2::text, 9), $3::integer,"
+        " now() + make_interval(hours => $4::integer) FROM n WHERE n.tokens < $5::bigint"
+        " AND n.mine < $6::bigint RETURNING token) SELECT (SELECT token FROM made),"
+        " n.mine < $6::bigint FROM n"};
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
-    uuid_make(ret_token);
-    param_str(&p, ret_token);
+    char random[UUID_TEXT];
+    uuid_make(random);
+    param_str(&p, project_id ? project_id : "");
+    param_str(&p, random);
     param_int(&p, size);
     param_int(&p, hours);
-    param_int(&p, max_tokens);
+    param_int(&p, most->tokens);
+    param_int(&p, most->of_project);
     int rc = sql_write(db, &insert, &p, &r, e);
-    if (rc < 0 || sql_changed(r) == 1)
+    if (rc < 0)
         return rc;
+    const char *token = row_str(r, 0, 0);
+    if (token) {
+        snprintf(ret_token, UUID_TEXT, "%s", token);
+        return 0;
+    }
+    bool all = row_bool(r, 0, 1);
     return err_set(e, ERR_QUOTA,
-                   "There are %lld discovery tokens already (discovery.max_tokens). They expire by "
+                   "%s %lld discovery tokens already (discovery.max_tokens%s). They expire by "
                    "themselves; try again later.",
-                   (long long)max_tokens);
+                   all ? "There are" : "The project has",
+                   (long long)(all ? most->tokens : most->of_project), all ? "" : "_per_project");
 }
 
 static int unknown(const char *token, struct err *e)

@@ -5,9 +5,12 @@
 
 #include "db/db.h"
 
-/* A new token, written as UUID, for `size` members. ERR_QUOTA when max_tokens live ones exist. */
-int db_discovery_create(struct db *db, int64_t size, int64_t hours, int64_t max_tokens,
-                        char ret_token[37], struct err *e) MUST_CHECK;
+struct discovery_limits {
+    int64_t tokens, of_project; /* that live at a time, of all projects and of one */
+};
+/* A new token, written as UUID, for `size` members. ERR_QUOTA when there are so many. */
+int db_discovery_create(struct db *db, const char *project_id, const struct discovery_limits *most,
+                        int64_t size, int64_t hours, char ret_token[37], struct err *e) MUST_CHECK;
 
 struct discovery_view {
     int64_t size, index; /* index: of the last change, 0 = none yet */

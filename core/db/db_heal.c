@@ -4,16 +4,17 @@
 #include "model/codes.h"
 #include "op_internal.h"
 
-int db_heal_note(struct db *db, const char *cluster_uuid, const json_t *sick, int64_t gap_s,
-                 int64_t window_s, json_t **ret, struct err *e)
+int db_heal_note(struct db *db, const char *cluster_uuid, const json_t *sick, bool masters,
+                 int64_t gap_s, int64_t window_s, json_t **ret, struct err *e)
 {
     /* what this statement changes is read from RETURNING: the tables still show the state before */
     static const struct sql_stmt note = {
         "heal_note",
         "WITH listed AS (SELECT DISTINCT ON (i.node) i.node, i.reason, g.uuid AS nodegroup_id,"
-        " g.node_count FROM json_to_recordset($2::json) AS i(node text, nodegroup text,"
+        " g.node_count, g.role = 'master' AS master FROM json_to_recordset($2::json) AS i(node "
+        "text, nodegroup text,"
         " reason text) JOIN nodegroup g ON g.cluster_id = $1 AND g.uuid = i.nodegroup"
-        " AND g.role <> 'master' WHERE i.node <> '' ORDER BY i.node),"
+        " AND ($5::boolean OR g.role <> 'master') WHERE i.node <> '' ORDER BY i.node),"
         " well AS (DELETE FROM sick_node s WHERE s.cluster_id = $1"
         " AND NOT EXISTS (SELECT FROM listed l WHERE l.node = s.node)),"
         " kept AS (INSERT INTO sick_node AS s (cluster_id, node, nodegroup_id, reason)"
@@ -30,10 +31,13 @@ int db_heal_note(struct db *db, const char *cluster_uuid, const json_t *sick, in
         " FROM operation o WHERE o.cluster_id = $1),"
         " 'workers', (SELECT coalesce(sum(g.node_count), 0) FROM nodegroup g"
         " WHERE g.cluster_id = $1 AND g.role <> 'master'),"
+        " 'masters', (SELECT coalesce(sum(g.node_count), 0) FROM nodegroup g"
+        " WHERE g.cluster_id = $1 AND g.role = 'master'),"
         " 'replaced', (SELECT count(*) FROM healing h WHERE h.cluster_id = $1"
         " AND h.created_at >= now() - $4::bigint * interval '1 second'),"
         " 'sick', (SELECT coalesce(json_agg(json_build_object('node', k.node,"
-        " 'nodegroup', k.nodegroup_id, 'node_count', l.node_count, 'reason', k.reason,"
+        " 'nodegroup', k.nodegroup_id, 'master', l.master, 'node_count', l.node_count,"
+        " 'reason', k.reason,"
         " 'age_s', floor(extract(epoch FROM now() - k.since))::bigint)"
         " ORDER BY k.since, k.node), '[]') FROM kept k JOIN listed l ON l.node = k.node))"
         " FROM cluster c WHERE c.uuid = $1"};
@@ -43,6 +47,7 @@ int db_heal_note(struct db *db, const char *cluster_uuid, const json_t *sick, in
     param_json(&p, sick);
     param_int(&p, gap_s);
     param_int(&p, window_s);
+    param_bool(&p, masters);
     int rc = sql_write(db, &note, &p, &r, e);
     if (rc)
         return rc;

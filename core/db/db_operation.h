@@ -41,6 +41,9 @@ struct op_due_list {
  * = from the first on). */
 int db_op_due(struct db *db, const char *after, size_t projects, size_t each,
               const struct strv *drivers, struct op_due_list *ret, struct err *e) MUST_CHECK;
+/* The same of these projects alone, in this order; those with nothing due are left out. */
+int db_op_due_of(struct db *db, const char *const *projects, size_t n, size_t each,
+                 const struct strv *drivers, struct op_due_list *ret, struct err *e) MUST_CHECK;
 void db_op_due_done(struct op_due_list *l);
 
 struct op_take { /* so many of this project; borrowed */
@@ -55,6 +58,12 @@ struct op_take { /* so many of this project; borrowed */
 int db_op_lease(struct db *db, const char *owner, int64_t lease_ms, const struct strv *drivers,
                 const struct op_take *v, size_t n, struct operation_list *ret,
                 int64_t *ret_next_due_ms, struct err *e) MUST_CHECK;
+
+/* Gives back every lease that has run out, whoever had it, in one statement: what a dead conductor
+ * held is nobody's from then on and due as it was, for any conductor that has room. Fences and due
+ * times stay: the former owner's guard names an owner that the row has no more, and the next lease
+ * has the next fence. Returns how many of which project. */
+int db_op_release_expired(struct db *db, struct op_due_list *ret, struct err *e) MUST_CHECK;
 
 /* Names one lease. Borrowed strings. */
 struct op_guard {

@@ -10,9 +10,11 @@
 #define OLD_DRIVER_EVENTS                                                                          \
     " FROM driver_event x WHERE x.created_at < " BEFORE                                            \
     " AND x.id < (SELECT max(id) FROM driver_event)" /* conductors compare the last one's id */
-/* Conductors that were taken away; what an operator said about one stays with it. */
+/* Conductors that were taken away; what an operator said about one stays with it. One that was
+ * stopped in order, or is just starting, was never seen up: updated_at has its last sign of life.
+ */
 #define OLD_SERVICES                                                                               \
-    " FROM magnum_service x WHERE coalesce(x.last_seen_up, x.created_at) < " BEFORE                \
+    " FROM magnum_service x WHERE greatest(x.last_seen_up, x.updated_at, x.created_at) < " BEFORE  \
     " AND NOT x.disabled AND NOT x.forced_down"
 /* FOR UPDATE looks at the row's newest version again: what changed meanwhile stays. */
 #define OLD(rows, order)                                                                           \

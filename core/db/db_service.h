@@ -64,7 +64,7 @@ struct quota_use {
 };
 int db_quota_use(struct db *db, const char *project_id, struct quota_use *ret,
                  struct err *e) MUST_CHECK;
-/* The limits of projects without rows of their own; none until this is called. Before requests. */
+/* The limits of projects without rows of their own; none until this is called. Any thread. */
 void db_quota_defaults(struct db *db, const struct quota_limits *l);
 int db_quota_list(struct db *db, const char *project_id /* NULL = all */, const struct db_page *p,
                   struct quota_list *ret, struct err *e) MUST_CHECK;

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { FEW = 256 };
+
 /* The predicate of the queue's partial indexes. */
 #define IN_QUEUE "('PENDING', 'RUNNING', 'BLOCKED')"
 /* The expression of operation_project_due. */
@@ -54,21 +56,33 @@ static int read_due(const PGresult *r, struct op_due_list *ret, struct err *e)
 int db_op_due(struct db *db, const char *after, size_t projects, size_t each,
               const struct strv *drivers, struct op_due_list *ret, struct err *e)
 {
+    /* With little due in all, that is read, by time. The walk is for when much is due: between two
+     * projects with due work it passes over all that waits for later. */
     static const struct sql_stmt due = {
         "op_due",
-        "WITH RECURSIVE p(id, n) AS ((SELECT " PROJECT ", 1 FROM operation o"
-        " WHERE " PROJECT " >= $1 AND " DUE_FOR(
-            "$4") " ORDER BY " PROJECT ", o.due_at LIMIT 1)"
-                  " UNION ALL SELECT x.id, p.n + 1 FROM p CROSS JOIN LATERAL (SELECT " PROJECT
-                  " AS id"
-                  " FROM operation o WHERE " PROJECT " > p.id AND " DUE_FOR(
-                      "$4") " ORDER BY " PROJECT ", o.due_at LIMIT 1) x WHERE p.n < $2::bigint)"
-                            " SELECT p.id, d.n FROM p CROSS JOIN LATERAL (SELECT count(*) AS n, "
-                            "min(q.due_at) AS first"
-                            " FROM (SELECT o.due_at FROM operation o WHERE " PROJECT
-                            " = p.id AND " DUE_FOR(
+        "WITH RECURSIVE few AS MATERIALIZED (SELECT " PROJECT
+        " AS id FROM operation o WHERE " DUE_FOR(
+            "$4") " ORDER BY o.due_at LIMIT least($2::bigint * $3::bigint, $5::bigint)),"
+                  " much AS MATERIALIZED (SELECT count(*) = least($2::bigint * $3::bigint,"
+                  " $5::bigint) AS yes FROM few),"
+                  " p(id, n) AS ((SELECT " PROJECT ", 1 FROM operation o"
+                  " WHERE (SELECT yes FROM much) AND " PROJECT " >= $1 AND " DUE_FOR(
+                      "$4") " ORDER BY " PROJECT ", o.due_at LIMIT 1)"
+                            " UNION ALL SELECT x.id, p.n + 1 FROM p CROSS JOIN LATERAL"
+                            " (SELECT " PROJECT " AS id"
+                            " FROM operation o WHERE " PROJECT " > p.id AND " DUE_FOR(
                                 "$4") " ORDER BY " PROJECT
-                                      ", o.due_at LIMIT $3::bigint) q) d ORDER BY p.id"};
+                                      ", o.due_at LIMIT 1) x WHERE p.n < $2::bigint)"
+                                      " SELECT id, n FROM (SELECT p.id, d.n FROM p"
+                                      " CROSS JOIN LATERAL (SELECT count(*) AS n FROM"
+                                      " (SELECT o.due_at FROM operation o WHERE " PROJECT
+                                      " = p.id AND " DUE_FOR(
+                                          "$4") " ORDER BY " PROJECT
+                                                ", o.due_at LIMIT $3::bigint) q) d"
+                                                " UNION ALL SELECT f.id, least(count(*),"
+                                                " $3::bigint) FROM few f WHERE NOT (SELECT yes"
+                                                " FROM much) AND f.id >= $1 GROUP BY f.id) found"
+                                                " ORDER BY id LIMIT $2::bigint"};
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
     /* ids have no control characters: this is the smallest one behind `after` */
@@ -79,11 +93,48 @@ int db_op_due(struct db *db, const char *after, size_t projects, size_t each,
     param_int(&p, (int64_t)projects);
     param_int(&p, (int64_t)each);
     drivers_param(&p, drivers);
+    param_int(&p, FEW);
+    int rc = sql_read(db, &due, &p, &r, e);
+    return rc ? rc : read_due(r, ret, e);
+}
+
+int db_op_due_of(struct db *db, const char *const *projects, size_t n, size_t each,
+                 const struct strv *drivers, struct op_due_list *ret, struct err *e)
+{
+    static const struct sql_stmt due = {
+        "op_due_of",
+        "SELECT w.project, d.n FROM unnest($1::text[]) WITH ORDINALITY AS w(project, place)"
+        " CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT o.due_at FROM operation o "
+        "WHERE " PROJECT " = w.project COLLATE \"C\" AND " DUE_FOR(
+            "$3") " ORDER BY " PROJECT
+                  ", o.due_at LIMIT $2::bigint) q) d WHERE d.n > 0 ORDER BY w.place"};
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_result_ PGresult *r = NULL;
+    param_list(&p, projects, n);
+    param_int(&p, (int64_t)each);
+    drivers_param(&p, drivers);
     int rc = sql_read(db, &due, &p, &r, e);
     return rc ? rc : read_due(r, ret, e);
 }
 
 /* ---- leases ---- */
+int db_op_release_expired(struct db *db, struct op_due_list *ret, struct err *e)
+{
+    /* a row that somebody is just writing under its lease is passed over; FOR UPDATE looks at the
+     * newest version of the others, so that one prolonged in between stays where it is */
+    static const struct sql_stmt release = {
+        "op_release_expired",
+        "WITH gone AS (SELECT id FROM operation WHERE lease_owner IS NOT NULL"
+        " AND lease_until <= now() FOR UPDATE SKIP LOCKED),"
+        " freed AS (UPDATE operation o SET lease_owner = NULL, lease_until = NULL,"
+        " updated_at = now() FROM gone WHERE o.id = gone.id RETURNING " PROJECT " AS project)"
+        " SELECT project, count(*), " NOT_FLUSHED " FROM freed GROUP BY project ORDER BY project"};
+    _cleanup_params_ struct sql_params p = {.n = 0};
+    _cleanup_result_ PGresult *r = NULL;
+    int rc = sql_write(db, &release, &p, &r, e);
+    return rc ? rc : read_due(r, ret, e);
+}
+
 /* Superseded operations whose runner is gone: nobody else would end them. */
 static int end_abandoned(struct db *db, struct err *e)
 {

@@ -9,8 +9,7 @@ enum { COL_MOST, COL_USED, COL_MINE };
 
 void db_quota_defaults(struct db *db, const struct quota_limits *l)
 {
-    struct quota_limits *to = db_limits_of(db);
-    *to = *l;
+    db_limits_set(db, l);
 }
 
 void quota_guard_done(struct quota_guard *g)
@@ -21,10 +20,11 @@ void quota_guard_done(struct quota_guard *g)
     result_free(&g->sum);
 }
 
-static bool any(const struct quota_limits *l)
+static bool any(struct db *db)
 {
+    const struct quota_limits l = db_limits_of(db);
     for (size_t i = 0; i < QUOTA_RESOURCES; i++)
-        if (l->most[i] >= 0)
+        if (l.most[i] >= 0)
             return true;
     return false;
 }
@@ -36,7 +36,7 @@ int quota_queue_lock(struct sql_tx *tx, struct quota_guard *g, const char *proje
                             " WHERE $1::text IS NOT NULL AND ($2::boolean OR EXISTS (SELECT FROM"
                             " quotas WHERE project_id = $1 AND resource <> 'Cluster'))"};
     param_str(&g->lock_p, project);
-    param_bool(&g->lock_p, any(db_limits_of(tx->db)));
+    param_bool(&g->lock_p, any(tx->db));
     return tx_queue(tx, &lock, &g->lock_p, &g->lock, e);
 }
 
@@ -54,13 +54,14 @@ int quota_queue_lock(struct sql_tx *tx, struct quota_guard *g, const char *proje
     " FROM unnest($2::text[], $3::bigint[]) WITH ORDINALITY AS d(resource, most, place)"           \
     " LEFT JOIN quotas q ON q.project_id = $1 AND q.resource = d.resource)"
 
-static void limits_params(struct sql_params *p, const struct quota_limits *l)
+static void limits_params(struct sql_params *p, struct db *db)
 {
+    const struct quota_limits l = db_limits_of(db);
     const char *names[QUOTA_RESOURCES], *most[QUOTA_RESOURCES];
     char texts[QUOTA_RESOURCES][24];
     for (size_t i = 0; i < QUOTA_RESOURCES; i++) {
         names[i] = quota_resource_name((enum quota_resource)i);
-        snprintf(texts[i], sizeof texts[i], "%lld", (long long)l->most[i]);
+        snprintf(texts[i], sizeof texts[i], "%lld", (long long)l.most[i]);
         most[i] = texts[i];
     }
     param_list(p, names, QUOTA_RESOURCES);
@@ -84,7 +85,7 @@ int quota_queue_sum(struct sql_tx *tx, struct quota_guard *g, const char *projec
                                                 "m.volumes, m.balancers])[lim.place]::bigint"
                                                 " FROM lim, a, m ORDER BY lim.place"};
     param_str(&g->sum_p, project);
-    limits_params(&g->sum_p, db_limits_of(tx->db));
+    limits_params(&g->sum_p, tx->db);
     param_str(&g->sum_p, cluster_uuid);
     return tx_queue(tx, &sum, &g->sum_p, &g->sum, e);
 }
@@ -148,7 +149,7 @@ int db_quota_use(struct db *db, const char *project_id, struct quota_use *ret, s
     _cleanup_params_ struct sql_params p = {.n = 0};
     _cleanup_result_ PGresult *r = NULL;
     param_str(&p, project_id);
-    limits_params(&p, db_limits_of(db));
+    limits_params(&p, db);
     int rc = sql_read(db, &use, &p, &r, e);
     for (int i = 0; rc == 0 && i < QUOTA_RESOURCES && i < PQntuples(r); i++) {
         ret->most[i] = row_int(r, i, COL_MOST, -1);

@@ -9,7 +9,9 @@
 #include "row_internal.h"
 #include "sql_internal.h"
 
-struct quota_limits *db_limits_of(struct db *db); /* of projects without rows of their own */
+/* Of projects without rows of their own. A reload may change them from one question to the next. */
+struct quota_limits db_limits_of(struct db *db);
+void db_limits_set(struct db *db, const struct quota_limits *l);
 
 struct quota_guard { /* of one question, while its statements may be queued */
     struct sql_params lock_p, sum_p;

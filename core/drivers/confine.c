@@ -96,16 +96,22 @@ static int own_paths(const struct config *cfg, const struct plugin *p, json_t *l
     return bad;
 }
 
-/* The directory of host= in a connection string, where a server's socket is. */
-static int database_socket(const struct config *cfg, json_t *hide)
+/* The directories among the hosts of a connection string, where servers' sockets are. */
+static int database_sockets(const char *connection, json_t *hide)
 {
-    const char *at = strstr(cfg->database_connection, "host=/");
-    if (!at)
-        return 0;
-    at += strlen("host=");
-    size_t len = strcspn(at, " &'");
-    _cleanup_free_ char *dir = str_fmt("%.*s", (int)len, at);
-    return dir ? json_array_append_new(hide, json_string(dir)) : -1;
+    static const char key[] = "host=", ends[] = " &'";
+    int bad = 0;
+    for (const char *at = connection; at && (at = strstr(at, key));) {
+        at += strlen(key);
+        at += *at == '\'';
+        for (size_t len; (len = strcspn(at, ", &'")) > 0 || *at == ','; at += *at == ',') {
+            _cleanup_free_ char *dir = str_fmt("%.*s", (int)len, at);
+            bad |= !dir || (*dir == '/' && json_array_append_new(hide, json_string(dir)));
+            at += len;
+        }
+        at += strcspn(at, ends);
+    }
+    return bad;
 }
 
 static int hidden_paths(const struct config *cfg, json_t *hide)
@@ -117,7 +123,8 @@ static int hidden_paths(const struct config *cfg, json_t *hide)
                                 cfg->api_unix_socket,
                                 cfg->rpc_keys_dir,
                                 cfg->allinone_state_dir};
-    int bad = database_socket(cfg, hide);
+    int bad = database_sockets(cfg->database_connection, hide) |
+              database_sockets(cfg->database_replica_connection, hide);
     for (size_t i = 0; i < cfg->drivers_hidden_paths.n; i++)
         bad |= json_array_append_new(hide, json_string(cfg->drivers_hidden_paths.v[i]));
     for (size_t i = 0; i < ARRAY_LEN(ours); i++)

@@ -59,37 +59,126 @@ static int user_mapping(struct driver *d)
     return d->map_fd;
 }
 
+/* A process that waits for its hello: it has loaded nothing and knows nothing of the driver. */
+static int begin(struct driver_pool *p, struct driver *d, struct child **ret, struct err *e)
+{
+    struct child *c = calloc(1, sizeof *c);
+    if (!c)
+        return err_nomem(e);
+    const struct transport_start s = {.plugin = d->plugin,
+                                      .lib_fd = d->lib_fd,
+                                      .program = p->program,
+                                      .confine = &d->confine,
+                                      .map_fd = user_mapping(d),
+                                      .cgroups = &p->cgroups};
+    int rc = p->transport->start(&s, &c->conn, e);
+    if (rc != 0) {
+        free(c);
+        return rc;
+    }
+    c->driver = d;
+    c->transport = p->transport;
+    c->born_ms = clock_mono_ms();
+    frame_reader_init(&c->in, (size_t)p->cfg->drivers_max_frame_bytes);
+    child_log_init(&c->log, d->plugin->id, (long)c->conn.pid, p->cfg->drivers_log_lines_per_s);
+    metrics_change(METRIC_HOSTS, 1, METRICS_LABELS_OF(d->plugin->id));
+    *ret = c;
+    return 0;
+}
+
+static void settle(const struct driver_pool *p, const struct driver *d,
+                   const struct transport_conn *conn)
+{
+    if (p->transport->settle)
+        p->transport->settle(conn, &d->confine);
+}
+
+/* ---- spare hosts ---- */
+
+static struct child *take_spare(struct driver_pool *p, struct driver *d)
+{
+    pthread_mutex_lock(&p->lock);
+    struct child *c = TAKE_PTR(d->spare);
+    pthread_mutex_unlock(&p->lock);
+    if (!c || !child_ended(c))
+        return c;
+    char why[DEATH_WHY];
+    child_bury(&c, why);
+    pool_note_death(p, d, "", *why ? why : "exited before its first call");
+    return NULL;
+}
+
+/* Under the lock. Together with the others it is never more than there may be: who starts one more
+ * gets the spare one. */
+static bool wants_spare(const struct driver_pool *p, const struct driver *d)
+{
+    return d->spare_wanted && !d->spare && !d->draining && !d->closed && !p->closing &&
+           !atomic_load(&p->stopping) && d->alive < p->cfg->drivers_processes;
+}
+
+/* Made when the start that took the last one is over, so that it is in nobody's way. */
+static void look_after_spares(struct driver_pool *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        struct driver *d = &p->drivers[i];
+        struct child *c = NULL;
+        struct err ignored = ERR_INIT; /* the next start meets it too, and tells */
+        pthread_mutex_lock(&p->lock);
+        bool wanted = wants_spare(p, d);
+        d->spare_wanted = false;
+        if (p->closing)
+            c = TAKE_PTR(d->spare);
+        pthread_mutex_unlock(&p->lock);
+        if (c)
+            keeper_retire(p, c);
+        if (!wanted || check_library(d, &ignored) != 0 || begin(p, d, &c, &ignored) != 0)
+            continue;
+        settle(p, d, &c->conn);
+        pthread_mutex_lock(&p->lock);
+        d->spare = c;
+        pthread_mutex_unlock(&p->lock);
+    }
+}
+
+void keeper_want_spare(struct driver_pool *p, struct driver *d)
+{
+    if (!p->cfg->drivers_spare)
+        return;
+    pthread_mutex_lock(&p->lock);
+    d->spare_wanted = true;
+    pthread_mutex_unlock(&p->lock);
+    keeper_wake(p);
+}
+
+/* ---- starts ---- */
+
 static void answer(struct driver_pool *p, struct start_request *r)
 {
-    struct transport_conn conn = {.sock = -1, .log_fd = -1, .end_fd = -1};
+    struct driver *d = r->driver; /* r is gone once it is answered */
     struct err e = ERR_INIT;
-    int rc = check_library(r->driver, &e);
-    if (rc == 0) {
-        const struct transport_start s = {.plugin = r->driver->plugin,
-                                          .lib_fd = r->driver->lib_fd,
-                                          .program = p->program,
-                                          .confine = &r->driver->confine,
-                                          .map_fd = user_mapping(r->driver),
-                                          .cgroups = &p->cgroups};
-        rc = p->transport->start(&s, &conn, &e);
+    int rc = check_library(d, &e);
+    struct child *c = take_spare(p, d);
+    if (rc != 0 && c) { /* it has the file that is not the right one any more */
+        keeper_retire(p, c);
+        c = NULL;
     }
-    const struct confine confine = r->driver->confine; /* r is gone once it is answered */
+    bool fresh = rc == 0 && !c;
+    if (fresh)
+        rc = begin(p, d, &c, &e);
+    const struct transport_conn conn = c ? c->conn : (struct transport_conn){.sock = -1};
     pthread_mutex_lock(&p->lock);
-    r->conn = conn;
+    r->child = c;
     r->rc = rc;
     r->e = e;
     r->done = true;
     pthread_cond_broadcast(&p->started);
     pthread_mutex_unlock(&p->lock);
-    if (rc == 0 && p->transport->settle)
-        p->transport->settle(&conn, &confine);
+    if (fresh && rc == 0)
+        settle(p, d, &conn);
 }
 
 int keeper_start_child(struct driver_pool *p, struct driver *d, struct child **ret, struct err *e)
 {
-    struct child *c = calloc(1, sizeof *c);
-    if (!c)
-        return err_nomem(e);
     struct start_request r = {.driver = d};
     pthread_mutex_lock(&p->lock);
     r.next = p->starts;
@@ -98,19 +187,11 @@ int keeper_start_child(struct driver_pool *p, struct driver *d, struct child **r
     while (!r.done)
         pthread_cond_wait(&p->started, &p->lock);
     pthread_mutex_unlock(&p->lock);
-    if (r.rc != 0) {
-        free(c);
+    if (r.rc != 0)
         return err_set(e, r.rc == ERR_NOMEM ? ERR_NOMEM : ERR_UNAVAILABLE, "driver %s: %s",
                        d->plugin->id, r.e.msg);
-    }
-    c->driver = d;
-    c->transport = p->transport;
-    c->conn = r.conn;
-    metrics_change(METRIC_HOSTS, 1, METRICS_LABELS_OF(d->plugin->id));
-    c->born_ms = clock_mono_ms();
-    frame_reader_init(&c->in, (size_t)p->cfg->drivers_max_frame_bytes);
-    child_log_init(&c->log, d->plugin->id, (long)r.conn.pid, p->cfg->drivers_log_lines_per_s);
-    *ret = c;
+    r.child->born_ms = clock_mono_ms();
+    *ret = r.child;
     return 0;
 }
 
@@ -126,7 +207,8 @@ void keeper_retire(struct driver_pool *p, struct child *c)
     keeper_wake(p);
 }
 
-/* Idle hosts that died by themselves, are too old or of a version that drains leave the list. */
+/* Idle hosts that died by themselves, are too old or of a version that drains leave the list, and
+ * spare ones go in the same way. */
 static struct child *take_stale(struct driver_pool *p)
 {
     int64_t now = clock_mono_ms(), too_old = now - p->cfg->drivers_recycle_minutes * 60000;
@@ -147,6 +229,15 @@ static struct child *take_stale(struct driver_pool *p)
             d->alive--;
             c->next = out;
             out = c;
+        }
+        struct child *spare = d->spare;
+        if (spare && spare->conn.log_fd >= 0)
+            (void)child_log_pump(&spare->log, spare->conn.log_fd);
+        if (spare &&
+            (child_ended(spare) || spare->born_ms <= too_old || d->draining || d->closed)) {
+            d->spare = NULL;
+            spare->next = out;
+            out = spare;
         }
     }
     pthread_mutex_unlock(&p->lock);
@@ -202,6 +293,15 @@ static void handle_retired(struct driver_pool *p)
     }
 }
 
+/* Under the lock. */
+static bool has_spares(const struct driver_pool *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (p->drivers[i].spare)
+            return true;
+    return false;
+}
+
 /* Everything that can wake the keeper: its eventfd and the ends of retiring hosts. */
 static size_t fill_polls(struct driver_pool *p, struct pollfd *v, int64_t *ret_until, bool *ret_end)
 {
@@ -213,7 +313,7 @@ static size_t fill_polls(struct driver_pool *p, struct pollfd *v, int64_t *ret_u
         if (c->kill_at_ms < *ret_until)
             *ret_until = c->kill_at_ms;
     }
-    *ret_end = p->closing && !p->retiring && !p->starts;
+    *ret_end = p->closing && !p->retiring && !p->starts && !has_spares(p);
     pthread_mutex_unlock(&p->lock);
     return n;
 }
@@ -249,6 +349,7 @@ static void *keeper_main(void *arg)
         }
         answer_starts(p);
         handle_retired(p);
+        look_after_spares(p);
         if (clock_mono_ms() >= look_at) {
             look_at_idle(p);
             cgroup_place_sweep(&p->cgroups);

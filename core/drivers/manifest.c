@@ -225,7 +225,7 @@ static int check_rights(const json_t *m, struct plugin *p, struct err *e)
     static const char *const networks[] = {"brokered", "direct", NULL};
     static const char *const discovery[] = {"none", "optional", "required", NULL};
     _cleanup_free_ char *network = NULL, *etcd = NULL;
-    bool resize_master = false; /* the API reads it, from the stored manifest */
+    bool resize = false, replace = false; /* others read them, from the manifest */
     const json_t *limits = json_object_get(m, "limits");
     int rc;
     if (limits && !json_is_object(limits))
@@ -241,7 +241,8 @@ static int check_rights(const json_t *m, struct plugin *p, struct err *e)
         (rc = get_int(limits, "processes", 1, 1048576, &p->processes, e)) != 0 ||
         (rc = get_int(limits, "file_mb", 1, 1048576, &p->file_mb, e)) != 0 ||
         (rc = get_bool(m, "privileged", &p->privileged, e)) != 0 ||
-        (rc = get_bool(m, "resize_master", &resize_master, e)) != 0 ||
+        (rc = get_bool(m, "resize_master", &resize, e)) != 0 ||
+        (rc = get_bool(m, "replace_master", &replace, e)) != 0 ||
         (rc = get_choice(m, "etcd_discovery", discovery, "none", &etcd, e)) != 0 ||
         (rc = check_directories(m, p, e)) != 0)
         return rc;
@@ -306,11 +307,19 @@ int manifest_parse(const char *text, size_t len, struct plugin *ret, struct err 
 
 int manifest_unknown(const json_t *manifest, struct strv *ret, struct err *e)
 {
-    static const char *const known[] = {
-        "manifest",   "id",          "kind",         "name",           "version",      "vendor",
-        "library",    "abi",         "provides",     "interfaces",     "operations",   "maturity",
-        "network",    "exec",        "unix_sockets", "service_token",  "limits",       "labels",
-        "privileged", "directories", "config",       "etcd_discovery", "resize_master"};
+    static const char *const known[] = {"manifest",      "id",
+                                        "kind",          "name",
+                                        "version",       "vendor",
+                                        "library",       "abi",
+                                        "provides",      "interfaces",
+                                        "operations",    "maturity",
+                                        "network",       "exec",
+                                        "unix_sockets",  "service_token",
+                                        "limits",        "labels",
+                                        "privileged",    "directories",
+                                        "config",        "etcd_discovery",
+                                        "resize_master", "replace_master",
+                                        "takes_over"};
     const char *key;
     json_t *v;
     json_object_foreach((json_t *)manifest, key, v)

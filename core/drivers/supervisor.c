@@ -201,6 +201,13 @@ void driver_pool_free(struct driver_pool **pp)
     free(p);
 }
 
+/* Under the lock: there is news for everybody who waits. */
+static void wake_all(const struct driver *d)
+{
+    for (struct waiter *w = d->first; w; w = w->next)
+        pthread_cond_signal(&w->wake);
+}
+
 void driver_pool_stop(struct driver_pool *p, int64_t grace_ms)
 {
     atomic_store(&p->stop_at_ms, clock_mono_ms() + grace_ms);
@@ -208,8 +215,7 @@ void driver_pool_stop(struct driver_pool *p, int64_t grace_ms)
     (void)!eventfd_write(p->stop_fd, 1);
     pthread_mutex_lock(&p->lock);
     for (size_t i = 0; i < p->n; i++)
-        for (struct waiter *w = p->drivers[i].first; w; w = w->next)
-            pthread_cond_signal(&w->wake);
+        wake_all(&p->drivers[i]);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -256,8 +262,7 @@ void driver_pool_quarantine(struct driver_pool *p, const char *driver_id, bool o
         death_log_clear(&d->deaths);
     d->closed = on;
     metrics_set(METRIC_QUARANTINED, on, METRICS_LABELS_OF(d->plugin->ref));
-    for (struct waiter *w = d->first; w; w = w->next)
-        pthread_cond_signal(&w->wake);
+    wake_all(d);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -270,12 +275,14 @@ void pool_note_death(struct driver_pool *p, struct driver *d, const char *op_id,
     bool bad = death_log_add(&d->deaths, clock_mono_ms(), cfg->drivers_quarantine_minutes * 60000,
                              op_id) &&
                !d->closed;
-    if (bad)
+    if (bad) {
         d->closed = true;
+        metrics_set(METRIC_QUARANTINED, 1, METRICS_LABELS_OF(d->plugin->ref));
+        wake_all(d);
+    }
     pthread_mutex_unlock(&p->lock);
     if (!bad)
         return;
-    metrics_set(METRIC_QUARANTINED, 1, METRICS_LABELS_OF(d->plugin->ref));
     _cleanup_free_ char *text = str_fmt("%lld hosts ended within %lld minutes, the last one: %s",
                                         (long long)cfg->drivers_quarantine_deaths,
                                         (long long)cfg->drivers_quarantine_minutes, why);
@@ -286,14 +293,18 @@ void pool_note_death(struct driver_pool *p, struct driver *d, const char *op_id,
 
 /* ---- lending hosts ---- */
 
-/* The first waiter that was not woken yet gets the next turn. */
-static void wake_next(struct driver *d)
+/* Under the lock: as many waiters as there are free places have their turn, the first ones. To be
+ * called when a place became free, and when somebody left the queue: who came while another had a
+ * turn waits behind it, and a turn may end unused. */
+static void wake_due(struct driver_pool *p, struct driver *d)
 {
-    for (struct waiter *w = d->first; w; w = w->next)
+    int64_t places = p->cfg->drivers_processes - d->alive;
+    for (const struct child *c = d->idle; c; c = c->next)
+        places++;
+    for (struct waiter *w = d->first; w && places > 0; w = w->next, places--)
         if (!w->turn) {
             w->turn = true;
             pthread_cond_signal(&w->wake);
-            return;
         }
 }
 
@@ -367,7 +378,7 @@ static void give_back_slot(struct driver_pool *p, struct driver *d)
 {
     pthread_mutex_lock(&p->lock);
     d->alive--;
-    wake_next(d);
+    wake_due(p, d);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -413,6 +424,7 @@ int pool_acquire(struct driver_pool *p, struct driver *d, int64_t deadline_ms, s
         struct child *c = NULL;
         pthread_mutex_lock(&p->lock);
         int rc = take(p, d, deadline_ms, &c, e);
+        wake_due(p, d);
         pthread_mutex_unlock(&p->lock);
         if (rc != 0)
             return rc;
@@ -420,6 +432,8 @@ int pool_acquire(struct driver_pool *p, struct driver *d, int64_t deadline_ms, s
             rc = pool_start(p, d, ret, died, e);
             if (rc != 0)
                 give_back_slot(p, d);
+            else
+                keeper_want_spare(p, d);
             return rc;
         }
         if (!child_ended(c)) {
@@ -456,7 +470,7 @@ void pool_release(struct driver_pool *p, struct child *c, bool reusable)
     } else {
         d->alive--;
     }
-    wake_next(d);
+    wake_due(p, d);
     pthread_mutex_unlock(&p->lock);
     if (!keep)
         keeper_retire(p, c);

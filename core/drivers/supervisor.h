@@ -29,7 +29,9 @@ struct driver { /* one per plugin of the list */
     bool closed;   /* quarantined */
     bool draining; /* keeps no idle hosts */
     struct child *idle;
-    int64_t alive; /* idle, lent or starting */
+    int64_t alive;       /* idle, lent or starting */
+    struct child *spare; /* not greeted yet, for the next start; made and taken by the keeper */
+    bool spare_wanted;
     struct waiter *first, *last;
     struct death_log deaths;
     json_t *isolation; /* what its last host said about itself; NULL = nothing yet */
@@ -41,7 +43,7 @@ struct driver { /* one per plugin of the list */
 struct start_request { /* on the caller's stack, answered by the keeper */
     struct start_request *next;
     struct driver *driver;
-    struct transport_conn conn;
+    struct child *child;
     struct err e;
     int rc;
     bool done;
@@ -76,6 +78,9 @@ void keeper_wake(struct driver_pool *p);
 /* A host for the driver, not yet greeted. */
 int keeper_start_child(struct driver_pool *p, struct driver *d, struct child **ret,
                        struct err *e) MUST_CHECK;
+/* The next start of this driver shall find a process that has begun already: most of a start is its
+ * program's own. It is shut in and loads the library only when it is used (drivers.spare). */
+void keeper_want_spare(struct driver_pool *p, struct driver *d);
 /* Hands over a host that is no longer used: it is asked to end, and killed when it does not. */
 void keeper_retire(struct driver_pool *p, struct child *c);
 

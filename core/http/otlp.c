@@ -21,7 +21,7 @@ enum { PAUSE_MIN_MS = 500, PAUSE_MAX_MS = 30000, ANSWER_MAX = 65536, HEADERS_MAX
 struct otlp {
     const struct config *cfg;
     struct http_client *http;
-    struct http_tls tls;
+    struct box tls; /* a struct http_tls */
     char *url;
     const char *headers[HEADERS_MAX + 2];
     struct otlp_source source;
@@ -34,6 +34,7 @@ struct otlp {
     struct trace_span **ring; /* capacity trace.queue_size */
     size_t first, n;
     bool stop;
+    bool again; /* try at once, whatever the last try led to */
     struct otlp_counts counts;
 
     /* the thread's own */
@@ -103,6 +104,7 @@ static void send_batch(struct otlp *o)
     _cleanup_str_ struct str body = STR_INIT;
     struct err e = ERR_INIT;
     struct http_answer answer = {0};
+    _cleanup_tls_ struct http_tls *tls = box_get(&o->tls);
     otlp_write(&body, &o->source, (const struct trace_span *const *)o->batch, o->n_batch);
     const struct http_call call = {.method = "POST",
                                    .url = o->url,
@@ -111,7 +113,7 @@ static void send_batch(struct otlp *o)
                                    .body_len = body.len,
                                    .timeout_ms = o->cfg->trace_timeout_ms,
                                    .max_body = ANSWER_MAX,
-                                   .ca_pem = o->tls.ca};
+                                   .ca_pem = tls->ca};
     int rc = body.oom ? err_nomem(&e) : http_client_do(o->http, &call, &answer, &e);
     int status = answer.status;
     http_answer_done(&answer);
@@ -144,7 +146,7 @@ static void wait_ms(struct otlp *o, int64_t ms)
         until.tv_sec++;
     }
     size_t enough = (size_t)o->cfg->trace_batch_size;
-    while (!o->stop && (o->pause_ms || o->n < enough))
+    while (!o->stop && !o->again && (o->pause_ms || o->n < enough))
         if (pthread_cond_timedwait(&o->wake, &o->lock, &until) == ETIMEDOUT)
             return;
 }
@@ -175,6 +177,9 @@ static void *export_main(void *arg)
     pthread_mutex_lock(&o->lock);
     while (!o->stop) {
         wait_ms(o, o->pause_ms ? o->pause_ms : o->cfg->trace_flush_ms);
+        if (o->again && o->pause_ms)
+            o->pause_ms = PAUSE_MIN_MS / 2;
+        o->again = false;
         fill_batch(o);
         uint64_t dropped = o->counts.dropped;
         bool last = o->stop;
@@ -223,15 +228,24 @@ static int set_headers(struct otlp *o, struct err *e)
     return 0;
 }
 
+static struct http_tls_files files_of(const struct config *cfg)
+{
+    return (struct http_tls_files){"trace", cfg->trace_cafile, "", ""};
+}
+
 static int prepare(struct otlp *o, struct err *e)
 {
     const struct config *cfg = o->cfg;
     const char *url = cfg->trace_otlp_endpoint;
     if (!str_starts(url, "http://") && !str_starts(url, "https://"))
         return err_set(e, ERR_CONFIG, "trace.otlp_endpoint must be an http or https URL");
+    const struct http_tls_files files = files_of(cfg);
+    struct http_tls *tls = NULL;
     int rc = set_headers(o, e);
     if (rc == 0)
-        rc = http_tls_read(&o->tls, "trace", cfg->trace_cafile, "", "", e);
+        rc = http_tls_read(&files, &tls, e);
+    if (rc == 0)
+        (void)box_put(&o->tls, tls);
     if (rc == 0)
         rc = http_client_new(&o->http, e);
     if (rc < 0)
@@ -270,6 +284,7 @@ int otlp_start(const struct config *cfg, const char *program, struct otlp **ret,
     pthread_cond_init(&o->wake, &attr);
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&o->lock, NULL);
+    box_init(&o->tls, NULL);
     o->cfg = cfg;
     uuid_make(o->instance);
     if (gethostname(o->host, sizeof o->host - 1) < 0)
@@ -310,13 +325,34 @@ void otlp_stop(struct otlp **op)
     for (size_t i = 0; i < o->n_batch; i++)
         span_free(o->batch[i]);
     http_client_free(&o->http);
-    http_tls_done(&o->tls);
+    box_done(&o->tls);
     pthread_cond_destroy(&o->wake);
     pthread_mutex_destroy(&o->lock);
     free(o->ring);
     free(o->batch);
     free(o->url);
     free(o);
+}
+
+int otlp_read_again(struct otlp *o, const struct config *fresh, struct http_tls **ret,
+                    struct err *e)
+{
+    *ret = NULL;
+    if (!o)
+        return 0;
+    const struct http_tls_files used = files_of(o->cfg), now = files_of(fresh);
+    return http_tls_read_again(&o->tls, &used, &now, ret, e);
+}
+
+void otlp_take(struct otlp *o, struct http_tls **fresh)
+{
+    if (!o)
+        return;
+    http_tls_unref(box_put(&o->tls, TAKE_PTR(*fresh)));
+    pthread_mutex_lock(&o->lock);
+    o->again = true; /* what failed may do now */
+    pthread_cond_signal(&o->wake);
+    pthread_mutex_unlock(&o->lock);
 }
 
 void otlp_count(struct otlp *o, struct otlp_counts *ret)

@@ -25,6 +25,13 @@ int otlp_start(const struct config *cfg, const char *program, struct otlp **ret,
  * at the last try. */
 void otlp_stop(struct otlp **o);
 
+/* What trace.cafile holds now, in two steps: read (ERR_CONFIG), then used from the next batch on. o
+ * NULL: there is none, and *ret is NULL. */
+struct http_tls;
+int otlp_read_again(struct otlp *o, const struct config *fresh, struct http_tls **ret,
+                    struct err *e) MUST_CHECK;
+void otlp_take(struct otlp *o, struct http_tls **fresh);
+
 struct otlp_counts {
     uint64_t sent, dropped; /* spans: taken by the collector; lost for whatever reason */
 };

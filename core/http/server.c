@@ -4,8 +4,10 @@
 #include "http/server_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -30,7 +32,7 @@ static struct http_server *new_server(const struct config *cfg, http_handler han
     struct http_server *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
-    s->listener.fd = -1;
+    s->listener.fd = s->silent = -1;
     s->handler = handler;
     s->reject = reject;
     s->waits = waits;
@@ -54,6 +56,7 @@ static void free_server(struct http_server *s)
 {
     work_free(s);
     cleanup_closep(&s->listener.fd);
+    cleanup_closep(&s->silent);
     http_listener_done(&s->listener);
     pthread_cond_destroy(&s->wake);
     pthread_cond_destroy(&s->idle);
@@ -85,13 +88,16 @@ static int start_daemon(struct http_server *s, const struct config *cfg, struct 
         MHD_OPTION_END);
     if (!s->daemon)
         return err_set(e, ERR_INTERNAL, "cannot start the HTTP server with %u threads", threads);
-    s->listener.fd = -1; /* the daemon's now; given back by MHD_quiesce_daemon */
+    s->listener.fd = -1; /* the daemon's now */
     return 0;
 }
 
 static int start_all(struct http_server *s, const struct config *cfg, struct err *e)
 {
     int rc = http_listen(cfg, &s->listener, e);
+    s->silent = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (rc == 0 && s->silent < 0)
+        rc = err_errno(e, errno, "cannot make a descriptor for the end of the HTTP server");
     limit_connections(s, cfg);
     if (rc == 0)
         rc = watch_start(s, e);
@@ -155,6 +161,17 @@ static void wait_in_flight(struct http_server *s)
         log_warn("http.stop", "%u requests were not finished in time; closing", left);
 }
 
+/* Not by MHD_quiesce_daemon: it takes the listener out of the epoll sets that the pool's threads
+ * are using, and libmicrohttpd ends the process when one of them is quicker. Shut and replaced by
+ * something that never has anything to say, it leaves those sets by itself; the daemon closes it at
+ * its end. */
+static void stop_listening(struct http_server *s)
+{
+    int fd = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_LISTEN_FD)->listen_fd;
+    (void)shutdown(fd, SHUT_RDWR);
+    (void)dup3(s->silent, fd, O_CLOEXEC);
+}
+
 void http_server_stop(struct http_server **sp)
 {
     struct http_server *s = *sp;
@@ -162,9 +179,7 @@ void http_server_stop(struct http_server **sp)
         return;
     *sp = NULL;
     atomic_store(&s->draining, true);
-    /* Shut now and closed at the end: a thread of the pool may still be in accept() on it. */
-    s->listener.fd = MHD_quiesce_daemon(s->daemon);
-    (void)shutdown(s->listener.fd, SHUT_RDWR);
+    stop_listening(s);
     wait_in_flight(s);
     work_stop(s); /* resumes every suspended connection, as MHD_stop_daemon demands */
     watch_close_all(s);

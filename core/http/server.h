@@ -28,6 +28,7 @@ struct http_request {
     bool from_loopback; /* loopback address or unix socket */
     int64_t parked_ms;  /* clock_mono_ms() when this request was first parked; 0 = it was not */
     bool gone;          /* the client went away while it was parked */
+    bool follows;       /* http_request_follow was called for it before */
     void *impl;
 };
 /* First value of a header, NULL when absent; case-insensitive. */
@@ -58,6 +59,7 @@ struct http_response {
     } headers[24];
     size_t n_headers;
     const char *route; /* static: what the metrics count it as; NULL = refused by the listener */
+    bool waited;       /* for news, on purpose: how long it took says nothing */
 };
 /* Copies value; ERR_NOMEM. */
 int http_response_header(struct http_response *r, const char *name, const char *value);
@@ -80,6 +82,17 @@ struct http_ticket;
 struct http_ticket *http_request_park(const struct http_request *r);
 /* It is answered after all: what was put into the answer counts. The ticket stays the caller's. */
 void http_request_unpark(const struct http_request *r);
+/* It was parked because it waits for news, and not only for its turn: later calls will know. */
+void http_request_follow(const struct http_request *r);
+/* The request's ticket, borrowed; NULL: it was never put aside. */
+const struct http_ticket *http_request_ticket(const struct http_request *r);
+/* A connection that breaks while its request is put aside may end without the handler being asked
+ * again: fn is told of it. Before the handler returns; fn stays for as long as the connection, is
+ * called without any lock, and may be called for a request that is over. */
+void http_ticket_tell(struct http_ticket *t, void (*fn)(void *ctx, const struct http_ticket *t),
+                      void *ctx);
+/* Has its connection ended? What is held for the request is then held for nobody. Any thread. */
+bool http_ticket_closed(struct http_ticket *t);
 void http_ticket_ring(struct http_ticket *t); /* any thread */
 void http_ticket_done(struct http_ticket *t); /* gives the reference back */
 

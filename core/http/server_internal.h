@@ -66,6 +66,7 @@ struct conn {
 struct http_server {
     struct MHD_Daemon *daemon;
     struct http_listener listener;
+    int silent; /* takes the listener's place at the end: an eventfd */
     http_handler handler;
     http_reject_fn reject;
     http_waits_fn waits;

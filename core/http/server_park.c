@@ -13,6 +13,8 @@ struct http_ticket {
     bool asleep;       /* suspended, nobody works on it */
     bool rung;         /* while it was awake */
     bool gone;         /* the client is */
+    void (*closed)(void *ctx, const struct http_ticket *t);
+    void *ctx; /* its own */
 };
 
 struct http_ticket *park_ref(struct http_ticket *t)
@@ -54,6 +56,27 @@ void http_request_unpark(const struct http_request *r)
     c->parked = false;
 }
 
+void http_request_follow(const struct http_request *r)
+{
+    struct conn *c = r->impl;
+    c->pub.follows = true;
+}
+
+const struct http_ticket *http_request_ticket(const struct http_request *r)
+{
+    struct conn *c = r->impl;
+    return c ? atomic_load(&c->ticket) : NULL;
+}
+
+void http_ticket_tell(struct http_ticket *t, void (*fn)(void *ctx, const struct http_ticket *t),
+                      void *ctx)
+{
+    pthread_mutex_lock(&t->lock);
+    t->closed = fn;
+    t->ctx = ctx;
+    pthread_mutex_unlock(&t->lock);
+}
+
 void http_ticket_ring(struct http_ticket *t)
 {
     pthread_mutex_lock(&t->lock);
@@ -64,6 +87,14 @@ void http_ticket_ring(struct http_ticket *t)
         t->rung = true;
     }
     pthread_mutex_unlock(&t->lock);
+}
+
+bool http_ticket_closed(struct http_ticket *t)
+{
+    pthread_mutex_lock(&t->lock);
+    bool closed = !t->conn;
+    pthread_mutex_unlock(&t->lock);
+    return closed;
 }
 
 void park_gone(struct http_ticket *t)
@@ -117,5 +148,7 @@ void park_close(struct conn *c)
     t->conn = NULL;
     t->asleep = false;
     pthread_mutex_unlock(&t->lock);
+    if (t->closed) /* nobody parks it any more, so nobody changes it */
+        t->closed(t->ctx, t);
     http_ticket_done(t);
 }

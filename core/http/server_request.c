@@ -101,6 +101,7 @@ void http_response_done(struct http_response *r)
     r->n_headers = 0;
     r->status = 0;
     r->route = NULL;
+    r->waited = false;
 }
 
 /* ---- the request line ---- */
@@ -245,7 +246,7 @@ static void count_answer(const struct conn *c)
         return;
     snprintf(code, sizeof code, "%d", c->answer.status);
     metrics_inc(METRIC_HTTP_REQUESTS, METRICS_LABELS_OF(route, c->pub.method, code));
-    if (c->answer.route && !c->pub.parked_ms)
+    if (c->answer.route && !c->answer.waited)
         metrics_observe_us(METRIC_HTTP_DURATION, clock_mono_us() - c->began_us,
                            METRICS_LABELS_OF(route, c->pub.method));
 }

@@ -137,11 +137,12 @@ static void look_at(struct conn *c, int64_t now)
 
 /* Whose client has gone while the request waits for news: it is woken, and finds nobody to answer.
  * Rung without the lock, since libmicrohttpd has locks of its own. */
-static size_t find_gone(struct conn *c, struct http_ticket *gone[GONE_MAX], size_t n)
+static size_t find_gone(struct conn *c, bool all, struct http_ticket *gone[GONE_MAX], size_t n)
 {
     struct http_ticket *t = atomic_load(&c->ticket);
     char byte;
-    if (n < GONE_MAX && t && park_asleep(t) && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+    if (n < GONE_MAX && t && park_asleep(t) &&
+        (all || recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0))
         gone[n++] = park_ref(t);
     return n;
 }
@@ -177,7 +178,7 @@ static void *watch_main(void *arg)
         size_t n = 0;
         for (struct conn *c = s->conns; c; c = c->next) {
             look_at(c, now);
-            n = find_gone(c, gone, n);
+            n = find_gone(c, false, gone, n);
         }
         limit_tell(s, now);
         ring_gone(s, gone, n);
@@ -219,18 +220,27 @@ static void shut(struct conn *c)
 }
 
 /* libmicrohttpd 0.9.75 follows a null pointer when a malformed request is refused while the daemon
- * stops: it takes no answer then, and expects one. So no connection may be left by then. */
+ * stops: it takes no answer then, and expects one. So no connection may be left by then. Above all
+ * none that sleeps: the library ends the process over it, so those are woken however long it takes.
+ */
 void watch_close_all(struct http_server *s)
 {
     int64_t end_ms = clock_mono_ms() + CLOSE_WAIT_MS;
+    struct http_ticket *asleep[GONE_MAX];
+    size_t n = 0;
     pthread_mutex_lock(&s->lock);
-    for (int64_t now = clock_mono_ms(); s->conns && now < end_ms; now = clock_mono_ms()) {
+    for (int64_t now = clock_mono_ms(); s->conns && (n || now < end_ms); now = clock_mono_ms()) {
+        n = 0;
         /* Again each time: one may have been accepted just before the listener was shut. */
-        for (struct conn *c = s->conns; c; c = c->next)
+        for (struct conn *c = s->conns; c; c = c->next) {
             shut(c);
+            n = find_gone(c, true, asleep, n);
+        }
+        ring_gone(s, asleep, n);
         int64_t until = now + LOOK_MIN_MS;
         struct timespec ts = {until / 1000, until % 1000 * 1000000};
-        (void)pthread_cond_timedwait(&s->idle, &s->lock, &ts);
+        while (s->conns && pthread_cond_timedwait(&s->idle, &s->lock, &ts) != ETIMEDOUT)
+            ;
     }
     pthread_mutex_unlock(&s->lock);
 }

@@ -164,6 +164,7 @@ struct engine_event { /* texts are borrowed for the call; NULL = empty */
     bool touched;                          /* the ledger was changed during the call */
     /* what became known meanwhile, with any event */
     bool cancel, superseded, stopping, force;
+    bool give_way; /* others wait for its place: a pause gives the lease back, however short */
 };
 
 /* ---- plan ---- */

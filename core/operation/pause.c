@@ -41,7 +41,8 @@ int64_t turn_ms_until(const struct turn *t, int64_t us)
 }
 
 /* Waits `ms`, but not past the deadline nor past the moment it counts as blocked. Short waits keep
- * the lease, and write nothing when nothing is new; long ones give it back. */
+ * the lease, and write nothing when nothing is new; long ones give it back, as do all when others
+ * wait for the place. */
 void turn_pause(struct turn *t, int64_t ms)
 {
     struct engine_state *s = t->s;
@@ -52,7 +53,7 @@ void turn_pause(struct turn *t, int64_t ms)
     if (s->status == ENG_RUNNING && s->progress_us != TIME_UNSET)
         ms = min64(ms,
                    turn_ms_until(t, s->progress_us + c->blocked_after_ms * 1000) + c->min_wait_ms);
-    if (s->stopping || ms > c->hold_ms) {
+    if (s->stopping || t->ev->give_way || ms > c->hold_ms) {
         struct engine_action *a = turn_add_store(t);
         a->release = true;
         a->due_in_ms = ms;

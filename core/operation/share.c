@@ -13,6 +13,15 @@ bool share_may_take(const struct share_rule *r, size_t has, size_t free)
     return r->share == 0 || has / r->share < free;
 }
 
+size_t share_among(const struct share_claim *v, size_t n, size_t firsts)
+{
+    size_t i = 0;
+    for (; i < n; i++)
+        if (v[i].has == 0 && v[i].due && firsts-- == 0)
+            break;
+    return i;
+}
+
 static size_t next_one(const struct share_rule *r, const struct share_claim *v, size_t n,
                        size_t room, size_t free)
 {

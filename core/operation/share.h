@@ -23,6 +23,9 @@ struct share_claim {
     size_t has, due; /* what it has, what it could take now */
     size_t take;     /* out: of due */
 };
+/* How many of the claims, from the first on, come into question when at most `firsts` of those that
+ * have nothing may be given something. */
+size_t share_among(const struct share_claim *v, size_t n, size_t firsts);
 /* Deals out up to `room` of the `free` ones, one by one to whoever then has least, earlier claims
  * first. Room is what the taker can begin with: somebody who has nothing gets a first one even
  * without. Returns whether anything due was left. */

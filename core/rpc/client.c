@@ -36,12 +36,14 @@ struct rpc_client {
     int bell;
     pthread_t io_thread, refresh_thread;
     bool io_runs, refresh_runs;
+    zcert_t *key; /* our own in use, for whoever reloads to compare; NULL without CURVE */
 
     pthread_mutex_t lock;           /* everything down to the next blank line */
     struct rpc_call *in, **in_tail; /* handed over, not seen by the I/O thread yet */
     size_t n_in, callers;
     struct rpc_peer_list fresh;
     bool has_fresh, wanted, stopping;
+    zcert_t *fresh_key;                /* that the I/O thread takes next */
     uint64_t reads_begun, reads_ended; /* of the list */
     char why_no_peers[ERR_MSG_MAX];    /* the list could not be read, "" when it could */
     pthread_cond_t refresh_now, no_callers;
@@ -312,7 +314,10 @@ static bool take_in(struct rpc_client *c)
     c->list_read = c->reads_ended;
     c->fresh = (struct rpc_peer_list){.v = NULL};
     c->has_fresh = false;
+    zcert_t *key = TAKE_PTR(c->fresh_key);
     pthread_mutex_unlock(&c->lock);
+    if (key)
+        rpc_links_rekey(&c->links, key);
     if (has_fresh) {
         c->listed = true;
         rpc_links_update(&c->links, &fresh, owes, lost, c);
@@ -454,6 +459,8 @@ int rpc_client_start(const struct config *cfg, rpc_peers_fn peers, void *ctx,
     int rc = c->bell = rpc_bell_new(e);
     if (rc >= 0 && !str_blank(cfg->rpc_keys_dir))
         rc = rpc_key_load(cfg->rpc_keys_dir, "api.key", &c->links.cert, e);
+    if (rc >= 0 && c->links.cert && !(c->key = zcert_dup(c->links.cert)))
+        rc = err_nomem(e);
     if (rc >= 0) {
         rc = rpc_thread_start(&c->io_thread, io_main, c, e);
         c->io_runs = rc == 0;
@@ -468,6 +475,30 @@ int rpc_client_start(const struct config *cfg, rpc_peers_fn peers, void *ctx,
     }
     *ret = c;
     return 0;
+}
+
+int rpc_client_read_again(struct rpc_client *c, struct rpc_key **ret, struct err *e)
+{
+    return rpc_key_read_again(c->cfg->rpc_keys_dir, "api.key", c->key, ret, e);
+}
+
+void rpc_client_take(struct rpc_client *c, struct rpc_key **key)
+{
+    if (!*key)
+        return;
+    zcert_t *copy = zcert_dup((*key)->cert);
+    if (copy) { /* else the next reload tries again */
+        zcert_destroy(&c->key);
+        c->key = copy;
+        pthread_mutex_lock(&c->lock);
+        zcert_destroy(&c->fresh_key);
+        c->fresh_key = TAKE_PTR((*key)->cert);
+        c->wanted = true; /* the list, with which connections are made */
+        pthread_cond_signal(&c->refresh_now);
+        pthread_mutex_unlock(&c->lock);
+        rpc_bell_ring(c->bell);
+    }
+    rpc_key_free(key);
 }
 
 static void drop_handed_over(struct rpc_client *c)
@@ -508,6 +539,8 @@ void rpc_client_stop(struct rpc_client **cp)
         pthread_cond_wait(&c->no_callers, &c->lock);
     pthread_mutex_unlock(&c->lock);
     rpc_peer_list_done(&c->fresh);
+    zcert_destroy(&c->key);
+    zcert_destroy(&c->fresh_key);
     if (c->bell >= 0)
         (void)close(c->bell);
     pthread_cond_destroy(&c->refresh_now);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
@@ -51,6 +52,30 @@ int rpc_socket_set(zsock_t *s, int option, int value, struct err *e)
         return 0;
     return err_set(e, ERR_CONFIG, "socket option %d can't be %d: %s", option, value,
                    zmq_strerror(zmq_errno()));
+}
+
+int rpc_monitor_open(zsock_t *s, int events, zsock_t **ret, struct err *e)
+{
+    /* Never the same again in this process: a socket closed is not at once a free address. */
+    static atomic_ullong names;
+    char name[64];
+    snprintf(name, sizeof name, "inproc://magnum-monitor-%llu", atomic_fetch_add(&names, 1));
+    if (zmq_socket_monitor(zsock_resolve(s), name, events) < 0)
+        return err_set(e, ERR_UNAVAILABLE, "cannot watch the connection: %s",
+                       zmq_strerror(zmq_errno()));
+    *ret = zsock_new(ZMQ_PAIR);
+    if (!*ret || zmq_connect(zsock_resolve(*ret), name) < 0)
+        return err_set(e, ERR_UNAVAILABLE, "cannot watch the connection");
+    return rpc_socket_set(*ret, ZMQ_RCVTIMEO, 0, e);
+}
+
+void rpc_monitor_close(zsock_t **s, zsock_t **monitor)
+{
+    /* Before its socket: the monitor's own end lives in the socket's thread. */
+    if (*s)
+        (void)zmq_socket_monitor(zsock_resolve(*s), NULL, 0);
+    zsock_destroy(monitor);
+    zsock_destroy(s);
 }
 
 static void prepare_czmq(void)

@@ -1,11 +1,10 @@
-/* CURVE keys: made by magnum-keygen, loaded by client and server, and the gate that lets only the
- * public keys in authorized/ in (czmq's zauth). See rpc.h for the files. */
+/* CURVE keys: made by magnum-keygen, loaded by client and server. See rpc.h for the files, gate.c
+ * for whom they let in. */
 #include "base/io.h"
 #include "rpc/rpc_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -103,32 +102,37 @@ int rpc_key_load(const char *dir, const char *name, zcert_t **ret, struct err *e
     return 0;
 }
 
-/* ---- the gate ---- */
-static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
-static zactor_t *gate;
-static unsigned gate_users;
-static char *gate_dir;
-
-static int gate_start(const char *authorized, struct err *e)
+int rpc_key_read_again(const char *dir, const char *name, const zcert_t *used, struct rpc_key **ret,
+                       struct err *e)
 {
-    char *copy = strdup(authorized);
-    if (!copy)
-        return err_nomem(e);
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    gate = zactor_new(zauth, NULL);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (!gate || zstr_sendx(gate, "CURVE", authorized, NULL) < 0 || zsock_wait(gate) < 0) {
-        zactor_destroy(&gate);
-        free(copy);
-        return err_set(e, ERR_INTERNAL, "cannot start ZeroMQ authentication");
+    zcert_t *cert = NULL;
+    *ret = NULL;
+    int rc = used ? rpc_key_load(dir, name, &cert, e) : 0;
+    if (rc < 0)
+        return err_wrap(e, "rpc.keys_dir");
+    if (!cert || zcert_eq(cert, (zcert_t *)(uintptr_t)used)) {
+        zcert_destroy(&cert);
+        return 0;
     }
-    gate_dir = copy;
+    *ret = malloc(sizeof **ret);
+    if (!*ret) {
+        zcert_destroy(&cert);
+        return err_nomem(e);
+    }
+    (*ret)->cert = cert;
     return 0;
 }
 
-static int authorized_check(const char *authorized, const char *dir, struct err *e)
+void rpc_key_free(struct rpc_key **kp)
+{
+    struct rpc_key *k = TAKE_PTR(*kp);
+    if (!k)
+        return;
+    zcert_destroy(&k->cert);
+    free(k);
+}
+
+int rpc_authorized_check(const char *authorized, const char *dir, struct err *e)
 {
     struct stat st;
     if (stat(authorized, &st) < 0 || !S_ISDIR(st.st_mode))
@@ -138,25 +142,6 @@ static int authorized_check(const char *authorized, const char *dir, struct err 
         return err_set(e, ERR_CONFIG, "%s can be written by others: chmod go-w %s", authorized,
                        authorized);
     return 0;
-}
-
-int rpc_gate_open(const char *dir, struct err *e)
-{
-    _cleanup_free_ char *authorized = str_fmt("%s/authorized", dir);
-    if (!authorized)
-        return err_nomem(e);
-    int rc = authorized_check(authorized, dir, e);
-    if (rc < 0)
-        return rc;
-    pthread_mutex_lock(&gate_lock);
-    if (gate_users == 0)
-        rc = gate_start(authorized, e);
-    else if (strcmp(gate_dir, authorized) != 0)
-        rc = err_set(e, ERR_CONFIG, "this process already lets in the keys of %s", gate_dir);
-    if (rc == 0)
-        gate_users++;
-    pthread_mutex_unlock(&gate_lock);
-    return rc;
 }
 
 int rpc_keys_check(const char *dir, struct err *e)
@@ -176,7 +161,7 @@ int rpc_keys_check(const char *dir, struct err *e)
         int rc = rpc_key_load(dir, names[i], &cert, e);
         zcert_destroy(&cert);
         if (rc == 0 && i == 0) /* a conductor's host */
-            rc = authorized_check(authorized, dir, e);
+            rc = rpc_authorized_check(authorized, dir, e);
         if (rc < 0)
             return rc;
         there++;
@@ -184,15 +169,4 @@ int rpc_keys_check(const char *dir, struct err *e)
     return there ? 0
                  : err_set(e, ERR_CONFIG, "no keys in %s: make them with magnum-keygen --dir %s",
                            dir, dir);
-}
-
-void rpc_gate_close(void)
-{
-    pthread_mutex_lock(&gate_lock);
-    if (--gate_users == 0) {
-        zactor_destroy(&gate);
-        free(gate_dir);
-        gate_dir = NULL;
-    }
-    pthread_mutex_unlock(&gate_lock);
 }

@@ -12,9 +12,11 @@
 struct rpc_link {
     struct rpc_peer peer;
     zsock_t *dealer, *monitor; /* NULL when it could not be made: `problem` says why */
+    unsigned key;              /* number of the own key that it was made with */
     uint64_t serial;           /* of the present connection; changes when it is lost */
     bool ready;                /* handshake done: messages can be sent */
     bool denied;               /* the conductor does not know our key */
+    int64_t again_ms;          /* when it is tried again though */
     bool leaving;              /* no longer listed, kept for the answers it still owes */
     bool seen;                 /* by the refresh under way */
     int64_t not_before_ms;     /* asked to be left alone until then */
@@ -23,6 +25,7 @@ struct rpc_link {
 struct rpc_links {
     const struct config *cfg;
     zcert_t *cert; /* ours; NULL without CURVE */
+    unsigned key;  /* its number */
     struct rpc_link **v;
     size_t n, next; /* next: where the round robin goes on */
     uint64_t last_serial;
@@ -33,6 +36,9 @@ typedef void (*rpc_lost_fn)(void *ctx, uint64_t serial);
 typedef bool (*rpc_owes_fn)(void *ctx, uint64_t serial);
 void rpc_links_update(struct rpc_links *l, const struct rpc_peer_list *peers, rpc_owes_fn owes,
                       rpc_lost_fn lost, void *ctx);
+/* Takes a new key of ours: the next update makes connections with it. Those with an old one leave
+ * with the update that finds the new one ready. */
+void rpc_links_rekey(struct rpc_links *l, zcert_t *cert);
 void rpc_links_done(struct rpc_links *l);
 /* What ZeroMQ says about the connection: the next event, 0 when there is none. The caller reads
  * the answers that are there before it applies the event: they came first. */

@@ -145,11 +145,13 @@ struct rpc_listener {
     int bell;
     pthread_t thread;
     bool runs;
-    pthread_mutex_t lock; /* the next two */
+    zcert_t *key;         /* the one in use, for whoever reloads to compare */
+    pthread_mutex_t lock; /* down to `of the thread alone` */
     struct watch *first, **last;
     bool stopping;
+    zcert_t *fresh_key; /* to go on with */
     /* of the thread alone */
-    zsock_t *sub;
+    zsock_t *sub, *refusals; /* refusals: which conductor turned us away; NULL without CURVE */
     zcert_t *cert;
     struct rpc_peer_list connected;
     size_t topics;
@@ -218,14 +220,30 @@ static void apply(struct rpc_listener *l, const struct watch *w)
         refresh(l);
 }
 
+/* Subscriptions are the socket's and stay. */
+static void rekey(struct rpc_listener *l, zcert_t *key)
+{
+    for (size_t i = 0; i < l->connected.n; i++)
+        if (*l->connected.v[i].news)
+            (void)zmq_disconnect(zsock_resolve(l->sub), l->connected.v[i].news);
+    rpc_peer_list_done(&l->connected);
+    zcert_destroy(&l->cert);
+    l->cert = key;
+    zcert_apply(l->cert, l->sub); /* for connections from now on */
+    l->refresh_ms = 0;
+}
+
 static bool take_watches(struct rpc_listener *l)
 {
     pthread_mutex_lock(&l->lock);
     struct watch *w = l->first;
     bool go_on = !l->stopping;
+    zcert_t *key = go_on ? TAKE_PTR(l->fresh_key) : NULL;
     l->first = NULL;
     l->last = &l->first;
     pthread_mutex_unlock(&l->lock);
+    if (key)
+        rekey(l, key);
     while (w) {
         struct watch *next = w->next;
         if (go_on)
@@ -247,23 +265,52 @@ static void hear(struct rpc_listener *l)
     }
 }
 
+/* ZeroMQ gives a connection up for good when it is turned away; the key may be let in since. So it
+ * is taken for none, and the next refresh connects again. */
+static void forget(struct rpc_listener *l, const char *endpoint)
+{
+    for (size_t i = 0; i < l->connected.n; i++) {
+        struct rpc_peer *p = &l->connected.v[i];
+        if (strcmp(p->news, endpoint) != 0)
+            continue;
+        (void)zmq_disconnect(zsock_resolve(l->sub), p->news);
+        p->news[0] = '\0';
+    }
+}
+
+static void hear_refusals(struct rpc_listener *l)
+{
+    struct rpc_frames f;
+    char endpoint[256];
+    for (int i = 0; i < BATCH && rpc_frames_recv(l->refusals, &f); i++) {
+        if (rpc_frame_text(&f, 1, endpoint, sizeof endpoint))
+            forget(l, endpoint);
+        rpc_frames_done(&f);
+    }
+}
+
 static void *listener_main(void *arg)
 {
     struct rpc_listener *l = arg;
-    zmq_pollitem_t items[2] = {{.socket = zsock_resolve(l->sub), .events = ZMQ_POLLIN},
-                               {.fd = l->bell, .events = ZMQ_POLLIN}};
+    zmq_pollitem_t items[3] = {
+        {.socket = zsock_resolve(l->sub), .events = ZMQ_POLLIN},
+        {.fd = l->bell, .events = ZMQ_POLLIN},
+        {.socket = l->refusals ? zsock_resolve(l->refusals) : NULL, .events = ZMQ_POLLIN}};
+    int n_items = l->refusals ? 3 : 2;
     while (take_watches(l)) {
         int64_t now = clock_mono_ms();
         if (l->topics && now >= l->refresh_ms)
             refresh(l);
         int64_t left = l->refresh_ms - clock_mono_ms();
-        (void)zmq_poll(items, 2, l->topics ? (left > 0 ? (long)left : 0) : -1);
+        (void)zmq_poll(items, n_items, l->topics ? (left > 0 ? (long)left : 0) : -1);
         if (items[1].revents)
             rpc_bell_quiet(l->bell);
         if (items[0].revents)
             hear(l);
+        if (items[2].revents)
+            hear_refusals(l);
     }
-    zsock_destroy(&l->sub);
+    rpc_monitor_close(&l->sub, &l->refusals);
     return NULL;
 }
 
@@ -280,6 +327,10 @@ static int listener_open(struct rpc_listener *l, struct err *e)
         rc = rpc_key_load(l->cfg->rpc_keys_dir, "api.key", &l->cert, e);
         if (rc == 0)
             zcert_apply(l->cert, l->sub);
+        if (rc == 0 && !(l->key = zcert_dup(l->cert)))
+            rc = err_nomem(e);
+        if (rc == 0)
+            rc = rpc_monitor_open(l->sub, ZMQ_EVENT_HANDSHAKE_FAILED_AUTH, &l->refusals, e);
     }
     if (rc == 0)
         rc = rpc_thread_start(&l->thread, listener_main, l, e);
@@ -321,6 +372,26 @@ void rpc_listener_watch(struct rpc_listener *l, const char *topic, bool on)
     rpc_bell_ring(l->bell);
 }
 
+int rpc_listener_read_again(struct rpc_listener *l, struct rpc_key **ret, struct err *e)
+{
+    return rpc_key_read_again(l->cfg->rpc_keys_dir, "api.key", l->key, ret, e);
+}
+
+void rpc_listener_take(struct rpc_listener *l, struct rpc_key **key)
+{
+    zcert_t *copy = *key ? zcert_dup((*key)->cert) : NULL;
+    if (copy) {
+        zcert_destroy(&l->key);
+        l->key = copy;
+        pthread_mutex_lock(&l->lock);
+        zcert_destroy(&l->fresh_key);
+        l->fresh_key = TAKE_PTR((*key)->cert);
+        pthread_mutex_unlock(&l->lock);
+        rpc_bell_ring(l->bell);
+    }
+    rpc_key_free(key);
+}
+
 void rpc_listener_stop(struct rpc_listener **lp)
 {
     struct rpc_listener *l = lp ? TAKE_PTR(*lp) : NULL;
@@ -334,8 +405,10 @@ void rpc_listener_stop(struct rpc_listener **lp)
         (void)pthread_join(l->thread, NULL);
     }
     (void)take_watches(l); /* stopping: only frees them */
-    zsock_destroy(&l->sub);
+    rpc_monitor_close(&l->sub, &l->refusals);
     zcert_destroy(&l->cert);
+    zcert_destroy(&l->key);
+    zcert_destroy(&l->fresh_key);
     rpc_peer_list_done(&l->connected);
     if (l->bell >= 0)
         (void)close(l->bell);

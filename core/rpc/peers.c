@@ -1,11 +1,14 @@
 /* The list of conductors a client is told about, and a connection to each of them. What happens to
  * a connection is heard from ZeroMQ's monitor, so that calls leave a conductor that died at once
  * and not only when an attempt times out. See links_internal.h. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "rpc/links_internal.h"
 
 #include <string.h>
+
+enum { AGAIN_MS = 5000 }; /* as long as a handshake may take */
 
 /* ---- the public list ---- */
 static void peer_done(struct rpc_peer *p)
@@ -63,11 +66,7 @@ void rpc_peer_list_done(struct rpc_peer_list *l)
 /* ---- opening and closing ---- */
 static void link_free(struct rpc_link *k)
 {
-    /* Before its socket: the monitor's own end lives in the socket's thread. */
-    if (k->dealer)
-        (void)zmq_socket_monitor(zsock_resolve(k->dealer), NULL, 0);
-    zsock_destroy(&k->monitor);
-    zsock_destroy(&k->dealer);
+    rpc_monitor_close(&k->dealer, &k->monitor);
     peer_done(&k->peer);
     free(k);
 }
@@ -89,23 +88,14 @@ static int secure(const struct rpc_links *l, struct rpc_link *k, struct err *e)
     return 0;
 }
 
-static int watch(struct rpc_links *l, struct rpc_link *k, struct err *e)
+static int watch(struct rpc_link *k, struct err *e)
 {
     enum {
         EVENTS = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
                  ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
                  ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CONNECT_RETRIED
     };
-    char name[96];
-    snprintf(name, sizeof name, "inproc://magnum-rpc-%p-%llu", (void *)l,
-             (unsigned long long)k->serial);
-    if (zmq_socket_monitor(zsock_resolve(k->dealer), name, EVENTS) < 0)
-        return err_set(e, ERR_UNAVAILABLE, "cannot watch the connection: %s",
-                       zmq_strerror(zmq_errno()));
-    k->monitor = zsock_new(ZMQ_PAIR);
-    if (!k->monitor || zmq_connect(zsock_resolve(k->monitor), name) < 0)
-        return err_set(e, ERR_UNAVAILABLE, "cannot watch the connection");
-    return rpc_socket_set(k->monitor, ZMQ_RCVTIMEO, 0, e);
+    return rpc_monitor_open(k->dealer, EVENTS, &k->monitor, e);
 }
 
 static int dial(struct rpc_links *l, struct rpc_link *k, struct err *e)
@@ -118,7 +108,7 @@ static int dial(struct rpc_links *l, struct rpc_link *k, struct err *e)
     if (rc == 0)
         rc = secure(l, k, e);
     if (rc == 0)
-        rc = watch(l, k, e);
+        rc = watch(k, e);
     if (rc == 0 && zmq_connect(zsock_resolve(k->dealer), k->peer.endpoint) < 0)
         rc = err_set(e, ERR_CONFIG, "bad endpoint: %s", zmq_strerror(zmq_errno()));
     return rc;
@@ -126,15 +116,25 @@ static int dial(struct rpc_links *l, struct rpc_link *k, struct err *e)
 
 static void unusable(struct rpc_link *k, const struct err *e)
 {
-    /* Kept in the list, so that it is neither tried nor told again each second. */
-    if (k->dealer)
-        (void)zmq_socket_monitor(zsock_resolve(k->dealer), NULL, 0);
-    zsock_destroy(&k->monitor);
-    zsock_destroy(&k->dealer);
+    rpc_monitor_close(&k->dealer, &k->monitor);
+    if (!k->denied) /* kept in the list, so that it is not told again each time */
+        log_warn("rpc.peer_unusable", "conductor %s at %s is not used: %s", k->peer.instance,
+                 k->peer.endpoint, e->msg);
     k->denied = true;
     snprintf(k->problem, sizeof k->problem, "%.180s", e->msg);
-    log_warn("rpc.peer_unusable", "conductor %s at %s is not used: %s", k->peer.instance,
-             k->peer.endpoint, e->msg);
+}
+
+/* ZeroMQ gives a connection up for good when it is turned away; the key may be let in since. */
+static void try_again(struct rpc_links *l, struct rpc_link *k)
+{
+    struct err e = ERR_INIT;
+    int64_t now = clock_mono_ms();
+    if (!k->denied || now < k->again_ms)
+        return;
+    k->again_ms = now + AGAIN_MS;
+    rpc_monitor_close(&k->dealer, &k->monitor);
+    if (dial(l, k, &e) < 0)
+        unusable(k, &e);
 }
 
 static void add(struct rpc_links *l, const struct rpc_peer *p)
@@ -147,6 +147,7 @@ static void add(struct rpc_links *l, const struct rpc_peer *p)
         free(k); /* the next refresh tries again */
         return;
     }
+    k->key = l->key;
     k->serial = ++l->last_serial;
     k->seen = true;
     l->v[l->n++] = k;
@@ -155,15 +156,27 @@ static void add(struct rpc_links *l, const struct rpc_peer *p)
         unusable(k, &e);
 }
 
+static bool leads_to(const struct rpc_link *k, const struct rpc_peer *p)
+{
+    return strcmp(k->peer.instance, p->instance) == 0 &&
+           strcmp(k->peer.endpoint, p->endpoint) == 0 &&
+           strcmp(k->peer.public_key, p->public_key) == 0;
+}
+
 static struct rpc_link *find(const struct rpc_links *l, const struct rpc_peer *p)
 {
-    for (size_t i = 0; i < l->n; i++) {
-        const struct rpc_peer *have = &l->v[i]->peer;
-        if (strcmp(have->instance, p->instance) == 0 && strcmp(have->endpoint, p->endpoint) == 0 &&
-            strcmp(have->public_key, p->public_key) == 0)
+    for (size_t i = 0; i < l->n; i++)
+        if (l->v[i]->key == l->key && leads_to(l->v[i], p))
             return l->v[i];
-    }
     return NULL;
+}
+
+/* What was made with a former key of ours stays until there is another way to the conductor. */
+static void keep_former(struct rpc_links *l, const struct rpc_peer *p, bool another)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (l->v[i]->key != l->key && leads_to(l->v[i], p))
+            l->v[i]->seen = l->v[i]->ready && !another;
 }
 
 void rpc_links_update(struct rpc_links *l, const struct rpc_peer_list *peers, rpc_owes_fn owes,
@@ -173,10 +186,13 @@ void rpc_links_update(struct rpc_links *l, const struct rpc_peer_list *peers, rp
         l->v[i]->seen = false;
     for (size_t i = 0; i < peers->n; i++) {
         struct rpc_link *k = find(l, &peers->v[i]);
-        if (k)
+        if (k) {
             k->seen = true;
-        else
+            try_again(l, k);
+        } else {
             add(l, &peers->v[i]);
+        }
+        keep_former(l, &peers->v[i], k && k->ready);
     }
     for (size_t i = 0; i < l->n;) {
         struct rpc_link *k = l->v[i];
@@ -189,6 +205,13 @@ void rpc_links_update(struct rpc_links *l, const struct rpc_peer_list *peers, rp
         lost(ctx, k->serial);
         link_free(k);
     }
+}
+
+void rpc_links_rekey(struct rpc_links *l, zcert_t *cert)
+{
+    zcert_destroy(&l->cert);
+    l->cert = cert;
+    l->key++;
 }
 
 void rpc_links_done(struct rpc_links *l)

@@ -15,6 +15,7 @@
 #include "base/str.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct config;
@@ -27,6 +28,10 @@ int rpc_keys_make(const char *dir, bool force, struct err *e) MUST_CHECK;
  * host conductor.key and authorized/. ERR_CONFIG. */
 int rpc_keys_check(const char *dir, struct err *e) MUST_CHECK;
 
+/* An own key that was read again, see rpc_client_read_again. */
+struct rpc_key;
+void rpc_key_free(struct rpc_key **k); /* NULL is fine */
+
 /* ---- server (conductor) ---- */
 /* Runs on a worker thread. Fill *result (caller owns; NULL = {}) or return an error: it reaches the
  * caller with code and text. deadline_mono_ms: clock_mono_ms() after which nobody waits. */
@@ -35,10 +40,17 @@ typedef int (*rpc_handler)(void *ctx, const char *method, const json_t *params,
 struct rpc_server;
 int rpc_server_start(const struct config *cfg, rpc_handler handler, void *ctx,
                      struct rpc_server **ret, struct err *e) MUST_CHECK;
+/* Until then calls are turned away (their callers ask another conductor, or again) and
+ * notifications dropped: who knows the endpoint from a former life may come before it is told to
+ * anybody. What was done before this is seen by the handler. */
+void rpc_server_open(struct rpc_server *s);
 /* What to publish in magnum_service (rpc.advertise, or what was bound); valid until stop.
  * public_key is "" without CURVE. */
 const char *rpc_server_endpoint(const struct rpc_server *s);
 const char *rpc_server_public_key(const struct rpc_server *s);
+/* Does conductor.key hold another key now? It goes on with the one it has. ERR_CONFIG: it can't be
+ * read. */
+int rpc_server_key_changed(const struct rpc_server *s, bool *ret, struct err *e) MUST_CHECK;
 /* Turns new calls away (their callers ask another conductor), answers what is in work (up to
  * drain_ms), then closes. Returns when the last handler has returned. NULL is fine. */
 void rpc_server_stop(struct rpc_server **s, int64_t drain_ms);
@@ -64,6 +76,12 @@ struct rpc_client;
 int rpc_client_start(const struct config *cfg, rpc_peers_fn peers, void *ctx,
                      struct rpc_client **ret, struct err *e) MUST_CHECK;
 void rpc_client_stop(struct rpc_client **c);
+/* What api.key holds now (ERR_CONFIG), and going on with it; *ret NULL: nothing new, which may be
+ * taken too. New connections take the place of those with the old key, which are used until then
+ * and closed once they owe nothing; where a conductor does not let the new key in, they stay. Both
+ * on one thread. */
+int rpc_client_read_again(struct rpc_client *c, struct rpc_key **ret, struct err *e) MUST_CHECK;
+void rpc_client_take(struct rpc_client *c, struct rpc_key **key);
 /* Sends to one live conductor (or all, with `everyone`) and does not wait. Never blocks; a full
  * queue or no peer drops the message. Any thread. params is borrowed. */
 void rpc_client_notify(struct rpc_client *c, const char *method, const json_t *params,
@@ -102,6 +120,9 @@ int rpc_listener_start(const struct config *cfg, rpc_peers_fn peers, void *peers
                        struct err *e) MUST_CHECK;
 /* Counted per topic. Any thread. */
 void rpc_listener_watch(struct rpc_listener *l, const char *topic, bool on);
+/* The same as for the client; news of the moment may be lost. */
+int rpc_listener_read_again(struct rpc_listener *l, struct rpc_key **ret, struct err *e) MUST_CHECK;
+void rpc_listener_take(struct rpc_listener *l, struct rpc_key **key);
 void rpc_listener_stop(struct rpc_listener **l);
 
 /* Methods (params -> result):

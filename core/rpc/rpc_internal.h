@@ -53,8 +53,10 @@ bool rpc_parts_send(zsock_t *sock, const struct rpc_part *parts, size_t n);
  * thread has none. Caller frees; NULL = no memory. */
 char *rpc_trace_member(void);
 /* The reverse, on the thread that serves: takes the member out of params, sets the log's context
- * and begins the span of the call, which is current until it ends. */
-void rpc_trace_begin(json_t *params, const char *method, bool notify, struct trace_span *span);
+ * and begins the span of the call, which is current until it ends. *ret_ids (or NULL) is what the
+ * span borrows from: the caller's, to be given back once it has ended. */
+void rpc_trace_begin(json_t *params, const char *method, bool notify, struct trace_span *span,
+                     json_t **ret_ids);
 /* {"code","message"} of an error as text. Caller frees; NULL = no memory. */
 char *rpc_error_body(const struct err *e);
 /* The reverse: fills e and returns its code (PROTOCOL when it can't be read). */
@@ -66,6 +68,11 @@ int rpc_endpoint_check(const char *endpoint, bool curve, struct err *e) MUST_CHE
 /* A socket with the options that client and server share: linger, limits, heartbeats. */
 zsock_t *rpc_socket_new(const struct config *cfg, int type, const char *endpoint, struct err *e);
 int rpc_socket_set(zsock_t *s, int option, int value, struct err *e) MUST_CHECK;
+/* What happens to the connections of s (ZMQ_EVENT_*) comes out of *ret, which is never waited for.
+ */
+int rpc_monitor_open(zsock_t *s, int events, zsock_t **ret, struct err *e) MUST_CHECK;
+/* Ends both, either of which may be NULL. */
+void rpc_monitor_close(zsock_t **s, zsock_t **monitor);
 /* Threads of this folder leave all signals to the program's own. */
 int rpc_thread_start(pthread_t *ret, void *(*fn)(void *), void *arg, struct err *e) MUST_CHECK;
 void rpc_cond_init(pthread_cond_t *c); /* waits against the monotonic clock */
@@ -81,8 +88,19 @@ void rpc_bell_quiet(int fd);
 /* dir/name with public and secret key; refuses a file that others can read. ERR_CONFIG names
  * magnum-keygen when it is missing. */
 int rpc_key_load(const char *dir, const char *name, zcert_t **ret, struct err *e) MUST_CHECK;
+struct rpc_key {
+    zcert_t *cert;
+};
+/* The same key again, for a reload: *ret NULL when it is the one that `used` is, or there is none
+ * (used NULL). */
+int rpc_key_read_again(const char *dir, const char *name, const zcert_t *used, struct rpc_key **ret,
+                       struct err *e) MUST_CHECK;
+/* Is there such a directory that only its owner can write to? ERR_CONFIG; `dir` is for the advice.
+ */
+int rpc_authorized_check(const char *authorized, const char *dir, struct err *e) MUST_CHECK;
 /* From now on only the public keys in dir/authorized are let in to CURVE servers of this process
- * (files may be added and removed while it runs). Counted; one directory per process. */
+ * (files may be added and removed while it runs; for connections from then on). Counted; one
+ * directory per process. */
 int rpc_gate_open(const char *dir, struct err *e) MUST_CHECK;
 void rpc_gate_close(void);
 

@@ -48,6 +48,7 @@ struct rpc_server {
     pthread_cond_t idle;  /* in_work fell to 0 */
     struct queue calls, notes, answers;
     size_t in_work; /* requests taken whose answer was not handed to ZeroMQ yet */
+    bool open;      /* before that, refuse */
     bool stopping;  /* refuse what comes now */
     bool closing;   /* threads end */
     pthread_t router_thread, *threads;
@@ -124,12 +125,12 @@ static void set_error(struct job *j, const char *status, const struct err *e)
 static int run_handler(const struct rpc_server *s, const struct job *j, json_t **result,
                        struct err *e)
 {
-    _cleanup_json_ json_t *params = NULL;
+    _cleanup_json_ json_t *params = NULL, *ids = NULL;
     int rc = jsonx_parse(j->body, j->body_len, RPC_JSON_DEPTH, &params, e);
     if (rc < 0)
         return err_wrap(e, "request %s", j->method);
     struct trace_span span;
-    rpc_trace_begin(params, j->method, j->notify, &span);
+    rpc_trace_begin(params, j->method, j->notify, &span, &ids);
     int64_t begun = clock_mono_us();
     rc = s->handler(s->ctx, j->method, params, j->deadline_ms, result, e);
     metrics_inc(METRIC_RPC_SERVER, METRICS_LABELS_OF(j->method, metrics_result(rc)));
@@ -263,14 +264,17 @@ static void take(struct rpc_server *s, struct job *j)
 {
     struct queue *q = j->notify ? &s->notes : &s->calls;
     pthread_mutex_lock(&s->lock);
-    bool stopping = s->stopping, full = q->n >= (size_t)s->cfg->rpc_queue_length;
-    if (!stopping && !full) {
+    bool early = !s->open, stopping = s->stopping;
+    bool full = q->n >= (size_t)s->cfg->rpc_queue_length;
+    if (!early && !stopping && !full) {
         s->in_work++;
         queue_push(q, j);
     }
     pthread_mutex_unlock(&s->lock);
     if (stopping)
         refuse(s, j, "refused", ERR_UNAVAILABLE, "this conductor is stopping");
+    else if (early)
+        refuse(s, j, "refused", ERR_BUSY, "this conductor is starting");
     else if (full)
         refuse(s, j, "refused", ERR_BUSY, "this conductor has too many calls waiting");
 }
@@ -490,6 +494,13 @@ int rpc_server_start(const struct config *cfg, rpc_handler handler, void *ctx,
     return 0;
 }
 
+void rpc_server_open(struct rpc_server *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->open = true;
+    pthread_mutex_unlock(&s->lock);
+}
+
 const char *rpc_server_endpoint(const struct rpc_server *s)
 {
     return s->endpoint;
@@ -498,6 +509,15 @@ const char *rpc_server_endpoint(const struct rpc_server *s)
 const char *rpc_server_public_key(const struct rpc_server *s)
 {
     return s->cert ? zcert_public_txt(s->cert) : "";
+}
+
+int rpc_server_key_changed(const struct rpc_server *s, bool *ret, struct err *e)
+{
+    struct rpc_key *fresh = NULL;
+    int rc = rpc_key_read_again(s->cfg->rpc_keys_dir, "conductor.key", s->cert, &fresh, e);
+    *ret = fresh != NULL;
+    rpc_key_free(&fresh);
+    return rc;
 }
 
 static void end_threads(struct rpc_server *s, int64_t drain_ms)

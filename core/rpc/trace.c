@@ -5,6 +5,8 @@
 #include "base/str.h"
 #include "rpc/rpc_internal.h"
 
+#include <string.h>
+
 static const char member[] = "_trace";
 
 char *rpc_trace_member(void)
@@ -32,13 +34,16 @@ static void log_of(const json_t *ids, const json_t *params)
     log_context_set(&context);
 }
 
-void rpc_trace_begin(json_t *params, const char *method, bool notify, struct trace_span *span)
+void rpc_trace_begin(json_t *params, const char *method, bool notify, struct trace_span *span,
+                     json_t **ret_ids)
 {
     struct trace_context from;
-    const json_t *ids = json_object_get(params, member);
+    const json_t *ids = *ret_ids = json_incref(json_object_get(params, member));
     log_of(ids, params);
-    bool known = trace_parse(jsonx_str(ids, "parent"), jsonx_str(ids, "state"), &from);
-    from.state = NULL; /* goes away with params; what it was good for is in the caller's spans */
+    const char *state = jsonx_str(ids, "state");
+    if (state && strlen(state) > TRACE_STATE_MAX) /* ours are never that long */
+        state = NULL;
+    bool known = trace_parse(jsonx_str(ids, "parent"), state, &from);
     if (known) {
         trace_span_begin(span, &from, notify ? TRACE_CONSUMER : TRACE_SERVER);
         trace_span_enter(span);

@@ -4,9 +4,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -154,13 +156,22 @@ static bool publish(int dir, const char *tmp, const char *name, bool replace)
     return unlinkat(dir, tmp, 0) == 0;
 }
 
+/* Of this writer alone. Its process id would not do: each driver's process is the first one of its
+ * own namespace, and other machines may share the directory. */
+static int open_temporary(int dir, const char *name, char *ret, size_t cap)
+{
+    uint64_t n;
+    if (getrandom(&n, sizeof n, 0) != (ssize_t)sizeof n)
+        return -1;
+    (void)snprintf(ret, cap, ".%s.%016" PRIx64 ".tmp", name, n);
+    return openat(dir, ret, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+}
+
 int32_t file_write(int dir, const char *name, const char *text, size_t len, bool replace,
                    mag_error *err)
 {
-    char tmp[320];
-    (void)snprintf(tmp, sizeof tmp, ".%s.%ld.tmp", name, (long)getpid());
-    _mag_close_ int fd =
-        openat(dir, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    char tmp[320] = "";
+    _mag_close_ int fd = open_temporary(dir, name, tmp, sizeof tmp);
     if (fd < 0)
         return io_fail(err, "cannot make", tmp);
     bool ok = write_all(fd, text, len) && publish(dir, tmp, name, replace);

@@ -330,7 +330,7 @@ int32_t keyring_make(int dir, const struct master *m, struct keyring *ret, mag_e
     struct keyring k = {.n = 0};
     _mag_close_ int lock = -1;
     int32_t rc = keyring_load(dir, m, ret, err);
-    if (rc != MAG_E_NOT_FOUND || faccessat(dir, KEYRING_NAME, F_OK, 0) == 0)
+    if (rc != MAG_E_NOT_FOUND)
         return rc;
     rc = dir_lock(dir, true, 5000, &lock, err); /* several processes may start at once */
     if (rc == MAG_OK && faccessat(dir, KEYRING_NAME, F_OK, 0) != 0) {

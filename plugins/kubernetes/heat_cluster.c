@@ -45,7 +45,7 @@ static int32_t publish_cluster(struct heat_run *r, const json_t *outputs)
 
 /* ---- nodes that go ---- */
 
-static bool is_named(const json_t *removals, const char *name, const char *id)
+bool heat_is_named(const json_t *removals, const char *name, const char *id)
 {
     size_t i;
     const json_t *v;
@@ -74,13 +74,13 @@ static json_t *leaving(const json_t *names, const json_t *ids, const json_t *rem
     size_t n = json_array_size(names);
     int64_t left = (int64_t)n;
     for (size_t i = 0; i < n; i++) {
-        if (is_named(removals, text_at(names, i), text_at(ids, i))) {
+        if (heat_is_named(removals, text_at(names, i), text_at(ids, i))) {
             (void)json_array_append(gone, json_array_get(names, i));
             left--;
         }
     }
     for (size_t i = n; i > 0 && left > wanted; i--) {
-        if (is_named(removals, text_at(names, i - 1), text_at(ids, i - 1)))
+        if (heat_is_named(removals, text_at(names, i - 1), text_at(ids, i - 1)))
             continue;
         (void)json_array_append(gone, json_array_get(names, i - 1));
         left--;
@@ -88,8 +88,8 @@ static json_t *leaving(const json_t *names, const json_t *ids, const json_t *rem
     return gone;
 }
 
-static int32_t check_named(struct heat_run *r, const json_t *group, const json_t *names,
-                           const json_t *ids, const json_t *removals)
+int32_t heat_check_named(struct heat_run *r, const json_t *group, const json_t *names,
+                         const json_t *ids, const json_t *removals)
 {
     size_t i;
     const json_t *v;
@@ -98,7 +98,7 @@ static int32_t check_named(struct heat_run *r, const json_t *group, const json_t
         _mag_json_ json_t *one = json_pack("[O]", v);
         bool found = false;
         for (size_t n = 0; n < json_array_size(names) && !found; n++)
-            found = is_named(one, text_at(names, n), text_at(ids, n));
+            found = heat_is_named(one, text_at(names, n), text_at(ids, n));
         if (!found)
             return mag_fail(r->c->err, MAG_E_INVALID, MAG_ERR_USER, "NoSuchNode",
                             "name nodes by server id, name or number; see the nodegroup's nodes",
@@ -130,7 +130,7 @@ static int32_t before_removal(struct heat_run *r, const json_t *group, const cha
     _mag_json_ json_t *go = leaving(names, ids, removals, mag_json_int(group, "node_count", 1));
     /* a create that failed half way has no list to compare with */
     if (json_is_array(names))
-        rc = check_named(r, group, names, ids, removals);
+        rc = heat_check_named(r, group, names, ids, removals);
     if (rc == MAG_OK && json_array_size(go) > 0)
         rc = heat_leave(r, group, go);
     mag_heat_stack_done(&s);
@@ -144,7 +144,9 @@ static int32_t own_stack(struct heat_run *r, json_t **ret_outputs)
     const struct mag_call *c = r->c;
     struct heat_plan plan;
     struct mag_heat_stack s = {.outputs = NULL};
-    int32_t rc = before_removal(r, r->workers, NULL);
+    int32_t rc = heat_replace_masters(r);
+    if (rc == MAG_OK)
+        rc = before_removal(r, r->workers, NULL);
     if (rc != MAG_OK)
         return rc;
     rc = heat_cluster_plan(r, &plan);

@@ -107,6 +107,10 @@ static int32_t plan_group(struct heat_run *r, const json_t *group, json_t *doc)
         bool named = is_removed(removals, there);
         if (named || left > wanted)
             note(json_object_get(doc, "remove"), there, detail);
+        if (named && group == r->masters) { /* its successor has its name */
+            note(json_object_get(doc, "make"), there, detail);
+            left++;
+        }
         left -= !named && left > wanted;
     }
     for (long next = next_number(names); left < wanted && left < NODES_MAX; left++, next++) {

@@ -3,7 +3,7 @@
  * masters, default workers) first, then those of other nodegroups.
  *
  * Decisions are kept in the state before Heat hears of them, in its member "kubernetes":
- *   {"op": "<operation>/<phase>", "ca": phase, "leave": {...},
+ *   {"op": "<operation>/<phase>", "ca": phase, "leave": {...}, "lives": [..],
  *    "groups": {nodegroup: {"generation": n, "version": tag}}}
  * A group's generation grows with each change that its running nodes have to make themselves
  * (upgrade, rotation); nodes see it in their metadata and report it done by a signal. The state is
@@ -41,6 +41,22 @@ int64_t heat_generation(const struct heat_run *r, const json_t *group);
 const char *heat_version(const struct heat_run *r, const json_t *group);
 const char *heat_ca_phase(const struct heat_run *r);
 
+/* Stores that this phase of the operation was decided. */
+int32_t heat_note(struct heat_run *r, const char *phase);
+
+/* ---- heat_masters.c: masters that are replaced ---- */
+
+/* How often each place was filled anew; in the state, NULL until it was recalled. */
+json_t *heat_lives(const struct heat_run *r);
+int32_t heat_recall_lives(struct heat_run *r, bool *changed);
+/* Those the request names get another life, if the others are a majority; INVALID if not. */
+int32_t heat_replace_masters(struct heat_run *r);
+/* heat_cluster.c: is a node with this name and server named by removals? */
+bool heat_is_named(const json_t *removals, const char *name, const char *id);
+/* INVALID: a name that no node of the group has. */
+int32_t heat_check_named(struct heat_run *r, const json_t *group, const json_t *names,
+                         const json_t *ids, const json_t *removals);
+
 /* ---- heat_check.c: what can't be is refused before anything is made ---- */
 
 int32_t heat_check(struct mag_call *c);
@@ -63,7 +79,8 @@ int32_t heat_cluster_plan(struct heat_run *r, struct heat_plan *ret);
 /* Of one more nodegroup's; outputs: of the cluster's stack. */
 int32_t heat_group_plan(struct heat_run *r, const json_t *group, const json_t *outputs,
                         struct heat_plan *ret);
-/* nodes_to_remove of the request, as Heat's removal policy takes them: numbers or servers' ids. */
+/* nodes_to_remove of the request, if it is about this group, as Heat's removal policy takes them:
+ * numbers or servers' ids. */
 json_t *heat_removals(const struct heat_run *r, const json_t *group);
 
 /* ---- heat_boot.c: what a node gets at its first boot ---- */

@@ -49,7 +49,9 @@ json_t *heat_removals(const struct heat_run *r, const json_t *group)
     json_t *list = json_array();
     size_t i;
     const json_t *v;
-    if (!heat_is_meant(r, group))
+    const char *meant = mag_json_text(r->c->spec, "params.nodegroup", "");
+    if (!heat_is_meant(r, group) ||
+        (*meant && strcmp(meant, mag_json_text(group, "uuid", "")) != 0))
         return list;
     mag_params_node_name(r->c->spec, group, name);
     json_array_foreach(mag_json_at(r->c->spec, "params.nodes_to_remove"), i, v)
@@ -137,9 +139,13 @@ int32_t heat_cluster_plan(struct heat_run *r, struct heat_plan *ret)
     if (rc == MAG_OK)
         rc = put_etcd(r, ret->parameters);
     if (rc == MAG_OK)
-        rc = mag_params_subnet(c->self->host, c->op, ret->parameters, c->err);
+        rc = mag_params_subnet(&r->set, ret->parameters, c->err);
+    if (rc == MAG_OK)
+        rc = mag_params_keep(&r->set, NULL, ret->parameters, c->err);
     if (rc == MAG_OK)
         rc = put_group(r, r->masters, "master_", ret->parameters);
+    if (rc == MAG_OK)
+        rc = set(r, ret->parameters, "master_lives", json_deep_copy(heat_lives(r)));
     if (rc == MAG_OK)
         rc = put_group(r, r->workers, "worker_", ret->parameters);
     if (rc == MAG_OK)
@@ -161,6 +167,8 @@ int32_t heat_group_plan(struct heat_run *r, const json_t *group, const json_t *o
     if (rc == MAG_OK)
         rc = mag_params_group_stack(c->self->host, c->spec, group, outputs, &ret->parameters,
                                     c->err);
+    if (rc == MAG_OK)
+        rc = mag_params_keep(&r->set, mag_json_text(group, "uuid", ""), ret->parameters, c->err);
     if (rc == MAG_OK)
         rc = put_pods(r, ret->parameters);
     if (rc == MAG_OK)

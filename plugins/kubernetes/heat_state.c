@@ -154,6 +154,15 @@ static int32_t count_up(struct heat_run *r, const json_t *group, bool upgrade)
     return bad ? mag_fail_nomem(r->c->err) : MAG_OK;
 }
 
+int32_t heat_note(struct heat_run *r, const char *phase)
+{
+    char key[128];
+    phase_key(r, phase, key);
+    return json_object_set_new(mine(r), "op", json_string(key)) < 0
+               ? mag_fail_nomem(r->c->err)
+               : mag_heat_set_save(&r->set, r->c->err);
+}
+
 static int32_t decide_phase(struct heat_run *r, const char *phase)
 {
     char key[128];
@@ -189,6 +198,8 @@ int32_t heat_decide(struct heat_run *r, const char *phase)
         if (rc == MAG_OK && (heat_is_meant(r, g) || g == r->masters))
             rc = know(r, g, &changed);
     }
+    if (rc == MAG_OK)
+        rc = heat_recall_lives(r, &changed);
     if (rc == MAG_OK && phase && !heat_decided(r, phase)) {
         rc = decide_phase(r, phase);
         changed = true;

@@ -28,7 +28,7 @@ static int32_t give_up_on(struct mag_local_run *r)
     return MAG_OK;
 }
 
-static int32_t wait_more(struct mag_local_run *r, uint32_t percent, const char *what)
+int32_t local_wait_more(struct mag_local_run *r, uint32_t percent, const char *what)
 {
     int32_t rc = give_up_on(r);
     return rc == MAG_OK ? mag_again(r->c->out, POLL_MS, percent, "%s", what) : rc;
@@ -47,7 +47,7 @@ int32_t local_wait_api(struct mag_local_run *r)
     mag_error e = {.struct_size = sizeof e};
     local_api_address(r, address);
     if (!address[0])
-        return wait_more(r, 30, "Waiting for a master");
+        return local_wait_more(r, 30, "Waiting for a master");
     int32_t rc = mag_output_new(c->self->host, c->op, "api_address", json_string(address), c->err);
     if (rc != MAG_OK)
         return rc;
@@ -62,7 +62,7 @@ int32_t local_wait_api(struct mag_local_run *r)
     }
     (void)snprintf(text, sizeof text, "Waiting for the Kubernetes API%s%.120s", why[0] ? ": " : "",
                    why);
-    return wait_more(r, 35, text);
+    return local_wait_more(r, 35, text);
 }
 
 int32_t local_list(struct mag_local_run *r)
@@ -245,9 +245,9 @@ int32_t local_settle(struct mag_local_run *r)
         ready += !r->st.v[i].leaving && local_is_ready(r, i);
     (void)snprintf(text, sizeof text, "%zu of %zu nodes are ready", ready, all);
     if (rc != MAG_OK || ready < all)
-        return wait_more(r, 50 + (uint32_t)(35 * ready / all), text);
+        return local_wait_more(r, 50 + (uint32_t)(35 * ready / all), text);
     if (!pods_can_be_made(r))
-        return wait_more(r, 88, "Waiting for the default service account");
+        return local_wait_more(r, 88, "Waiting for the default service account");
     if (mag_json_bool(r->st.facts, "usable", false))
         return MAG_OK;
     (void)json_object_set_new(r->st.facts, "usable", json_true());

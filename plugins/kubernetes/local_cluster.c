@@ -48,13 +48,13 @@ static int32_t check_groups(const json_t *spec, const struct mag_roster_group *g
     return rc;
 }
 
-/* etcd's members are fixed when the first of them is made. */
+/* Masters are replaced one for one; a name in nodes_to_remove says which. */
 static int32_t check_masters(const struct mag_roster *st, const struct mag_roster_group *groups,
                              size_t n, mag_error *err)
 {
     size_t have = 0, want = 0;
     for (size_t i = 0; i < st->n; i++)
-        have += st->v[i].master;
+        have += st->v[i].master && !st->v[i].leaving;
     for (size_t i = 0; i < n; i++)
         want += groups[i].master ? groups[i].count : 0;
     if (have == 0 || have == want)
@@ -81,6 +81,8 @@ static int32_t check_request(struct mag_call *c, struct mag_roster_group *groups
                              struct settings *ret)
 {
     int32_t rc = mag_roster_groups(c->spec, mag_local_gone_group(c->op), groups, ret_n, c->err);
+    if (rc == MAG_OK)
+        mag_roster_masters_by_name(groups, *ret_n, c->spec);
     if (rc == MAG_OK)
         rc = local_settings(c->spec, ret, c->err);
     return rc == MAG_OK ? check_groups(c->spec, groups, *ret_n, c->err) : rc;
@@ -128,12 +130,17 @@ static int32_t plan(struct mag_local_run *r)
     const json_t *remove =
         c->op->kind == MAG_OP_SCALE ? mag_json_at(c->spec, "params.nodes_to_remove") : NULL;
     bool changed = false;
+    size_t had = r->st.n;
     int32_t rc = check_masters(&r->st, r->groups, r->n_groups, c->err);
     if (rc == MAG_OK)
         rc = choose_version(r);
     if (rc == MAG_OK)
+        rc = mag_local_look(r);
+    if (rc == MAG_OK)
         rc = mag_roster_plan(&r->st, mag_json_text(c->spec, "cluster.name", "k8s"), r->groups,
                              r->n_groups, remove, &changed, c->err);
+    if (rc == MAG_OK && changed)
+        rc = local_check_members(r, had);
     if (rc == MAG_OK && changed)
         rc = mag_local_save(r);
     return rc == MAG_OK ? mag_local_look(r) : rc;
@@ -171,8 +178,10 @@ static int32_t publish(struct mag_local_run *r)
 static int32_t converge(struct mag_call *c, enum rotation rotation)
 {
     static const mag_local_phase phases[] = {
-        local_start_nodes, local_renew,  local_wait_api,          local_upgrade, local_rotate,
-        local_settle,      local_let_go, mag_local_settle_ledger, publish,
+        local_start_nodes, local_replace_masters, local_renew,
+        local_wait_api,    local_upgrade,         local_rotate,
+        local_settle,      local_let_go,          mag_local_settle_ledger,
+        publish,
     };
     struct kube_run r = kube_run_of(c);
     r.rotation = rotation;

@@ -11,8 +11,10 @@
 #include "lib/local/spawn.h"
 #include "local_files.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
 
 enum { STATUS_MAX = 65536 };
 
@@ -107,11 +109,15 @@ static int32_t binaries_of(struct mag_local_run *r, const struct mag_roster_node
                                          mag_json_text(r->st.facts, "version", ""), ret, r->c->err);
 }
 
-/* Those of another version come in the next step. */
+/* Those of another version come in the next step, a master that joins others when they expect it.
+ */
 static int32_t may_start(struct mag_local_run *r, const size_t *which, size_t n, size_t at,
                          bool *ret)
 {
     const struct binaries *own = NULL, *first = NULL;
+    *ret = false;
+    if (local_awaits_etcd(r, &r->st.v[at]))
+        return MAG_OK;
     int32_t rc = binaries_of(r, &r->st.v[at], &own);
     if (rc == MAG_OK && n)
         rc = binaries_of(r, &r->st.v[which[0]], &first);
@@ -146,19 +152,39 @@ static void last_line(const char *base, const char *name, char *ret, size_t cap)
     mag_line(ret, cap, nl ? nl + 1 : text);
 }
 
+json_t *local_read_status(const struct mag_local_run *r, size_t at)
+{
+    char base[MAG_LOCAL_BASE_MAX + 8], path[MAG_LOCAL_BASE_MAX + 32];
+    _mag_free_ char *text = NULL;
+    json_t *doc = NULL;
+    mag_local_base(&r->cl, r->st.v[at].index, base);
+    (void)snprintf(path, sizeof path, "%s/daemons.json", base);
+    if (mag_read_file(path, STATUS_MAX, &text, NULL) == MAG_OK)
+        (void)mag_json_parse(mag_text(text), path, &doc, NULL);
+    return doc;
+}
+
+bool local_serves(const struct mag_local_run *r, size_t at)
+{
+    _mag_json_ json_t *doc = local_read_status(r, at);
+    return mag_json_bool(json_object_get(doc, "kube-apiserver"), "ready", false);
+}
+
+void local_tell_group(const struct mag_local_run *r, size_t at)
+{
+    _mag_close_ int fd = mag_record_pidfd(&r->seen[at].record);
+    if (fd >= 0)
+        (void)pidfd_send_signal(fd, SIGHUP, NULL, 0);
+}
+
 bool local_daemon_fails(const struct mag_local_run *r, size_t at, unsigned times, char *ret,
                         size_t cap)
 {
-    char base[MAG_LOCAL_BASE_MAX + 8], path[MAG_LOCAL_BASE_MAX + 32], words[240];
-    _mag_free_ char *text = NULL;
-    _mag_json_ json_t *doc = NULL;
+    char base[MAG_LOCAL_BASE_MAX + 8], words[240];
+    _mag_json_ json_t *doc = local_read_status(r, at);
     const char *name;
     json_t *p;
     mag_local_base(&r->cl, r->st.v[at].index, base);
-    (void)snprintf(path, sizeof path, "%s/daemons.json", base);
-    if (mag_read_file(path, STATUS_MAX, &text, NULL) != MAG_OK ||
-        mag_json_parse(mag_text(text), path, &doc, NULL) != MAG_OK)
-        return false;
     json_object_foreach(doc, name, p)
     {
         if (mag_json_int(p, "fails", 0) < (int64_t)times || mag_json_bool(p, "ready", false))

@@ -91,12 +91,17 @@ static void routes(struct writer *w)
 
 /* ---- master ---- */
 
-/* "m1=https://10.77.0.11:2380,..." */
+/* "m1=https://10.77.0.11:2380,...": read by etcd as long as it has no data. */
 static void etcd_members(struct writer *w, json_t *argv)
 {
-    _mag_free_ char *list = NULL;
+    _mag_free_ char *list = NULL, *join = local_join_list(w->base);
     size_t size, n = 0;
     char address[16];
+    if (join) {
+        arg(w, argv, "--initial-cluster=%s", join);
+        arg(w, argv, "--initial-cluster-state=existing");
+        return;
+    }
     FILE *f = open_memstream(&list, &size);
     for (size_t i = 0; f && i < w->r->st.n; i++) {
         const struct mag_roster_node *m = &w->r->st.v[i];
@@ -240,15 +245,15 @@ static void master(struct writer *w)
 
 /* ---- worker ---- */
 
-static json_t *masters(struct writer *w)
+json_t *local_masters_of(const struct mag_local_run *r)
 {
     json_t *list = json_array();
     char address[16];
-    for (size_t i = 0; i < w->r->st.n; i++) {
-        const struct mag_roster_node *m = &w->r->st.v[i];
+    for (size_t i = 0; i < r->st.n; i++) {
+        const struct mag_roster_node *m = &r->st.v[i];
         mag_local_address(m->index, address);
         if (m->master && !m->leaving)
-            arg(w, list, "%s:%d", address, API_PORT);
+            (void)json_array_append_new(list, json_sprintf("%s:%d", address, API_PORT));
     }
     return list;
 }
@@ -337,7 +342,7 @@ static void worker(struct writer *w)
 {
     char at[32];
     (void)snprintf(at, sizeof at, "127.0.0.1:%d", API_PORT);
-    forward(w, at, masters(w));
+    forward(w, at, local_masters_of(w->r));
     containerd(w);
     images(w);
     kubelet(w);

@@ -160,6 +160,8 @@ int32_t local_plan(struct mag_call *c, json_t **ret)
     if (rc == MAG_OK)
         rc = mag_roster_groups(c->spec, NULL, groups, &n, c->err);
     if (rc == MAG_OK)
+        mag_roster_masters_by_name(groups, n, c->spec);
+    if (rc == MAG_OK)
         rc = local_settings(c->spec, &set, c->err);
     if (rc == MAG_OK)
         rc = binaries_pick(kubernetes_of(c), mag_json_text(r.m.st.facts, "version", set.version),

@@ -19,13 +19,11 @@
 #include "local_files.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <time.h>
 
-enum { ASK_MS = 3000, POLL_MS = 150, STATUS_MAX = 65536 };
+enum { ASK_MS = 3000, POLL_MS = 150 };
 enum round { ROUND_TRUST = 1, ROUND_CERTS, ROUND_ALONE }; /* of one operation, in this order */
 
 static const char *const cas[] = {"kubernetes", "etcd", "front-proxy"};
@@ -106,29 +104,10 @@ static int32_t write_files(struct mag_local_run *r, size_t at, enum round round)
     return rc == MAG_OK ? local_write_parts(r, n, bin, base) : rc;
 }
 
-static void tell_group(const struct mag_local_run *r, size_t at)
-{
-    _mag_close_ int fd = mag_record_pidfd(&r->seen[at].record);
-    if (fd >= 0)
-        (void)pidfd_send_signal(fd, SIGHUP, NULL, 0);
-}
-
-static json_t *read_status(const struct mag_local_run *r, size_t at)
-{
-    char base[MAG_LOCAL_BASE_MAX + 8], path[MAG_LOCAL_BASE_MAX + 32];
-    _mag_free_ char *text = NULL;
-    json_t *doc = NULL;
-    mag_local_base(&r->cl, r->st.v[at].index, base);
-    (void)snprintf(path, sizeof path, "%s/daemons.json", base);
-    if (mag_read_file(path, STATUS_MAX, &text, NULL) == MAG_OK)
-        (void)mag_json_parse(mag_text(text), path, &doc, NULL);
-    return doc;
-}
-
 /* The new kubelet itself says that the node is ready: a report of the old one is older. */
 static bool is_heard(const struct mag_local_run *r, size_t at)
 {
-    _mag_json_ json_t *doc = read_status(r, at);
+    _mag_json_ json_t *doc = local_read_status(r, at);
     int64_t since = mag_json_int(doc, "kubelet.since", 0);
     size_t i;
     json_t *c;
@@ -146,7 +125,7 @@ static bool is_heard(const struct mag_local_run *r, size_t at)
 /* Every daemon that has certificates runs with those of this round. */
 static bool runs_with(const struct mag_local_run *r, size_t at, enum round round)
 {
-    _mag_json_ json_t *doc = read_status(r, at);
+    _mag_json_ json_t *doc = local_read_status(r, at);
     const char *name;
     json_t *p;
     size_t stamped = 0;
@@ -176,7 +155,7 @@ static int32_t one_node(struct mag_local_run *r, size_t at, enum round round)
         return rc;
     if (runs_with(r, at, round))
         return r->st.v[at].master || is_heard(r, at) ? MAG_OK : MAG_AGAIN;
-    tell_group(r, at); /* again, should the first one have come before the file */
+    local_tell_group(r, at); /* again, should the first one have come before the file */
     return MAG_AGAIN;
 }
 
@@ -203,23 +182,41 @@ static int32_t one_round(struct mag_local_run *r, enum round round)
     return MAG_OK;
 }
 
+/* By this operation: then an API that can't be asked is one that is just started again. */
+static bool any_master_was_told(const struct mag_local_run *r)
+{
+    char base[MAG_LOCAL_BASE_MAX + 8], has[64];
+    for (size_t i = 0; i < r->st.n; i++) {
+        mag_local_base(&r->cl, r->st.v[i].index, base);
+        local_read_stamp(base, has);
+        if (r->st.v[i].master && !r->st.v[i].leaving && round_of(r, has) >= ROUND_TRUST)
+            return true;
+    }
+    return false;
+}
+
 /* An API that can't be asked may be one whose certificates have expired, and then it could be
- * waited for for ever: the masters get new ones of the CA they have together with the new trust. */
+ * waited for for ever: the masters get new ones of the CA they have together with the new trust,
+ * all at once, since with theirs expired none has an etcd that could wait for another's. That is
+ * kept in the roster before the first of them is told. */
 int32_t local_renew(struct mag_local_run *r)
 {
     char why[160];
     mag_error e = {.struct_size = sizeof e};
     struct mag_kube k = kube_api(r->c, ASK_MS);
-    if (kube_run(r)->rotation != ROTATE_PREPARE ||
+    bool begun = strcmp(mag_json_text(r->st.facts, "renewed_by", ""), r->c->op->op_id) == 0;
+    if (kube_run(r)->rotation != ROTATE_PREPARE || (!begun && any_master_was_told(r)) ||
         mag_kube_ready(&k, why, sizeof why, &e) == MAG_OK)
         return MAG_OK;
-    int32_t rc = MAG_OK;
+    if (!begun && json_object_set_new(r->st.facts, "renewed_by", json_string(r->c->op->op_id)) < 0)
+        return mag_fail_nomem(r->c->err);
+    int32_t rc = begun ? MAG_OK : mag_local_save(r);
     kube_run(r)->renew = true;
-    for (size_t i = 0; i < r->st.n && rc == MAG_OK; i++)
+    for (size_t i = 0; i < r->st.n && rc >= 0; i++)
         if (r->st.v[i].master && !r->st.v[i].leaving)
             rc = one_node(r, i, ROUND_TRUST);
     kube_run(r)->renew = false;
-    return rc == MAG_AGAIN ? MAG_OK : rc; /* the API is waited for next */
+    return rc < 0 ? rc : MAG_OK; /* the API is waited for next */
 }
 
 int32_t local_rotate(struct mag_local_run *r)

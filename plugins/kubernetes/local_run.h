@@ -55,7 +55,8 @@ int32_t local_write_node(struct mag_local_run *r, const struct mag_roster_node *
                          const struct binaries *bin);
 
 /* Phases */
-int32_t local_start_nodes(struct mag_local_run *r); /* every staying node runs */
+int32_t local_start_nodes(struct mag_local_run *r);     /* every staying node runs */
+int32_t local_replace_masters(struct mag_local_run *r); /* etcd's members are those that stay */
 int32_t local_renew(struct mag_local_run *r); /* before a rotation waits for an API that is down */
 int32_t local_wait_api(struct mag_local_run *r); /* the control plane serves */
 int32_t local_upgrade(struct mag_local_run *r);  /* every node runs the wanted version */
@@ -74,6 +75,21 @@ int32_t local_start_some(struct mag_local_run *r, const size_t *which, size_t n,
 /* A daemon of this node that ends again and again: its name, and why. false: none. */
 bool local_daemon_fails(const struct mag_local_run *r, size_t at, unsigned times, char *ret,
                         size_t cap);
+/* What became of a node's daemons (lib/local/group.h); NULL: it can't be read. */
+json_t *local_read_status(const struct mag_local_run *r, size_t at);
+/* Whether this master's API listens. */
+bool local_serves(const struct mag_local_run *r, size_t at);
+/* Its daemons shall be as its group.json says now. */
+void local_tell_group(const struct mag_local_run *r, size_t at);
+/* local_members.c: may the masters chosen to leave (of the first `had` of the roster) be replaced?
+ * INVALID, with who has to do what. */
+int32_t local_check_members(struct mag_local_run *r, size_t had);
+/* Whether this master's etcd answers what takes a majority. */
+bool local_is_member(struct mag_local_run *r, size_t at);
+/* A master of a cluster that works, which etcd does not expect yet: it must not be started. */
+bool local_awaits_etcd(const struct mag_local_run *r, const struct mag_roster_node *n);
+/* local_api.c: MAG_AGAIN with these words, unless a daemon that can't live is the reason. */
+int32_t local_wait_more(struct mag_local_run *r, uint32_t percent, const char *what);
 /* local_api.c: GET /api/v1/nodes; sets list and the entries. */
 int32_t local_list(struct mag_local_run *r);
 bool local_is_ready(const struct mag_local_run *r, size_t at);

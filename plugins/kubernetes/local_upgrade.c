@@ -115,12 +115,26 @@ static int32_t restart(struct mag_local_run *r, const size_t *which, size_t n)
     return rc == MAG_OK || rc == MAG_AGAIN ? mag_again(r->c->out, 100, 45, "%s", text) : rc;
 }
 
+/* The etcd of one that was started again answers before the next is stopped: without these two the
+ * others may be no majority. */
 static int32_t upgrade_master(struct mag_local_run *r)
 {
-    for (size_t i = 0; i < r->st.n; i++)
+    size_t next = r->st.n;
+    char text[160];
+    for (size_t i = r->st.n; i-- > 0;)
         if (r->st.v[i].master && is_old(r->c, &r->st.v[i], kube_run(r)->bin->version))
-            return restart(r, &i, 1);
-    return MAG_OK;
+            next = i;
+    if (next == r->st.n)
+        return MAG_OK;
+    for (size_t i = 0; i < r->st.n; i++) {
+        const struct mag_roster_node *n = &r->st.v[i];
+        if (!n->master || n->leaving || is_old(r->c, n, kube_run(r)->bin->version) ||
+            local_is_member(r, i))
+            continue;
+        (void)snprintf(text, sizeof text, "Waiting for etcd of %s", n->name);
+        return local_wait_more(r, 45, text);
+    }
+    return restart(r, &next, 1);
 }
 
 /* What the API said last of a node that was just started again is old news until its new kubelet

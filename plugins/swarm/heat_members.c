@@ -155,16 +155,16 @@ static bool reachable(const json_t *e)
     return strcmp(mag_json_text(e, "ManagerStatus.Reachability", ""), "reachable") == 0;
 }
 
-static bool is_among(const json_t *nodes, const char *host)
+static const json_t *among(const json_t *nodes, const char *host)
 {
     size_t i;
     json_t *node;
     json_array_foreach(nodes, i, node)
     {
         if (strcmp(mag_json_text(node, "name", ""), host) == 0)
-            return true;
+            return node;
     }
-    return false;
+    return NULL;
 }
 
 /* Those that stay have to be a majority by themselves. */
@@ -175,7 +175,7 @@ static int32_t check_quorum(const struct mag_coe_run *r, const json_t *list, con
     json_array_foreach(list, i, e)
     {
         managers += swarm_node_is_manager(e);
-        usable += swarm_node_is_manager(e) && reachable(e) && !is_among(nodes, swarm_node_host(e));
+        usable += swarm_node_is_manager(e) && reachable(e) && !among(nodes, swarm_node_host(e));
     }
     return mag_coe_quorum(r, usable, managers);
 }
@@ -187,6 +187,21 @@ static json_t *demoted_of(struct mag_coe_run *r)
     if (!list)
         (void)json_object_set_new(plan, "demoted", list = json_object());
     return list;
+}
+
+static int32_t remember(struct mag_coe_run *r, const char *name, mag_error *err)
+{
+    json_t *list = demoted_of(r);
+    if (json_object_get(list, name))
+        return MAG_OK;
+    return json_object_set_new(list, name, json_true()) < 0 ? mag_fail_nomem(err)
+                                                            : mag_heat_set_save(&r->set, err);
+}
+
+/* All of them were asked, or are no members any more: nothing else hangs on the API. */
+static bool all_told(struct mag_coe_run *r, const json_t *nodes)
+{
+    return json_object_size(demoted_of(r)) == json_array_size(nodes);
 }
 
 /* *ret_left: some are still members. */
@@ -201,17 +216,15 @@ static int32_t take_out(struct mag_coe_run *r, const struct mag_docker *d, const
     {
         const char *name = mag_json_text(node, "name", "");
         const json_t *e = entry_of(list, name);
+        if (rc == MAG_OK)
+            rc = remember(r, name, err);
         if (rc != MAG_OK || !e)
             continue;
         ++*ret_left;
-        if (!swarm_node_matches(e, &w)) {
-            (void)json_object_set_new(demoted_of(r), name, json_true());
-            rc = mag_heat_set_save(&r->set, err);
-            if (rc == MAG_OK)
-                rc = swarm_node_update(d, swarm_node_id(e), &w, err);
-        } else if (!mag_json_at(e, "ManagerStatus")) {
+        if (!swarm_node_matches(e, &w))
+            rc = swarm_node_update(d, swarm_node_id(e), &w, err);
+        else if (!swarm_node_is_manager(e))
             rc = swarm_node_delete(d, swarm_node_id(e), err);
-        }
     }
     return rc;
 }
@@ -227,9 +240,8 @@ int32_t heat_managers_leave(struct mag_coe_run *r, const json_t *nodes)
     int32_t rc = mag_coe_time_left(r, &left_ms);
     if (rc != MAG_OK)
         return rc;
-    bool told = json_object_size(demoted_of(r)) == json_array_size(nodes);
     rc = swarm_nodes(&d, &list, &status, &why);
-    if (rc == MAG_OK && !told && check_quorum(r, list, nodes) != MAG_OK)
+    if (rc == MAG_OK && !all_told(r, nodes) && check_quorum(r, list, nodes) != MAG_OK)
         return MAG_E_INVALID;
     if (rc == MAG_OK)
         rc = take_out(r, &d, list, nodes, &left, &why);
@@ -242,7 +254,7 @@ int32_t heat_managers_leave(struct mag_coe_run *r, const json_t *nodes)
     if (left_ms > 0)
         return mag_again(r->c->out, POLL_MS, 10, "%s",
                          rc == MAG_OK ? "Managers are giving up being members" : why.message);
-    if (told) /* their servers go: those that stay have the majority */
+    if (all_told(r, nodes)) /* their servers go: those that stay have the majority */
         return MAG_OK;
     return mag_fail(r->c->err, MAG_E_INVALID, MAG_ERR_USER, "QuorumUnknown",
                     "bring the cluster's API back first",
@@ -250,14 +262,24 @@ int32_t heat_managers_leave(struct mag_coe_run *r, const json_t *nodes)
                     why.message);
 }
 
-/* What is left of those that went, under the names that their successors have. */
+/* What is left of those that went: a former life under the name of its successor, or, of one that
+ * has none, all there is. */
+static bool is_remains(const struct mag_coe_run *r, const json_t *list, const json_t *nodes,
+                       const json_t *e, bool *ret_last)
+{
+    const json_t *node = among(nodes, swarm_node_host(e));
+    *ret_last = node && mag_json_int(node, "n", 0) >=
+                            mag_json_int(mag_params_group(r->c->spec, true), "node_count", 1);
+    return node && (*ret_last || entry_of(list, swarm_node_host(e)) != e);
+}
+
 int32_t heat_managers_left(struct mag_coe_run *r, const json_t *nodes)
 {
     struct mag_docker d = heat_docker(r->c, ASK_MS);
     _mag_json_ json_t *list = NULL;
     mag_error why = {.struct_size = sizeof why};
     uint32_t status = 0;
-    size_t i, twins = 0;
+    size_t i, remains = 0;
     int64_t left_ms;
     json_t *e;
     int32_t rc = mag_coe_time_left(r, &left_ms);
@@ -266,18 +288,18 @@ int32_t heat_managers_left(struct mag_coe_run *r, const json_t *nodes)
     rc = swarm_nodes(&d, &list, &status, &why);
     json_array_foreach(list, i, e)
     {
-        const char *host = swarm_node_host(e);
-        if (rc != MAG_OK || !is_among(nodes, host) || entry_of(list, host) == e)
+        bool last;
+        if (rc != MAG_OK || !is_remains(r, list, nodes, e, &last))
             continue;
-        twins++;
-        if (strcmp(swarm_node_state(e), "ready") != 0)
+        remains++;
+        if (last || strcmp(swarm_node_state(e), "ready") != 0)
             rc = forget(&d, e, &why);
     }
     if (ends_call(rc)) {
         *r->c->err = why;
         return rc;
     }
-    if ((rc != MAG_OK || twins) && left_ms > 0)
+    if ((rc != MAG_OK || remains) && left_ms > 0)
         return mag_again(r->c->out, POLL_MS, 95, "%s",
                          rc == MAG_OK ? "Former lives of managers are taken off the list"
                                       : why.message);

@@ -132,11 +132,10 @@ static int32_t check_quorum(struct mag_local_run *r, size_t had)
 int32_t local_groups(struct mag_local_run *r)
 {
     struct mag_call *c = r->c;
-    const char *meant = mag_json_text(c->spec, "params.nodegroup", NULL);
     int32_t rc =
         mag_roster_groups(c->spec, mag_local_gone_group(c->op), r->groups, &r->n_groups, c->err);
-    for (size_t i = 0; i < r->n_groups && rc == MAG_OK; i++)
-        r->groups[i].by_name |= !meant || strcmp(meant, r->groups[i].uuid) == 0;
+    if (rc == MAG_OK)
+        mag_roster_masters_by_name(r->groups, r->n_groups, c->spec);
     return rc;
 }
 

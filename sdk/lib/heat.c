@@ -174,6 +174,7 @@ int32_t mag_heat_show(const struct mag_heat *h, const char *name, const char *id
         return rc;
     const json_t *stack = mag_json_at(doc, "stack");
     read_stack(stack, ret);
+    copy(ret->affinity, sizeof ret->affinity, mag_json_at(stack, "parameters"), "affinity_policy");
     ret->outputs = outputs_of(stack);
     if (!ret->outputs)
         return mag_fail_nomem(err);

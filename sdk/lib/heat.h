@@ -30,12 +30,13 @@ struct mag_heat_want {
 
 /* What is there. */
 struct mag_heat_stack {
-    char id[64];      /* "" = there is none */
-    char action[24];  /* CREATE, UPDATE, DELETE, ... */
-    char status[24];  /* IN_PROGRESS, COMPLETE, FAILED */
-    char reason[512]; /* one line */
-    char want[32];    /* the hash in its tags, "" = not ours */
-    json_t *outputs;  /* {output_key: output_value}, owned; only from mag_heat_show */
+    char id[64];       /* "" = there is none */
+    char action[24];   /* CREATE, UPDATE, DELETE, ... */
+    char status[24];   /* IN_PROGRESS, COMPLETE, FAILED */
+    char reason[512];  /* one line */
+    char want[32];     /* the hash in its tags, "" = not ours */
+    char affinity[32]; /* parameter affinity_policy; only from mag_heat_show */
+    json_t *outputs;   /* {output_key: output_value}, owned; only from mag_heat_show */
 };
 void mag_heat_stack_done(struct mag_heat_stack *s);
 

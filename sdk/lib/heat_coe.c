@@ -410,7 +410,9 @@ static int32_t cluster_stack(struct mag_coe_run *r, struct mag_heat_stack *ret)
     _mag_json_ json_t *p = NULL, *files = json_object();
     int32_t rc = mag_params_cluster(r->c->self->host, r->c->spec, &p, r->c->err);
     if (rc == MAG_OK)
-        rc = mag_params_subnet(r->c->self->host, r->c->op, p, r->c->err);
+        rc = mag_params_subnet(&r->set, p, r->c->err);
+    if (rc == MAG_OK)
+        rc = mag_params_keep(&r->set, NULL, p, r->c->err);
     if (rc == MAG_OK)
         rc = r->coe->parameters(r, p);
     if (rc == MAG_OK)
@@ -420,7 +422,7 @@ static int32_t cluster_stack(struct mag_coe_run *r, struct mag_heat_stack *ret)
     if (rc == MAG_OK)
         (void)json_object_set_new(p, "nodes_to_remove", to_remove(r, workers));
     if (rc == MAG_OK)
-        (void)json_object_set(p, "master_lives", coe_lives(&r->set));
+        (void)json_object_set_new(p, "master_lives", json_deep_copy(coe_lives(&r->set)));
     return rc == MAG_OK ? bring(r, NULL, CLUSTER_TEMPLATE, p, files, ret) : rc;
 }
 
@@ -446,6 +448,8 @@ static int32_t group_stack(struct mag_coe_run *r, const json_t *group, const jso
         return mag_heat_set_remove_group(&r->set, uuid_of(group), r->c->out, r->c->err);
     int32_t rc =
         mag_params_group_stack(r->c->self->host, r->c->spec, group, outputs, &p, r->c->err);
+    if (rc == MAG_OK)
+        rc = mag_params_keep(&r->set, uuid_of(group), p, r->c->err);
     if (rc == MAG_OK)
         rc = add_group(r, group, "", p, files);
     if (rc == MAG_OK)

@@ -58,6 +58,11 @@ int32_t mag_coe_remove(struct mag_call *c);
 int32_t mag_coe_time_left(struct mag_coe_run *r, int64_t *ret_ms);
 /* usable masters of so many stay: the error of a request that would leave no majority; else OK. */
 int32_t mag_coe_quorum(const struct mag_coe_run *r, size_t usable, size_t all);
+/* The same for drivers with a way of their own. */
+int32_t mag_masters_quorum(size_t usable, size_t all, mag_error *err);
+/* Masters with volumes can't be replaced: one can't be moved to the server that comes while the one
+ * that goes has it. UNSUPPORTED then. */
+int32_t mag_masters_movable(const json_t *spec, const json_t *group, mag_error *err);
 
 /* Nodes as they stand in the outputs: masters of the cluster's stack, or workers of any. group:
  * their nodegroup's uuid. A new list; NULL: no memory. */

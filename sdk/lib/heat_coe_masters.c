@@ -5,15 +5,20 @@
 #include "lib/cleanup.h"
 #include "lib/fail.h"
 
-int32_t mag_coe_quorum(const struct mag_coe_run *r, size_t usable, size_t all)
+int32_t mag_masters_quorum(size_t usable, size_t all, mag_error *err)
 {
     if (usable * 2 > all)
         return MAG_OK;
-    return mag_fail(r->c->err, MAG_E_INVALID, MAG_ERR_USER, "QuorumWouldBeLost",
+    return mag_fail(err, MAG_E_INVALID, MAG_ERR_USER, "QuorumWouldBeLost",
                     all == 1 ? "make a cluster with three masters"
                              : "name fewer masters, or mend those that are down first",
                     "Of %zu masters %zu would be left to decide, and %zu are needed", all, usable,
                     all / 2 + 1);
+}
+
+int32_t mag_coe_quorum(const struct mag_coe_run *r, size_t usable, size_t all)
+{
+    return mag_masters_quorum(usable, all, r->c->err);
 }
 
 /* How often the place was filled anew; the list grows as needed. */
@@ -33,15 +38,17 @@ json_t *coe_lives(struct mag_heat_set *s)
     return lives;
 }
 
-/* A volume can't be moved to the server that comes while the one that goes has it. */
-static int32_t check_replaceable(struct mag_coe_run *r, const json_t *group)
+int32_t mag_masters_movable(const json_t *spec, const json_t *group, mag_error *err)
 {
-    int64_t boot = 0, docker = mag_json_int(group, "docker_volume_size", 0);
-    int32_t rc = mag_label_int(mag_labels_of(r->c->spec, group), "boot_volume_size", 0, 1 << 16, 0,
-                               &boot, r->c->err);
-    if (rc == MAG_OK && boot + docker > 0)
-        rc = mag_fail(r->c->err, MAG_E_UNSUPPORTED, MAG_ERR_USER, "MasterHasVolumes",
-                      "make a new cluster, without docker_volume_size and boot_volume_size",
+    struct mag_labels l = mag_labels_of(spec, group);
+    int64_t boot = 0, etcd = 0, docker = mag_json_int(group, "docker_volume_size", 0);
+    int32_t rc = mag_label_int(l, "boot_volume_size", 0, 1 << 16, 0, &boot, err);
+    if (rc == MAG_OK)
+        rc = mag_label_int(l, "etcd_volume_size", 0, 1 << 16, 0, &etcd, err);
+    if (rc == MAG_OK && boot + docker + etcd > 0)
+        rc = mag_fail(err, MAG_E_UNSUPPORTED, MAG_ERR_USER, "MasterHasVolumes",
+                      "make a new cluster, without docker_volume_size, boot_volume_size and "
+                      "etcd_volume_size",
                       "Masters with volumes can't be replaced in their place");
     return rc;
 }
@@ -88,7 +95,7 @@ int32_t coe_choose_masters(struct mag_coe_run *r, const json_t *group, json_t *l
         return rc;
     rc = refuse_masters(r, named, have, want);
     if (rc == MAG_OK && named)
-        rc = check_replaceable(r, group);
+        rc = mag_masters_movable(r->c->spec, group, r->c->err);
     return rc == MAG_OK && gone ? mag_coe_quorum(r, have - gone, have) : rc;
 }
 

@@ -172,13 +172,10 @@ int32_t mag_params_cluster(const mag_host *host, const json_t *spec, json_t **re
     return rc;
 }
 
-int32_t mag_params_subnet(const mag_host *host, const mag_op *op, json_t *parameters,
-                          mag_error *err)
+static int32_t first_subnet(struct mag_heat_set *s, const char *network, json_t **ret,
+                            mag_error *err)
 {
-    const char *network = mag_json_text(parameters, "fixed_network", "");
     char quoted[300], path[400];
-    if (!*network || *mag_json_text(parameters, "fixed_subnet", ""))
-        return MAG_OK;
     if (!mag_http_quote(quoted, sizeof quoted, network))
         return mag_fail(err, MAG_E_INVALID, MAG_ERR_USER, "BadNetwork", NULL,
                         "the name of the fixed network is too long");
@@ -187,7 +184,7 @@ int32_t mag_params_subnet(const mag_host *host, const mag_op *op, json_t *parame
     struct mag_http_call call = {.method = "GET", .service = "network", .path = path};
     struct mag_http_answer a = {0};
     _mag_json_ json_t *doc = NULL;
-    int32_t rc = mag_http_do(host, op, &call, &a, err);
+    int32_t rc = mag_http_do(s->services->host, s->op, &call, &a, err);
     if (rc == MAG_OK && a.status != 200)
         rc = mag_fail(err, MAG_E_UNAVAILABLE, MAG_ERR_RETRYABLE, "NetworkService", NULL,
                       "Neutron answers %u to a list of networks", a.status);
@@ -196,12 +193,80 @@ int32_t mag_params_subnet(const mag_host *host, const mag_op *op, json_t *parame
     if (rc != MAG_OK)
         return mag_fail_wrap(err, rc, "fixed network %.60s", network);
     const json_t *first = json_array_get(mag_json_at(doc, "networks"), 0);
-    json_t *subnet = json_array_get(mag_json_at(first, "subnets"), 0);
-    if (!subnet)
-        return mag_fail(err, MAG_E_INVALID, MAG_ERR_USER, "NoSubnet",
-                        "make a subnet in the network, or name another one",
-                        "The fixed network %.60s does not exist or has no subnet", network);
-    return json_object_set(parameters, "fixed_subnet", subnet) == 0 ? MAG_OK : mag_fail_nomem(err);
+    *ret = json_incref(json_array_get(mag_json_at(first, "subnets"), 0));
+    return *ret ? MAG_OK
+                : mag_fail(err, MAG_E_INVALID, MAG_ERR_USER, "NoSubnet",
+                           "make a subnet in the network, or name another one",
+                           "The fixed network %.60s does not exist or has no subnet", network);
+}
+
+/* A stack that was made without a subnet goes on without, if it has no balancer, which needs one.
+ */
+static int32_t choose_subnet(struct mag_heat_set *s, const json_t *parameters, json_t **ret,
+                             mag_error *err)
+{
+    struct mag_heat_stack stack = {.outputs = NULL};
+    int32_t rc = mag_heat_set_look(s, NULL, &stack, err);
+    const char *has = mag_json_text(stack.outputs, "subnet", NULL);
+    if (has && (*has || !mag_json_bool(parameters, "load_balancer", false)))
+        *ret = json_string(has);
+    mag_heat_stack_done(&stack);
+    if (rc != MAG_OK || *ret)
+        return rc;
+    return first_subnet(s, mag_json_text(parameters, "fixed_network", ""), ret, err);
+}
+
+/* A copy: parameters are wiped in the end, with every text that is in them. */
+static int32_t put_kept(json_t *parameters, const char *key, const json_t *value, mag_error *err)
+{
+    return json_object_set_new(parameters, key, json_deep_copy(value)) == 0 ? MAG_OK
+                                                                            : mag_fail_nomem(err);
+}
+
+int32_t mag_params_subnet(struct mag_heat_set *s, json_t *parameters, mag_error *err)
+{
+    if (!*mag_json_text(parameters, "fixed_network", "") ||
+        *mag_json_text(parameters, "fixed_subnet", ""))
+        return MAG_OK;
+    if (!json_object_get(s->state, "subnet")) {
+        json_t *chosen = NULL;
+        int32_t rc = choose_subnet(s, parameters, &chosen, err);
+        if (rc == MAG_OK && json_object_set_new(s->state, "subnet", chosen) < 0)
+            rc = mag_fail_nomem(err);
+        if (rc == MAG_OK)
+            rc = mag_heat_set_save(s, err);
+        if (rc != MAG_OK)
+            return rc;
+    }
+    return put_kept(parameters, "fixed_subnet", json_object_get(s->state, "subnet"), err);
+}
+
+static int32_t keep_policy(struct mag_heat_set *s, const char *nodegroup, const char *wanted,
+                           json_t *kept, mag_error *err)
+{
+    struct mag_heat_stack stack = {.outputs = NULL};
+    int32_t rc = mag_heat_set_look(s, nodegroup, &stack, err);
+    if (rc == MAG_OK &&
+        json_object_set_new(kept, nodegroup ? nodegroup : "",
+                            json_string(stack.affinity[0] ? stack.affinity : wanted)) < 0)
+        rc = mag_fail_nomem(err);
+    mag_heat_stack_done(&stack);
+    return rc == MAG_OK ? mag_heat_set_save(s, err) : rc;
+}
+
+int32_t mag_params_keep(struct mag_heat_set *s, const char *nodegroup, json_t *parameters,
+                        mag_error *err)
+{
+    static const char key[] = "affinity_policy";
+    json_t *kept = json_object_get(s->state, key);
+    if (!kept && json_object_set_new(s->state, key, kept = json_object()) < 0)
+        return mag_fail_nomem(err);
+    if (!json_object_get(kept, nodegroup ? nodegroup : "")) {
+        int32_t rc = keep_policy(s, nodegroup, mag_json_text(parameters, key, ""), kept, err);
+        if (rc != MAG_OK)
+            return rc;
+    }
+    return put_kept(parameters, key, json_object_get(kept, nodegroup ? nodegroup : ""), err);
 }
 
 int32_t mag_params_group_stack(const mag_host *host, const json_t *spec, const json_t *group,
@@ -220,7 +285,7 @@ int32_t mag_params_group_stack(const mag_host *host, const json_t *spec, const j
     put(p, "api_public", json_string(mag_json_text(outputs, "api_public", "")));
     put(p, "security_groups", json_pack("[s]", mag_json_text(outputs, "node_security_group", "")));
     json_t *masters = mag_json_at(outputs, "master_private_addresses");
-    put(p, "master_ips", masters ? json_incref(masters) : json_array());
+    put(p, "master_ips", masters ? json_deep_copy(masters) : json_array());
     *ret = MAG_TAKE(p);
     return MAG_OK;
 }

@@ -17,7 +17,7 @@ void mag_verdict_done(struct mag_verdict *v);
 /* "<node>.Ready": text, cut to one line. */
 void mag_verdict_node(struct mag_verdict *v, const char *node, const char *text);
 /* The same for a node that is not well, which makes the whole bad. group: the uuid of the nodegroup
- * it may be replaced in, NULL: it must not be (a master). text: "False: why" or "Unknown: why". */
+ * it may be replaced in, NULL: it must not be. text: "False: why" or "Unknown: why". */
 void mag_verdict_sick(struct mag_verdict *v, const char *node, const char *group, const char *text);
 /* "api": text. */
 void mag_verdict_api(struct mag_verdict *v, const char *text);

@@ -19,6 +19,8 @@ extern int api_listens_on;
 extern _Atomic int conductor_due; /* op.due notifications that arrived */
 /* What the conductors answer to driver.validate; 0 = fine. */
 extern _Atomic int validate_code;
+/* They are looked for where nobody is. */
+extern _Atomic bool conductors_gone;
 /* What else they can be asked; NULL = nothing. */
 extern int (*conductor_extra)(const char *method, const json_t *params, json_t **result,
                               struct err *e);

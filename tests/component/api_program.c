@@ -149,7 +149,7 @@ static const char *notified(int fd)
     static char text[256];
     struct pollfd p = {.fd = fd, .events = POLLIN};
     text[0] = '\0';
-    if (poll(&p, 1, 20000) == 1) {
+    if (poll(&p, 1, 60000) == 1) {
         ssize_t n = recv(fd, text, sizeof text - 1, 0);
         text[n > 0 ? n : 0] = '\0';
     }

@@ -7,6 +7,7 @@
 #include "base/jsonx.h"
 #include "base/log.h"
 #include "component/http_config.h"
+#include "component/http_tls.h"
 #include "http/server.h"
 #include "support/cunit_main.h"
 
@@ -17,7 +18,7 @@
 #define ID1 "3f1c4f0e-5a5e-4d0a-9a53-000000000001"
 #define ID2 "3f1c4f0e-5a5e-4d0a-9a53-000000000002"
 
-enum { THREADS = 12, GATE_S = 20 };
+enum { THREADS = 12, GATE_S = 60 };
 
 static struct http_server *fake;
 static struct config fake_cfg, cfg;
@@ -169,12 +170,13 @@ static void prepare(void)
 {
     static char strategy[] = "keystone", token[16];
     snprintf(token, sizeof token, "tok-%d", ++generation);
-    for (int64_t until = clock_mono_ms() + 20000; inside && clock_mono_ms() < until;)
+    for (int64_t until = clock_mono_ms() + 60000; inside && clock_mono_ms() < until;)
         usleep(1000); /* for requests that a test has given up */
     CU_ASSERT_EQUAL_FATAL(inside, 0);
     memset(script, 0, sizeof script);
     asked = strangers = expected_together = together = meeting = 0;
     cfg = test_config();
+    cfg.catalog_timeout_ms = 60000;
     cfg.auth_strategy = strategy;
     who = (struct auth_context){.user_id = (char *)(uintptr_t) "u1",
                                 .project_id = (char *)(uintptr_t) "p1",
@@ -648,12 +650,15 @@ static void a_silent_service_is_left_alone_for_a_while(void)
 {
     prepare();
     script_of_a_cluster();
-    cfg.catalog_timeout_ms = 300;
+    cfg.catalog_timeout_ms = 2000;
     cfg.catalog_pause_ms = 600000;
     closed_gate = true;
     start();
     CU_ASSERT_EQUAL(image("fcos", "", IMAGE_DOWN), ERR_SERVICE_DOWN);
+    for (int64_t until = clock_mono_ms() + 60000; asked == 0 && clock_mono_ms() < until;)
+        usleep(1000); /* it may have been heard later than it was given up */
     open_gate();
+    cfg.catalog_timeout_ms = 60000;
     CU_ASSERT_EQUAL(asked, 1);
     next_request();
     CU_ASSERT_EQUAL(image("fcos", "", IMAGE_DOWN), ERR_SERVICE_DOWN);
@@ -661,12 +666,13 @@ static void a_silent_service_is_left_alone_for_a_while(void)
     CU_ASSERT_EQUAL(flavor("tiny", 1, ""), 0);
     CU_ASSERT_EQUAL(asked, 2);
     stop();
+    cfg.catalog_timeout_ms = 300;
     cfg.catalog_pause_ms = 50;
     closed_gate = true;
     start();
     CU_ASSERT_EQUAL(image("fcos", "", IMAGE_DOWN), ERR_SERVICE_DOWN);
     open_gate();
-    int64_t until = clock_mono_ms() + 20000;
+    int64_t until = clock_mono_ms() + 60000;
     struct cat_image i = {NULL, NULL, NULL, NULL};
     struct err e = ERR_INIT;
     int rc = ERR_SERVICE_DOWN;
@@ -712,6 +718,78 @@ static void the_endpoint_of_interface_and_region(void)
     CU_ASSERT_STRING_EQUAL(e.msg, "keystone.interface must be public, internal or admin");
 }
 
+/* ---- TLS ---- */
+
+static void put(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    CU_ASSERT(fputs(text, f) >= 0 && fclose(f) == 0);
+}
+
+static int reload(const struct config *now, struct err *e)
+{
+    struct catalog *fresh = NULL;
+    int rc = catalog_read_again(cat, now, &fresh, e);
+    if (rc == 0)
+        catalog_take(cat, &fresh);
+    CU_ASSERT_PTR_NULL(fresh);
+    return rc;
+}
+
+/* SIGHUP: keystone.cafile and its companions are these services', too. */
+static void what_files_hold_is_taken_over(void)
+{
+    static char paths[4][64];
+    struct tls_pair ca, srv, user, other;
+    struct err e = ERR_INIT;
+    char dir[] = "/tmp/mgc-tls-XXXXXX", url[64];
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
+    for (int i = 0; i < 4; i++)
+        snprintf(paths[i], sizeof paths[i], "%s/%d", dir, i);
+    tls_pair_make(&ca, NULL, "test ca");
+    tls_pair_make(&srv, &ca, "server");
+    tls_pair_make(&user, &ca, "user");
+    tls_pair_make(&other, NULL, "other ca");
+    put(paths[0], other.cert);
+    put(paths[1], other.cert);
+    put(paths[2], other.key);
+    struct tls_server t = {.backend = http_server_port(fake)};
+    tls_server_start(&t, &ca, &srv);
+    prepare();
+    script[0] = (struct script){"/v2/images/" ID1, 0,
+                                "{\"id\":\"" ID1 "\",\"os_distro\":\"fedora-coreos\"}"};
+    snprintf(url, sizeof url, "https://127.0.0.1:%d", t.port);
+    json_decref(endpoints);
+    endpoints = json_pack("[{s:s,s:[{s:s,s:s,s:s}]}]", "type", "image", "endpoints", "interface",
+                          "public", "region_id", "R1", "url", url);
+    who.catalog = endpoints;
+    cfg.keystone_cafile = paths[0];
+    cfg.keystone_certfile = paths[1];
+    cfg.keystone_keyfile = paths[2];
+    cfg.catalog_cache_entries = 0;
+    start();
+    CU_ASSERT_EQUAL(image(ID1, NULL, IMAGE_DOWN), ERR_SERVICE_DOWN);
+    put(paths[0], ca.cert);
+    put(paths[1], user.cert);
+    CU_ASSERT_EQUAL(reload(&cfg, &e), ERR_CONFIG); /* the key is still the other one's */
+    CU_ASSERT(str_starts(e.msg, "keystone.keyfile: ") && strstr(e.msg, paths[2]));
+    CU_ASSERT_EQUAL(image(ID1, NULL, IMAGE_DOWN), ERR_SERVICE_DOWN);
+    put(paths[2], user.key);
+    ASSERT_OK(reload(&cfg, &e), &e);
+    CU_ASSERT_EQUAL(image(ID1, ID1, NULL), 0);
+    CU_ASSERT_EQUAL(remove(paths[0]), 0);
+    CU_ASSERT_EQUAL(reload(&cfg, &e), ERR_CONFIG);
+    struct config renamed = cfg; /* another name needs a restart: what is in use stays */
+    renamed.keystone_cafile = paths[3];
+    ASSERT_OK(reload(&renamed, &e), &e);
+    next_request();
+    CU_ASSERT_EQUAL(image(ID1, ID1, NULL), 0);
+    stop();
+    tls_server_stop(&t);
+    CU_ASSERT(remove(paths[1]) == 0 && remove(paths[2]) == 0 && remove(dir) == 0);
+}
+
 static void the_source_is_chosen(void)
 {
     static char noauth[] = "noauth", cloud[] = "openstack", builtin[] = "builtin", bad[] = "nova";
@@ -737,4 +815,5 @@ TEST_MAIN("catalog_cloud", setup, teardown, TEST(images_by_name_and_id),
           TEST(services_that_refuse), TEST(answers_that_make_no_sense),
           TEST(slow_services_are_given_up), TEST(lists_without_end_are_given_up),
           TEST(services_that_are_away), TEST(a_silent_service_is_left_alone_for_a_while),
-          TEST(the_endpoint_of_interface_and_region), TEST(the_source_is_chosen))
+          TEST(the_endpoint_of_interface_and_region), TEST(what_files_hold_is_taken_over),
+          TEST(the_source_is_chosen))

@@ -50,7 +50,7 @@ static int ask(struct call_ctx *x, const char *service, const char *path, const 
                                 .headers = headers,
                                 .body = "hello",
                                 .body_len = 5,
-                                .timeout_ms = 10000};
+                                .timeout_ms = PATIENCE_MS};
     free(reply.body);
     free(reply.headers);
     reply = (struct http_reply){0};

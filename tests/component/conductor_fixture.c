@@ -20,6 +20,7 @@
 extern char **environ;
 char dir[64];
 const char *driver_of_clusters = SIM;
+const char *trace_of_creates;
 
 static const char *in_dir(const char *name)
 {
@@ -126,6 +127,47 @@ char *conductor_log(const struct process *p)
     return text;
 }
 
+/* What failed is a conductor's doing, so its own words stand beside the failure: how it ended, or
+ * else what it holds at this moment, and the end of its log. */
+static void show_log(const char *name)
+{
+    enum { TAIL = 6000 };
+    char *text = NULL;
+    struct err e = ERR_INIT;
+    size_t len = 0;
+    if (io_read_file(in_dir(name), 64 << 20, &text, &len, &e) == 0)
+        fprintf(stderr, "%s, its end:\n%s\n", name, text + (len > TAIL ? len - TAIL : 0));
+    free(text);
+}
+
+static void show_conductors(void)
+{
+    int status;
+    for (size_t i = 0; i < ARRAY_LEN(running); i++) {
+        if (!running[i])
+            continue;
+        if (waitpid(running[i], &status, WNOHANG) == running[i]) {
+            fprintf(stderr, "conductor %d is gone: wait status 0x%x\n", (int)running[i],
+                    (unsigned)status);
+            running[i] = 0;
+        } else {
+            (void)kill(running[i], SIGUSR1);
+        }
+    }
+    (void)poll(NULL, 0, 1000); /* for their dumps; nothing hangs on them */
+    DIR *d = opendir(dir);
+    for (struct dirent *f; d && (f = readdir(d));)
+        if (strstr(f->d_name, ".log"))
+            show_log(f->d_name);
+    if (d)
+        (void)closedir(d);
+    fprintf(stderr, "operations: %s\n",
+            sql("SELECT string_agg(concat_ws(' ', id, kind, status, stage, code, reason, message,"
+                " 'attempt', attempt, 'steps', steps, 'due', due_at - now(), 'owner', lease_owner,"
+                " 'until', lease_until - now(), 'superseded by', superseded_by), E'\\n  '"
+                " ORDER BY created_at) FROM operation"));
+}
+
 struct process start_conductor(const char *host, ...)
 {
     const char *build = getenv("MAGNUM_BUILD_DIR");
@@ -148,10 +190,11 @@ struct process start_conductor(const char *host, ...)
     add_option(argv, &n, "drivers.require_enable=false");
     add_option(argv, &n, "drivers.kill_grace_ms=300");
     add_option(argv, &n, "drivers.term_grace_ms=200");
+    add_option(argv, &n, "drivers.start_timeout_ms=60000"); /* a slow start is no crash */
     add_option(argv, &n, "driver_config." SIM ".state_dir=%s/state", dir);
     add_option(argv, &n, "conductor.heartbeat_ms=300");
     add_option(argv, &n, "conductor.backoff_ms=50");
-    add_option(argv, &n, "conductor.scan_interval_ms=200");
+    add_option(argv, &n, "conductor.scan_interval_ms=50"); /* nobody wakes it */
     va_start(ap, host);
     for (const char *option; (option = va_arg(ap, const char *));)
         add_option(argv, &n, "%s", option);
@@ -208,7 +251,7 @@ static void set_path(const char *name, const char *base, const char *rest)
     set_option(name, path);
 }
 
-void start_here(const char *option, const char *value)
+void configure_here(const char *option, const char *value)
 {
     const char *build = getenv("MAGNUM_BUILD_DIR");
     struct err e = ERR_INIT;
@@ -222,8 +265,20 @@ void start_here(const char *option, const char *value)
     set_option("drivers.check_owner", "false");
     set_option("drivers.require_enable", "false");
     set_path("driver_config." SIM ".state_dir", dir, "/state");
+    set_option("conductor.scan_interval_ms", "50"); /* nobody wakes it */
+    /* what a machine that stands still for seconds would lose or end */
+    set_option("conductor.lease_ms", "180000");
+    set_option("conductor.validate_budget_ms", "60000");
+    set_option("drivers.start_timeout_ms", "60000");
+    set_option("rpc.peer_timeout_ms", "60000");
     if (option)
         set_option(option, value);
+}
+
+void start_here(const char *option, const char *value)
+{
+    struct err e = ERR_INIT;
+    configure_here(option, value);
     ASSERT_OK(conductor_start(here.cfg, db, &here.conductor, &e), &e);
 }
 
@@ -275,6 +330,7 @@ void create_until(struct made *m, const char *name, int64_t workers, const char 
     m->c.driver_id = str_dup(driver_of_clusters);
     m->op.driver_id = str_dup(driver_of_clusters);
     m->op.request_id = str_dup("req-test");
+    m->op.traceparent = str_dup(trace_of_creates);
     m->op.deadline_at = clock_wall_us() + deadline_ms * 1000;
     group(&ngs[0], "default-master", "master", 1);
     group(&ngs[1], "default-worker", "worker", workers);
@@ -288,17 +344,23 @@ void create(struct made *m, const char *name, int64_t workers, const char *label
     create_until(m, name, workers, labels, 600000);
 }
 
-void request(const char *cluster, const char *kind, const struct db_change *ch, char id[40])
+void request_until(const char *cluster, const char *kind, const struct db_change *ch,
+                   int64_t deadline_ms, char id[40])
 {
     struct operation op;
     struct err e = ERR_INIT;
     operation_init(&op);
     op.kind = str_dup(kind);
     op.user_id = str_dup("u");
-    op.deadline_at = clock_wall_us() + 600000000;
+    op.deadline_at = clock_wall_us() + deadline_ms * 1000;
     ASSERT_OK(db_accept_change(db, cluster, &op, ch, NULL, &e), &e);
     snprintf(id, 40, "%s", op.id);
     operation_done(&op);
+}
+
+void request(const char *cluster, const char *kind, const struct db_change *ch, char id[40])
+{
+    request_until(cluster, kind, ch, 600000, id);
 }
 
 void scale_to(const char *cluster, int64_t workers, char id[40])
@@ -322,6 +384,7 @@ void await_sql(const char *query, const char *answer)
     while (strcmp(got = sql(query), answer) != 0) {
         if (clock_mono_ms() > until) {
             fprintf(stderr, "%s\n  is \"%s\", not \"%s\"\n", query, got, answer);
+            show_conductors();
             CU_FAIL_FATAL("waited in vain");
         }
         (void)poll(NULL, 0, 10);
@@ -337,16 +400,14 @@ const char *op_value(const char *operation, const char *column)
 
 void await(const char *operation, const char *status)
 {
-    char query[200], why[800];
+    char query[200];
     int64_t until = clock_mono_ms() + PATIENCE_MS;
     snprintf(query, sizeof query, "SELECT status FROM operation WHERE id = '%s'", operation);
     while (strcmp(sql(query), status) != 0) {
         bool ended = op_status_final(sql(query));
         if ((ended && strcmp(sql(query), status) != 0) || clock_mono_ms() > until) {
-            snprintf(why, sizeof why,
-                     "concat_ws(' ', kind, status, stage, code, reason, message, attempt, steps,"
-                     " due_at - now(), progress_at - now(), lease_owner)");
-            fprintf(stderr, "operation is: %s; expected %s\n", op_value(operation, why), status);
+            fprintf(stderr, "operation %s is %s; expected %s\n", operation, sql(query), status);
+            show_conductors();
             CU_FAIL_FATAL("operation did not get there");
         }
         (void)poll(NULL, 0, 10);

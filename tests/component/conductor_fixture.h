@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 #define SIM "org.magnum.simulator"
-enum { PATIENCE_MS = 30000 }; /* a hang, not a measure */
+enum { PATIENCE_MS = 100000 }; /* a hang, not a measure */
 
 struct process {
     pid_t pid;
@@ -30,6 +30,7 @@ int end_conductor(struct process *p, int sig);
 char *conductor_log(const struct process *p);
 
 extern const char *driver_of_clusters; /* SIM */
+extern const char *trace_of_creates;   /* traceparent and tracestate; NULL: none */
 /* A conductor in this process, in a fresh world, with one option set (or NULL). */
 struct here {
     struct config *cfg;
@@ -37,6 +38,7 @@ struct here {
 };
 extern struct here here;
 void start_here(const char *option, const char *value);
+void configure_here(const char *option, const char *value); /* all but its start */
 void stop_here(void);
 
 /* A cluster of the simulator with these labels ("a=b,c=d"), its create accepted. */
@@ -45,6 +47,8 @@ void create_until(struct made *m, const char *name, int64_t workers, const char 
                   int64_t deadline_ms);
 /* Accepts it; the operation's id is kept in the caller's buffer. */
 void request(const char *cluster, const char *kind, const struct db_change *ch, char id[40]);
+void request_until(const char *cluster, const char *kind, const struct db_change *ch,
+                   int64_t deadline_ms, char id[40]);
 void scale_to(const char *cluster, int64_t workers, char id[40]);
 /* Waits until the operation has this status; fatal when it takes PATIENCE_MS. */
 void await(const char *operation, const char *status);

@@ -79,7 +79,7 @@ static void looks_are_shared_out(void)
     /* each end of a look is written down */
     exec("CREATE TABLE seen (cluster_id text, owner text, at timestamptz)");
     exec("CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-         " INSERT INTO seen VALUES (old.cluster_id, old.lease_owner, clock_timestamp());"
+         " INSERT INTO seen VALUES (old.cluster_id, old.lease_owner, now());" /* as for due_at */
          " RETURN new; END $$");
     exec("CREATE TRIGGER note AFTER UPDATE ON observation FOR EACH ROW"
          " WHEN (old.lease_owner IS NOT NULL AND new.lease_owner IS NULL) EXECUTE FUNCTION note()");
@@ -143,7 +143,7 @@ static void breakers_open_probe_and_close(void)
 {
     struct config cfg = {.conductor_backend_budget = 2,
                          .conductor_backend_failures = 3,
-                         .conductor_backend_open_s = 1};
+                         .conductor_backend_open_s = 600};
     struct conductor c = {.cfg = &cfg};
     struct err e = ERR_INIT;
     char name[BREAKER_NAME_MAX];
@@ -179,18 +179,24 @@ static void breakers_open_probe_and_close(void)
     CU_ASSERT_STRING_EQUAL(jsonx_str(row, "endpoint"), name);
     CU_ASSERT_STRING_EQUAL(jsonx_str(row, "reason"), "no route");
     CU_ASSERT_EQUAL(jsonx_int(row, "failures", 0), 3);
-    /* half open: one may try, and fails; then one may try, and succeeds */
+    /* half open: one may try, and fails; then one may try, and succeeds; of an endpoint that is
+     * left alone for a moment only */
+    static const char soon[] = "https://soon.example";
+    exec("DELETE FROM backend_state");
+    cfg.conductor_backend_open_s = 1;
+    for (int i = 0; i < 3; i++)
+        breaker_leave(&c, soon, false, ERR_UNAVAILABLE, 0, "no route");
     for (int round = 0; round < 2; round++) {
         int rc;
-        while ((rc = breaker_enter(&c, name, &e)) == ERR_UNAVAILABLE)
+        while ((rc = breaker_enter(&c, soon, &e)) == ERR_UNAVAILABLE)
             (void)poll(NULL, 0, 50);
         CU_ASSERT_EQUAL(rc, 0);
-        CU_ASSERT_EQUAL(breaker_enter(&c, name, &e), ERR_UNAVAILABLE);
+        CU_ASSERT_EQUAL(breaker_enter(&c, soon, &e), ERR_UNAVAILABLE);
         CU_ASSERT_STRING_EQUAL(sql("SELECT state FROM backend_state"), "half-open");
-        breaker_leave(&c, name, true, 0, round ? 200 : 502, NULL);
+        breaker_leave(&c, soon, true, 0, round ? 200 : 502, NULL);
     }
     CU_ASSERT_EQUAL(count("SELECT count(*) FROM backend_state"), 0);
-    ASSERT_OK(breaker_enter(&c, name, &e), &e);
+    ASSERT_OK(breaker_enter(&c, soon, &e), &e);
     breakers_done(&c.breakers);
 }
 
@@ -457,7 +463,11 @@ static void a_quarantined_driver_s_operations_wait_in_sight(void)
          " 'it ended 5 times' FROM driver WHERE id = '" SIM "'");
     CU_ASSERT_EQUAL(driver_manage("quarantine list"), 0);
     CU_ASSERT_TRUE(output_has(SIM) && output_has("it ended 5 times"));
-    (void)poll(NULL, 0, 600); /* the conductor reads it with its heartbeat */
+    /* the conductor reads it behind its heartbeat: the next but one tells that it has */
+    char query[80];
+    snprintf(query, sizeof query, "SELECT report_count >= %lld FROM magnum_service",
+             (long long)count("SELECT report_count FROM magnum_service") + 2);
+    await_sql(query, "t");
     create(&m, "waits", 1, "sim_steps=1");
     await(m.op.id, OPS_BLOCKED);
     CU_ASSERT_STRING_EQUAL(op_value(m.op.id, "code"), "DriverUnavailable");

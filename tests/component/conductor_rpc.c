@@ -4,6 +4,8 @@
 
 #include "base/clock.h"
 #include "base/jsonx.h"
+#include "base/log.h"
+#include "base/trace.h"
 #include "conductor/conductor.h"
 #include "rpc/rpc.h"
 
@@ -11,6 +13,8 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 
 static struct rpc_client *client;
@@ -19,7 +23,7 @@ static int peers(void *ctx, struct rpc_peer_list *ret, struct err *e)
 {
     struct mservice_list live = {NULL, 0};
     (void)ctx;
-    int rc = db_service_live(db, "magnum-conductor", 5000, &live, e);
+    int rc = db_service_live(db, "magnum-conductor", PATIENCE_MS, &live, e);
     for (size_t i = 0; rc == 0 && i < live.n; i++)
         if (!rpc_peer_list_add(ret, live.v[i].instance, live.v[i].endpoint, live.v[i].public_key))
             rc = err_nomem(e);
@@ -45,7 +49,7 @@ static int call(const char *method, json_t *params, const char *member, char ret
 {
     struct err e = ERR_INIT;
     json_t *result = NULL;
-    int rc = rpc_client_call(client, method, params, 20000, &result, &e);
+    int rc = rpc_client_call(client, method, params, PATIENCE_MS, &result, &e);
     const char *text = rc ? e.msg : member ? jsonx_str(result, member) : "";
     snprintf(ret, 4096, "%s", text ? text : "");
     json_decref(result);
@@ -162,7 +166,7 @@ static void short_calls_reach_the_driver(void)
     struct err e = ERR_INIT;
     json_t *result = NULL, *params = json_pack("{s:s,s:s,s:s}", "cluster", m.c.uuid, "interface",
                                                "mag.coe.stats/1", "verb", "read");
-    ASSERT_OK(rpc_client_call(client, "driver.call", params, 20000, &result, &e), &e);
+    ASSERT_OK(rpc_client_call(client, "driver.call", params, PATIENCE_MS, &result, &e), &e);
     CU_ASSERT_EQUAL(jsonx_int(result, "nodes", -1), 3);
     json_decref(result);
     json_object_set_new(params, "interface", json_string("mag.coe.nothing/1"));
@@ -171,6 +175,89 @@ static void short_calls_reach_the_driver(void)
     CU_ASSERT_STRING_EQUAL(text, conductor_instance(here.conductor));
     CU_ASSERT_EQUAL(call("no.such", json_object(), NULL, text), ERR_UNSUPPORTED);
     made_done(&m);
+    end();
+}
+
+/* A notification is dropped by a client that can't send it within a second: then it is sent again.
+ */
+static void notify_until(const char *method, const json_t *params, const char *condition)
+{
+    int64_t until = clock_mono_ms() + 50000; /* before the next scan */
+    for (int i = 0; strcmp(sql(condition), "t") != 0 && clock_mono_ms() < until; i++) {
+        if (i % 500 == 0)
+            rpc_client_notify(client, method, params, true);
+        (void)poll(NULL, 0, 10);
+    }
+    CU_ASSERT_STRING_EQUAL_FATAL(sql(condition), "t");
+}
+
+/* ---- traces ---- */
+static atomic_int whole, broken;
+
+static void look_at_state(void *ctx, struct trace_span *s)
+{
+    (void)ctx;
+    if (str_starts(s->name, "operation create"))
+        atomic_fetch_add(
+            s->ctx.state && strcmp(s->ctx.state, "vendor=of-the-request") == 0 ? &whole : &broken,
+            1);
+}
+
+/* A create whose delete has come meanwhile is read again in the middle of its span. */
+static void a_trace_outlives_a_second_look(void)
+{
+    struct made m;
+    char id[40], query[120];
+    begin(NULL, NULL);
+    trace_sink_set(look_at_state, NULL, 0);
+    trace_of_creates =
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 vendor=of-the-request";
+    create(&m, "c", 1, "sim_steps=1000,sim_step_ms=20");
+    trace_of_creates = NULL;
+    snprintf(query, sizeof query, "SELECT steps > 1 FROM operation WHERE id = '%s'", m.op.id);
+    await_sql(query, "t");
+    request(m.c.uuid, "delete", NULL, id);
+    await(m.op.id, OPS_CANCELLED);
+    await(id, OPS_SUCCEEDED);
+    end();
+    trace_sink_set(NULL, NULL, 0);
+    CU_ASSERT(atomic_load(&whole) > 0);
+    CU_ASSERT_EQUAL(atomic_load(&broken), 0);
+    made_done(&m);
+}
+
+static void *keep_dumping(void *stop)
+{
+    while (!atomic_load((atomic_bool *)stop)) {
+        conductor_dump(here.conductor);
+        (void)poll(NULL, 0, 2); /* workers want the lock too */
+    }
+    return NULL;
+}
+
+/* Other threads look through the runs, for dumps and to prolong leases, while one of them is read
+ * again by its worker. (That it is shows when both meet; the sanitizers see it whenever.) */
+static void runs_are_looked_through_while_one_is_read_again(void)
+{
+    atomic_bool stop = false;
+    pthread_t thread;
+    char id[40];
+    begin(NULL, NULL);
+    log_set_level(LOG_WARN); /* not the dumps are looked at */
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, keep_dumping, &stop), 0);
+    for (int i = 0; i < 3; i++) {
+        struct made m;
+        create(&m, "c", 99, "sim_steps=200,sim_step_ms=20"); /* most steps make a node */
+        await_sql("SELECT count(*) > 1 FROM ledger", "t");
+        exec("UPDATE cluster SET labels = '{}'"); /* the delete is quick */
+        request(m.c.uuid, "delete", NULL, id);
+        await(m.op.id, OPS_CANCELLED);
+        await(id, OPS_SUCCEEDED);
+        made_done(&m);
+    }
+    atomic_store(&stop, true);
+    (void)pthread_join(thread, NULL);
+    log_set_level(LOG_INFO);
     end();
 }
 
@@ -183,17 +270,65 @@ static void a_wake_up_starts_work_at_once(void)
     create(&m, "c", 1, "sim_steps=500,sim_step_ms=30");
     json_t *params = json_pack("{s:s}", "operation", m.op.id);
     json_t *pong = NULL; /* connected */
-    ASSERT_OK(rpc_client_call(client, "ping", NULL, 20000, &pong, &e), &e);
+    ASSERT_OK(rpc_client_call(client, "ping", NULL, PATIENCE_MS, &pong, &e), &e);
     json_decref(pong);
-    rpc_client_notify(client, "op.due", params, false);
-    await_sql("SELECT percent > 0 FROM operation", "t");
+    notify_until("op.due", params, "SELECT percent > 0 FROM operation");
     ASSERT_OK(db_accept_cancel(db, m.op.id, "u", &e), &e);
     int64_t asked = clock_mono_ms();
-    rpc_client_notify(client, "op.cancel", params, true);
-    await(m.op.id, OPS_CANCELLED);
+    notify_until("op.cancel", params, "SELECT status = 'CANCELLED' FROM operation");
     CU_ASSERT(clock_mono_ms() - asked < here.cfg->conductor_lease_ms / 3);
     json_decref(params);
     made_done(&m);
+    end();
+}
+
+/* ---- while it starts ---- */
+static char early_endpoint[128];
+
+static int early_peer(void *ctx, struct rpc_peer_list *ret, struct err *e)
+{
+    (void)ctx;
+    return rpc_peer_list_add(ret, "former", early_endpoint, "") ? 0 : err_nomem(e);
+}
+
+static void *start_in_thread(void *e)
+{
+    (void)!conductor_start(here.cfg, db, &here.conductor, e);
+    return NULL;
+}
+
+/* Who knows the endpoint from a former life does not wait until it is published again, and is asked
+ * to come again (or to go elsewhere) until the drivers are known. The start stands still, once the
+ * endpoint is there, until its row is allowed. */
+static void calls_come_while_it_starts(void)
+{
+    static const char starting[] = "no conductor can be reached: this conductor is starting";
+    struct err e = ERR_INIT, started = ERR_INIT;
+    char text[4096];
+    pthread_t thread;
+    snprintf(early_endpoint, sizeof early_endpoint, "ipc://%s/early", dir);
+    configure_here("rpc.bind", early_endpoint);
+    struct pg_hold *hold = pg_hold(conninfo, "LOCK TABLE magnum_service IN EXCLUSIVE MODE");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(hold);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, start_in_thread, &started), 0);
+    ASSERT_OK(rpc_client_start(here.cfg, early_peer, NULL, &client, &e), &e);
+    json_t *due = json_pack("{s:s}", "operation", "early"), *pong = NULL;
+    int rc = ERR_UNAVAILABLE; /* or, when the answer is on its way at that moment, a timeout */
+    for (int64_t until = clock_mono_ms() + PATIENCE_MS / 2;
+         rc && strcmp(e.msg, starting) != 0 && clock_mono_ms() < until;) {
+        rpc_client_notify(client, "op.due", due, false);
+        rc = rpc_client_call(client, "ping", NULL, 500, &pong, &e);
+    }
+    CU_ASSERT_EQUAL(rc, ERR_UNAVAILABLE);
+    CU_ASSERT_STRING_EQUAL(e.msg, starting);
+    CU_ASSERT_STRING_EQUAL(sql("SELECT count(*) FROM magnum_service"), "0");
+    pg_let_go(&hold);
+    CU_ASSERT_EQUAL(
+        call("driver.validate", judge(SIM, "create", spec("sim_steps", "3")), NULL, text), 0);
+    (void)pthread_join(thread, NULL);
+    ASSERT_OK(started.code, &started);
+    json_decref(due);
+    json_decref(pong);
     end();
 }
 
@@ -261,7 +396,7 @@ static bool one_line_with(const char *said, const char *words)
 
 static void a_bad_start_says_why_in_one_line(void)
 {
-    char said[512], key[160];
+    char said[512], key[160], bind[200];
     fresh_world();
     snprintf(key, sizeof key, "--set certificates.key_file=%s/seal.key", dir);
     CU_ASSERT_EQUAL(start_and_fail(conninfo, "", said), 1);
@@ -272,6 +407,9 @@ static void a_bad_start_says_why_in_one_line(void)
     CU_ASSERT(one_line_with(said, "conductor.workers"));
     CU_ASSERT_EQUAL(start_and_fail(conninfo, "--set certificates.key_file=/nonexistent", said), 1);
     CU_ASSERT(one_line_with(said, "/nonexistent"));
+    snprintf(bind, sizeof bind, "%s --set rpc.bind=nowhere", key);
+    CU_ASSERT_EQUAL(start_and_fail(conninfo, bind, said), 1);
+    CU_ASSERT(one_line_with(said, "rpc.bind"));
     CU_ASSERT_EQUAL(start_and_fail(conninfo, "--bogus", said), 2);
     CU_ASSERT_EQUAL(start_and_fail(conninfo, "argument", said), 2);
     char *empty = pg_new_database(server, "empty");
@@ -283,5 +421,8 @@ static void a_bad_start_says_why_in_one_line(void)
 TEST_MAIN("conductor_rpc", conductors_setup, conductors_teardown,
           TEST(certificates_are_shown_and_signed),
           TEST(a_driver_judges_before_anything_is_accepted), TEST(short_calls_reach_the_driver),
-          TEST(a_wake_up_starts_work_at_once), TEST(drivers_are_published_with_their_state),
+          TEST(a_trace_outlives_a_second_look),
+          TEST(runs_are_looked_through_while_one_is_read_again),
+          TEST(a_wake_up_starts_work_at_once), TEST(calls_come_while_it_starts),
+          TEST(drivers_are_published_with_their_state),
           TEST(only_enabled_drivers_make_new_clusters), TEST(a_bad_start_says_why_in_one_line))

@@ -36,7 +36,7 @@ static void blocked_is_seen_by_old_clients_until_it_goes_on(void)
     fresh_world();
     struct process p =
         start_conductor("one", "conductor.blocked_after_s=1", "conductor.backoff_max_ms=400", NULL);
-    create(&m, "c", 1, "sim_fail_at_step=2,sim_fail_code=UNAVAILABLE,sim_fail_times=12");
+    create(&m, "c", 1, "sim_fail_at_step=2,sim_fail_code=UNAVAILABLE,sim_fail_times=20");
     await_sql("SELECT status || (status_reason LIKE 'BLOCKED since 20__-__-__T__:__:__Z (%): %;"
               " the operator must act: %')::text FROM cluster",
               "CREATE_IN_PROGRESStrue");

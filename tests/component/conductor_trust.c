@@ -381,7 +381,7 @@ static struct http_reply reply;
 static int call(struct call_ctx *x, const char *service, struct err *e)
 {
     const struct http_call_spec rq = {
-        .method = "GET", .service = service, .path = "/servers", .timeout_ms = 10000};
+        .method = "GET", .service = service, .path = "/servers", .timeout_ms = PATIENCE_MS};
     free(reply.body);
     free(reply.headers);
     reply = (struct http_reply){0};

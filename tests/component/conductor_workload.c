@@ -21,7 +21,7 @@ static int peers(void *ctx, struct rpc_peer_list *ret, struct err *e)
 {
     struct mservice_list live = {NULL, 0};
     (void)ctx;
-    int rc = db_service_live(db, "magnum-conductor", 5000, &live, e);
+    int rc = db_service_live(db, "magnum-conductor", PATIENCE_MS, &live, e);
     for (size_t i = 0; rc == 0 && i < live.n; i++)
         if (!rpc_peer_list_add(ret, live.v[i].instance, live.v[i].endpoint, live.v[i].public_key))
             rc = err_nomem(e);
@@ -49,7 +49,7 @@ static int call(const char *method, json_t *params)
 {
     struct err e = ERR_INIT;
     json_t *result = NULL;
-    int rc = rpc_client_call_once(client, method, params, 20000, &result, &e);
+    int rc = rpc_client_call_once(client, method, params, PATIENCE_MS, &result, &e);
     const char *text = rc ? e.msg : jsonx_str(result, "output");
     snprintf(said, sizeof said, "%s", text ? text : "");
     json_decref(result);

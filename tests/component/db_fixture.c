@@ -31,9 +31,9 @@ struct db *open_db(const char *info, int64_t pool, int64_t statement_ms)
     struct config cfg = {
         .database_connection = (char *)info,
         .database_pool_size = pool ? pool : 8,
-        .database_connect_timeout_ms = 5000,
-        .database_statement_timeout_ms = statement_ms ? statement_ms : 15000,
-        .database_pool_wait_ms = 5000,
+        .database_connect_timeout_ms = 60000,
+        .database_statement_timeout_ms = statement_ms ? statement_ms : 60000,
+        .database_pool_wait_ms = 60000,
     };
     struct err e = ERR_INIT;
     struct db *opened = NULL;
@@ -63,7 +63,7 @@ void fresh_db(void)
     if (!conninfo)
         conninfo = pg_new_database(server, "fresh");
     else /* much faster than another database; whoever else is connected is thrown out */
-        exec("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname ="
+        exec("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname ="
              " current_database() AND pid <> pg_backend_pid();"
              "DROP SCHEMA public CASCADE; CREATE SCHEMA public");
     CU_ASSERT_PTR_NOT_NULL_FATAL(conninfo);

@@ -21,6 +21,7 @@ static struct model model;
 static char ids[M_OPS][40], clusters[M_CLUSTERS][40];
 static uint64_t rng;
 static bool quiet;       /* differences are expected */
+static int64_t freed;    /* leases given back because they had run out */
 static struct str calls; /* what was done, for the report of a difference */
 
 static int64_t roll(int64_t n) /* in [0, n) */
@@ -588,6 +589,20 @@ static bool do_release(void)
     return true;
 }
 
+static bool do_release_expired(void)
+{
+    struct op_due_list l = {NULL, 0};
+    struct err e = ERR_INIT;
+    size_t n = 0;
+    ASSERT_OK(db_op_release_expired(db, &l, &e), &e);
+    for (size_t i = 0; i < l.n; i++)
+        n += l.v[i].n;
+    db_op_due_done(&l);
+    told("leases that have run out are given back: %zu", n);
+    freed += (int64_t)n;
+    return (size_t)model_release_expired(&model) == n;
+}
+
 static bool do_time(void)
 {
     int64_t n = 1 + roll(2);
@@ -631,10 +646,10 @@ static bool warm_up(void)
 
 static bool one_call(void)
 {
-    static bool (*const what[])(void) = {do_create, do_change,  do_change, do_change, do_retry,
-                                         do_cancel, do_lease,   do_lease,  do_lease,  do_renew,
-                                         do_store,  do_store,   do_finish, do_finish, do_small,
-                                         do_small,  do_release, do_time,   do_time};
+    static bool (*const what[])(void) = {
+        do_create, do_change, do_change,  do_change, do_retry, do_cancel,         do_lease,
+        do_lease,  do_lease,  do_renew,   do_store,  do_store, do_finish,         do_finish,
+        do_small,  do_small,  do_release, do_time,   do_time,  do_release_expired};
     int64_t dice = roll((int64_t)ARRAY_LEN(what));
     if (what[dice] == do_release && roll(3)) /* it would end most leases */
         return true;
@@ -695,7 +710,7 @@ static void the_model_and_the_database_agree(void)
     fprintf(stderr, "%d runs: %lld retries, %lld blocked, %lld left something, %lld waiting\n",
             RUNS, (long long)retried, (long long)blocked, (long long)removed, (long long)queued);
     /* the calls got somewhere */
-    CU_ASSERT(retried > 3 && blocked > 5 && removed > 0 && queued > 10);
+    CU_ASSERT(retried > 3 && blocked > 5 && removed > 0 && queued > 10 && freed > 10);
 }
 
 /* A comparison that can't fail tells nothing: each mistake of the store must be a difference. */
@@ -706,7 +721,7 @@ static void mistakes_are_noticed(void)
                                     BUG_STATUS_ANYWAY, BUG_SUPERSEDED_STAYS, BUG_NAMES_DROPPED,
                                     BUG_SPEC_STALE,    BUG_REASON_STAYS,     BUG_REASON_HIDDEN,
                                     BUG_REPORT_LOST,   BUG_UNDO_ANYWAY,      BUG_OUTPUT_WINS,
-                                    BUG_RETRY_OLD,     BUG_RENEW_ALL};
+                                    BUG_RETRY_OLD,     BUG_RENEW_ALL,        BUG_FREE_EARLY};
     for (size_t i = 0; i < ARRAY_LEN(bugs); i++) {
         uint64_t seed = 1;
         while (seed <= 4 * RUNS && play(seed, bugs[i]))

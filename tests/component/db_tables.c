@@ -27,7 +27,7 @@ static size_t live(void)
 {
     struct err e = ERR_INIT;
     struct mservice_list l = {NULL, 0};
-    ASSERT_OK(db_service_live(db, "magnum-conductor", 10000, &l, &e), &e);
+    ASSERT_OK(db_service_live(db, "magnum-conductor", 100000, &l, &e), &e);
     size_t n = l.n;
     mservice_list_done(&l);
     return n;
@@ -59,7 +59,7 @@ static void services_beat_and_go(void)
     CU_ASSERT_EQUAL(live(), 0);
     beat("h1", "i5", "tcp://d");
     CU_ASSERT_EQUAL(live(), 1);
-    exec("UPDATE magnum_service SET last_seen_up = now() - interval '11 seconds'");
+    exec("UPDATE magnum_service SET last_seen_up = now() - interval '101 seconds'");
     CU_ASSERT_EQUAL(live(), 0);
     ASSERT_OK(db_service_gone(db, "nobody", "magnum-conductor", &e), &e);
     mservice_list_done(&l);
@@ -95,7 +95,7 @@ static void drivers_of_live_conductors(void)
     publish("i1", both, 2, false);
     publish("i2", one, 1, true);
     publish("i3", one, 1, true); /* never beat */
-    ASSERT_OK(db_driver_list(db, 10000, &l, &e), &e);
+    ASSERT_OK(db_driver_list(db, 100000, &l, &e), &e);
     CU_ASSERT_EQUAL_FATAL(l.n, 2);
     CU_ASSERT_STRING_EQUAL(l.v[0].id, "a");
     CU_ASSERT_TRUE(l.v[0].ready);
@@ -109,7 +109,7 @@ static void drivers_of_live_conductors(void)
     /* publishing replaces; a dead conductor's drivers vanish */
     publish("i1", one, 1, false);
     exec("UPDATE magnum_service SET last_seen_up = now() - interval '1 hour' WHERE host = 'h2'");
-    ASSERT_OK(db_driver_list(db, 10000, &l, &e), &e);
+    ASSERT_OK(db_driver_list(db, 100000, &l, &e), &e);
     CU_ASSERT_EQUAL_FATAL(l.n, 1);
     CU_ASSERT_FALSE(l.v[0].ready);
     ASSERT_OK(db_driver_list(db, 0, &l, &e), &e);

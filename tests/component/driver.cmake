@@ -49,7 +49,7 @@ fixture_plugin(silent FIXTURE_SILENT)
 fixture_plugin(beta FIXTURE_PLAIN MORE "maturity: beta")
 
 get_property(fixtures GLOBAL PROPERTY MAGNUM_FIXTURES)
-foreach(part IN ITEMS load calls services faults)
+foreach(part IN ITEMS load calls services faults spare queue)
   magnum_add_test(driver_${part} RING component TIMEOUT 180
     SOURCES ${CMAKE_CURRENT_LIST_DIR}/driver_${part}.c LINKS test_drivers)
   add_dependencies(test_component_driver_${part} magnum-driver-host simulator hello swarm ${fixtures})

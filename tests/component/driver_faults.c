@@ -88,7 +88,7 @@ static void test_deaths(void)
     expect_death("hang", 200, "no answer within 300 ms");
     expect_death("stubborn", 200, "no answer within 300 ms"); /* ignores SIGTERM */
     expect_death("spin", 200, "no answer within 300 ms");     /* never stops asking */
-    CU_ASSERT(clock_mono_ms() - start < 20000);
+    CU_ASSERT(clock_mono_ms() - start < 60000);
     expect_death("close", 20000, "connection closed");
     end();
 }
@@ -180,7 +180,7 @@ static int32_t simulate(const char *verb, const char *op, const char *labels, in
     _cleanup_json_ json_t *spec = test_spec("c1", 1, workers, labels);
     struct coe_call c = test_call(SIM_ID, verb, spec, "c1", NULL);
     c.op_id = op;
-    c.budget_ms = 200;
+    c.budget_ms = 4000; /* what hangs costs it, and what is slow must not */
     return test_walk(pool.pool, c, &rec, NULL, last);
 }
 
@@ -425,7 +425,7 @@ static void start_call(struct call_thread *t, const char *mode, int64_t budget_m
 /* Both calls have reached their drivers: the processes are there and have done with starting. */
 static void wait_for_children(int n)
 {
-    for (int i = 0; i < 2000 && test_count_children() - pool.children < n; i++)
+    for (int i = 0; i < 12000 && test_count_children() - pool.children < n; i++)
         (void)poll(NULL, 0, 5);
     CU_ASSERT_FATAL(test_count_children() - pool.children >= n);
 }
@@ -441,7 +441,7 @@ static void test_stop(void)
     driver_pool_stop(pool.pool, 500);
     pthread_join(polite.id, NULL);
     pthread_join(hung.id, NULL);
-    CU_ASSERT(clock_mono_ms() - start < 20000);
+    CU_ASSERT(clock_mono_ms() - start < 60000);
     /* The polite one heard cancelled() say yes, if it had got that far when the pool stopped. */
     CU_ASSERT(polite.rc == 0 ? polite.r.rc == MAG_E_CANCELLED : polite.rc == ERR_CANCELLED);
     CU_ASSERT_FALSE(polite.r.host_died);
@@ -505,7 +505,7 @@ static void test_idle_death(void)
     int end_fd = pidfd_open(child, 0);
     kill(child, SIGKILL);
     struct pollfd p = {.fd = end_fd, .events = POLLIN};
-    CU_ASSERT_EQUAL_FATAL(poll(&p, 1, 20000), 1);
+    CU_ASSERT_EQUAL_FATAL(poll(&p, 1, 60000), 1);
     close(end_fd);
     r = run("ok", 20000);
     CU_ASSERT_EQUAL(r.rc, MAG_OK);

@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-enum { PEER_WAIT_MS = 10000 };
+enum { PEER_WAIT_MS = 60000 };
 
 static inline int peer_connect(int port)
 {

@@ -8,8 +8,10 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 /* A handler that is told to wait stays inside until the gate opens. */
 static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -37,12 +39,20 @@ static void gate_pass(void)
     pthread_mutex_unlock(&gate_lock);
 }
 
+static bool gate_has_inside(int n)
+{
+    pthread_mutex_lock(&gate_lock);
+    bool there = gate_inside == n;
+    pthread_mutex_unlock(&gate_lock);
+    return there;
+}
+
 /* True when `n` handlers were inside before the time was over. */
 static bool gate_wait_inside(int n)
 {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 10;
+    until.tv_sec += PEER_WAIT_MS / 1000;
     pthread_mutex_lock(&gate_lock);
     int rc = 0;
     while (gate_inside != n && rc == 0)
@@ -56,9 +66,17 @@ static void echo_arg(void *ctx, const char *name, const char *value)
     str_printf(ctx, "arg %s=%s\n", name, value);
 }
 
+/* Requests that are put aside; nobody rings. */
+static atomic_int parked;
+
 static void echo(void *ctx, const struct http_request *q, struct http_response *r)
 {
     (void)ctx;
+    if (strcmp(q->path, "/park") == 0 && !q->gone) {
+        http_ticket_done(http_request_park(q));
+        atomic_fetch_add(&parked, 1);
+        return;
+    }
     if (strncmp(q->path, "/wait", 5) == 0)
         gate_pass();
     r->status = 200;
@@ -468,32 +486,62 @@ static void limits_connections_of_one_address(void)
     stop();
 }
 
+/* Two requests that take their time, up to their answers. False when the server had given up a
+ * connection before it saw a byte, which it does without a word. */
+static bool send_slowly(struct str *t, struct str *u)
+{
+    _cleanup_close_ int slow = peer_connect(port);
+    (void)peer_send(slow, "GET /slow HTTP/1.1\r\nHost: h\r\n");
+    _cleanup_close_ int body = peer_connect(port);
+    (void)peer_send(body, "POST /slow HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n");
+    int64_t end = clock_mono_ms() + PEER_WAIT_MS;
+    ssize_t n = -1; /* a byte now and then does not buy more time */
+    while (n < 0 && clock_mono_ms() < end) {
+        (void)peer_send(slow, "X-A: b\r\n");
+        (void)peer_send(body, "x");
+        n = peer_read(slow, t, 50);
+    }
+    CU_ASSERT(peer_until_closed(slow, t));
+    CU_ASSERT(peer_until_closed(body, u));
+    return t->len > 0 && u->len > 0;
+}
+
 static void ends_slow_requests(void)
 {
     struct config cfg = test_config();
     cfg.api_request_timeout_s = 1;
     start(&cfg);
-    _cleanup_close_ int slow = peer_connect(port);
-    _cleanup_close_ int body = peer_connect(port);
     _cleanup_close_ int idle = peer_connect(port);
     _cleanup_str_ struct str t = STR_INIT, u = STR_INIT, none = STR_INIT;
-    send_all(slow, "GET /slow HTTP/1.1\r\nHost: h\r\n");
-    send_all(body, "POST /slow HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n");
-    int64_t end = clock_mono_ms() + PEER_WAIT_MS;
-    ssize_t n = -1; /* a byte now and then does not buy more time */
-    for (int i = 0; n < 0 && clock_mono_ms() < end; i++) {
-        (void)peer_send(slow, "X-A: b\r\n");
-        (void)peer_send(body, "x");
-        n = peer_read(slow, &t, 50);
+    for (int i = 0; i < 5 && !send_slowly(&t, &u); i++) {
+        str_clear(&t);
+        str_clear(&u);
     }
-    CU_ASSERT(peer_until_closed(slow, &t));
     CU_ASSERT(has(&t, "HTTP/1.1 408"));
     CU_ASSERT(has(&t, "{\"refused\": \"request-timeout\"}"));
-    CU_ASSERT(peer_until_closed(body, &u));
     CU_ASSERT(has(&u, "HTTP/1.1 408"));
     CU_ASSERT(peer_until_closed(idle, &none));
     CU_ASSERT_EQUAL(none.len, 0);
     stop();
+}
+
+/* A new connection whose request is the nth inside; another one while the server has given it up
+ * before the request came. */
+static int send_inside(const char *text, int nth)
+{
+    _cleanup_str_ struct str t = STR_INIT;
+    for (int i = 0; i < 10; i++) {
+        int fd = peer_connect(port);
+        (void)peer_send(fd, text);
+        int64_t end = clock_mono_ms() + PEER_WAIT_MS;
+        while (!gate_has_inside(nth) && peer_read(fd, &t, 20) < 0 && clock_mono_ms() < end)
+            ;
+        if (gate_has_inside(nth))
+            return fd;
+        (void)close(fd);
+    }
+    CU_FAIL_FATAL("no request came inside");
+    return -1;
 }
 
 static void slow_handlers_have_no_deadline(void)
@@ -501,14 +549,10 @@ static void slow_handlers_have_no_deadline(void)
     struct config cfg = test_config();
     cfg.api_request_timeout_s = 1;
     start(&cfg);
-    _cleanup_close_ int here = peer_connect(port);
-    _cleanup_close_ int aside = peer_connect(port);
-    _cleanup_close_ int idle = peer_connect(port);
     _cleanup_str_ struct str t = STR_INIT;
-    send_all(aside, "GET /wait/aside HTTP/1.1\r\nHost: h\r\n\r\n");
-    CU_ASSERT(gate_wait_inside(1));
-    send_all(here, "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
-    CU_ASSERT(gate_wait_inside(2));
+    _cleanup_close_ int aside = send_inside("GET /wait/aside HTTP/1.1\r\nHost: h\r\n\r\n", 1);
+    _cleanup_close_ int here = send_inside("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n", 2);
+    _cleanup_close_ int idle = peer_connect(port);
     CU_ASSERT(peer_until_closed(idle, &t)); /* so the timeout is over */
     gate_set(true);
     CU_ASSERT(peer_until(here, &t, "end\n", 1));
@@ -558,9 +602,16 @@ static void *stop_thread(void *arg)
     return NULL;
 }
 
+static void start_patient(void)
+{
+    struct config cfg = test_config();
+    cfg.api_shutdown_timeout_s = 600;
+    start(&cfg);
+}
+
 static void stop_finishes_what_is_in_flight(void)
 {
-    start_default();
+    start_patient();
     _cleanup_close_ int aside = peer_connect(port);
     _cleanup_close_ int half = peer_connect(port);
     _cleanup_close_ int idle = peer_connect(port);
@@ -597,7 +648,7 @@ static void stop_finishes_what_is_in_flight(void)
 
 static void stop_waits_for_handlers_of_the_pool(void)
 {
-    start_default();
+    start_patient();
     _cleanup_close_ int here = peer_connect(port);
     _cleanup_str_ struct str t = STR_INIT;
     send_all(here, "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -649,6 +700,54 @@ static void stop_under_fire(void)
     }
 }
 
+/* libmicrohttpd's own call, which may let another thread go first. */
+static _Thread_local bool stops;
+static atomic_int taken_out; /* by the thread that stops; 0 = nothing yet */
+static atomic_bool was_out;  /* by a thread of the pool */
+
+static bool is_listener(int fd)
+{
+    int on = 0;
+    socklen_t len = sizeof on;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 && on;
+}
+
+__attribute__((visibility("default"))) int epoll_ctl(int set, int op, int fd,
+                                                     struct epoll_event *event)
+{
+    if (op == EPOLL_CTL_DEL && stops && is_listener(fd)) {
+        atomic_store(&taken_out, fd);
+        for (int64_t end = clock_mono_ms() + PEER_WAIT_MS;
+             !atomic_load(&was_out) && clock_mono_ms() < end;)
+            (void)poll(NULL, 0, 1);
+    }
+    int rc = (int)syscall(SYS_epoll_ctl, set, op, fd, event);
+    if (op == EPOLL_CTL_DEL && !stops && fd == atomic_load(&taken_out))
+        atomic_store(&was_out, true);
+    return rc;
+}
+
+/* The library ends the process when the listener is taken out of a thread's set that the thread has
+ * just cleared itself. */
+static void stop_leaves_the_sets_of_threads_alone(void)
+{
+    struct config cfg = test_config();
+    pthread_t threads[4];
+    cfg.api_threads = 1;
+    start(&cfg);
+    gate_set(true);
+    atomic_store(&firing, true);
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        pthread_create(&threads[i], NULL, fire, NULL);
+    stops = true;
+    http_server_stop(&server);
+    stops = false;
+    CU_ASSERT_EQUAL(atomic_load(&taken_out), 0);
+    atomic_store(&firing, false);
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        pthread_join(threads[i], NULL);
+}
+
 static void stop_gives_up_on_clients_in_time(void)
 {
     struct config cfg = test_config();
@@ -663,6 +762,34 @@ static void stop_gives_up_on_clients_in_time(void)
     stop();
     CU_ASSERT(clock_mono_ms() - from >= 900);
     CU_ASSERT(peer_until_closed(half, &t));
+}
+
+/* They sleep when their time is over, and a connection that sleeps ends the process. What one has
+ * sent besides is unread. */
+static void stop_wakes_all_that_sleep(void)
+{
+    enum { MANY = 300 };
+    struct config cfg = test_config();
+    cfg.api_shutdown_timeout_s = 0;
+    start(&cfg);
+    int fds[MANY];
+    _cleanup_str_ struct str t = STR_INIT;
+    atomic_store(&parked, 0);
+    for (int i = 0; i < MANY; i++) {
+        fds[i] = peer_connect(port);
+        CU_ASSERT_FATAL(fds[i] >= 0);
+        send_all(fds[i], "GET /park HTTP/1.1\r\nHost: h\r\n\r\n");
+    }
+    int64_t hang = clock_mono_ms() + 60000;
+    while (atomic_load(&parked) < MANY && clock_mono_ms() < hang)
+        usleep(10000);
+    CU_ASSERT_EQUAL(atomic_load(&parked), MANY);
+    send_all(fds[0], "GET /more HTTP/1.1\r\nHost: h\r\n\r\n");
+    stop();
+    for (int i = 0; i < MANY; i++) {
+        CU_ASSERT(peer_until_closed(fds[i], &t));
+        (void)close(fds[i]);
+    }
 }
 
 static void listens_on_unix_sockets(void)
@@ -734,5 +861,6 @@ TEST_MAIN("http_server", NULL, NULL, TEST(hands_over_requests), TEST(keeps_binar
           TEST(ends_slow_requests), TEST(slow_handlers_have_no_deadline),
           TEST(waiting_requests_hold_up_nobody), TEST(replaces_impossible_answers),
           TEST(stop_finishes_what_is_in_flight), TEST(stop_waits_for_handlers_of_the_pool),
-          TEST(stop_under_fire), TEST(stop_gives_up_on_clients_in_time),
+          TEST(stop_under_fire), TEST(stop_leaves_the_sets_of_threads_alone),
+          TEST(stop_gives_up_on_clients_in_time), TEST(stop_wakes_all_that_sleep),
           TEST(listens_on_unix_sockets), TEST(says_why_it_cannot_listen))

@@ -25,12 +25,12 @@ static void only_known_keys_get_in(void)
     board_add_node(&b, &n);
 
     struct rpc_client *c = client_new(other, &b); /* a key nobody authorized */
-    CU_ASSERT_EQUAL(call_fails(c, "hello", 5000, &e), ERR_UNAVAILABLE);
+    CU_ASSERT_EQUAL(call_fails(c, "hello", HANG_MS, &e), ERR_UNAVAILABLE);
     CU_ASSERT_PTR_NOT_NULL(strstr(e.msg, "does not let this key in"));
     rpc_client_stop(&c);
 
     c = client_new(plain, &b); /* no key at all */
-    CU_ASSERT_EQUAL(call_fails(c, "hello", 5000, &e), ERR_UNAVAILABLE);
+    CU_ASSERT_EQUAL(call_fails(c, "hello", HANG_MS, &e), ERR_UNAVAILABLE);
     CU_ASSERT_PTR_NOT_NULL(strstr(e.msg, "magnum-keygen"));
     rpc_client_stop(&c);
 
@@ -57,11 +57,11 @@ static void only_known_keys_get_in(void)
     board_add(&bad, "tcp://127.0.0.1:5", "");
     board_add(&bad, "", "");
     c = client_new(cfg, &bad);
-    CU_ASSERT_EQUAL(call_fails(c, "hello", 20000, &e), ERR_UNAVAILABLE);
+    CU_ASSERT_EQUAL(call_fails(c, "hello", HANG_MS, &e), ERR_UNAVAILABLE);
     rpc_client_stop(&c);
     board_add_node(&bad, &n);
     c = client_new(cfg, &bad);
-    json_decref(call(c, "hello", 5000));
+    json_decref(call(c, "hello", HANG_MS));
     CU_ASSERT_EQUAL(node_count(&n, &n.calls), 1);
     rpc_client_stop(&c);
 
@@ -71,8 +71,24 @@ static void only_known_keys_get_in(void)
         asprintf(&cmd, "cp %s/authorized/api.key %s/authorized/second", other_keys, rpc_keys) > 0);
     CU_ASSERT_EQUAL(system(cmd), 0);
     c = client_new(other, &b);
-    _cleanup_json_ json_t *r2 = NULL;
-    CU_ASSERT_EQUAL(rpc_client_call(c, "hello", NULL, 10000, &r2, &e), 0);
+    _cleanup_json_ json_t *r2 = NULL, *r3 = NULL;
+    CU_ASSERT_EQUAL(rpc_client_call(c, "hello", NULL, HANG_MS, &r2, &e), 0);
+    rpc_client_stop(&c);
+
+    /* the same key in two files, and a file that is none, do no harm; without both it is out */
+    _cleanup_free_ char *twice = NULL, *out = NULL;
+    CU_ASSERT(asprintf(&twice,
+                       "cd %s/authorized && cp second third && cp second 0first && echo x >none",
+                       rpc_keys) > 0);
+    CU_ASSERT_EQUAL(system(twice), 0);
+    c = client_new(other, &b);
+    CU_ASSERT_EQUAL(rpc_client_call(c, "hello", NULL, HANG_MS, &r3, &e), 0);
+    rpc_client_stop(&c);
+    CU_ASSERT(asprintf(&out, "cd %s/authorized && rm second third 0first none", rpc_keys) > 0);
+    CU_ASSERT_EQUAL(system(out), 0);
+    c = client_new(other, &b);
+    CU_ASSERT_EQUAL(call_fails(c, "hello", HANG_MS, &e), ERR_UNAVAILABLE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(e.msg, "does not let this key in"));
     rpc_client_stop(&c);
     node_stop(&n);
 }
@@ -92,6 +108,158 @@ static void refuse_start(const char *keys_dir, const char *bind, const char *adv
     if (!strstr(e.msg, part))
         fprintf(stderr, "%s: got \"%s\", want \"%s\"\n", bind, e.msg, part);
     CU_ASSERT_PTR_NOT_NULL(strstr(e.msg, part));
+}
+
+/* ---- another key while it runs ---- */
+
+static int take_key(struct rpc_client *c, bool expected, struct err *e)
+{
+    struct rpc_key *key = NULL;
+    int rc = rpc_client_read_again(c, &key, e);
+    CU_ASSERT_EQUAL(key != NULL, expected);
+    rpc_client_take(c, &key);
+    CU_ASSERT_PTR_NULL(key);
+    return rc;
+}
+
+/* Returns when the client has read the list once more. */
+static void board_read(struct board *b)
+{
+    pthread_mutex_lock(&b->lock);
+    for (unsigned until = b->reads + 1; b->reads < until;)
+        pthread_cond_wait(&b->read, &b->lock);
+    pthread_mutex_unlock(&b->lock);
+}
+
+static bool answers_soon(struct rpc_client *c, struct board *b, const char *node)
+{
+    for (int i = 0; i < 10; i++) { /* lists */
+        _cleanup_json_ json_t *r = call(c, "hello", HANG_MS);
+        if (str_eq(jsonx_str(r, "node"), node))
+            return true;
+        board_read(b);
+    }
+    return false;
+}
+
+static void *ask_once(void *arg)
+{
+    struct caller *k = arg;
+    k->rc = rpc_client_call_once(k->c, "wait", NULL, 10 * HANG_MS, &k->result, &k->e);
+    return NULL;
+}
+
+/* No call is lost: the old connections stay until there are new ones, and until they have answered.
+ */
+static void a_client_goes_on_with_a_new_key(void)
+{
+    char keys[80];
+    struct err e = ERR_INIT;
+    struct node n, later;
+    struct board b;
+    struct caller held;
+    snprintf(keys, sizeof keys, "%s/mine", rpc_dir);
+    ASSERT_OK(rpc_keys_make(keys, false, &e), &e);
+    _cleanup_config_ struct config *cfg = config_new(keys);
+    board_init(&b);
+    node_start(&n, "one", cfg);
+    board_add_node(&b, &n);
+    struct rpc_client *c = client_new(cfg, &b);
+    json_decref(call(c, "hello", HANG_MS));
+    ASSERT_OK(take_key(c, false, &e), &e); /* it is the same */
+
+    new_api_key(keys, false); /* nobody lets it in: the connection there is goes on */
+    ASSERT_OK(take_key(c, true, &e), &e);
+    for (int i = 0; i < 3; i++) { /* links are made of each list that is read */
+        board_read(&b);
+        json_decref(call(c, "hello", HANG_MS));
+    }
+
+    node_hold(&n, true);
+    held = (struct caller){.c = c};
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&held.thread, NULL, ask_once, &held), 0);
+    CU_ASSERT(node_reached(&n, &n.waiting, 1));
+    new_api_key(keys, true); /* the former ones are let in no longer */
+    ASSERT_OK(take_key(c, true, &e), &e);
+    json_decref(call(c, "hello", HANG_MS));
+    node_start(&later, "later", cfg); /* has only ever known the new one */
+    pthread_mutex_lock(&b.lock);
+    b.n = 0;
+    pthread_mutex_unlock(&b.lock);
+    board_add_node(&b, &later);
+    CU_ASSERT(answers_soon(c, &b, "later"));
+    node_hold(&n, false);
+    pthread_join(held.thread, NULL);
+    CU_ASSERT_EQUAL(held.rc, 0); /* by the connection it was asked on */
+    json_decref(held.result);
+
+    run_shell(str_fmt("echo nonsense > %s/api.key", keys));
+    CU_ASSERT_EQUAL(take_key(c, false, &e), ERR_CONFIG);
+    CU_ASSERT(str_starts(e.msg, "rpc.keys_dir: ") && strstr(e.msg, "api.key"));
+    json_decref(call(c, "hello", HANG_MS));
+    rpc_client_stop(&c);
+    node_stop(&n);
+    node_stop(&later);
+}
+
+/* The client that was turned away goes on trying: it needs no restart. */
+static void a_key_may_be_let_in_later(void)
+{
+    char keys[80], stranger[80];
+    struct err e = ERR_INIT;
+    struct node n;
+    struct board b;
+    snprintf(keys, sizeof keys, "%s/host", rpc_dir);
+    snprintf(stranger, sizeof stranger, "%s/stranger", rpc_dir);
+    ASSERT_OK(rpc_keys_make(keys, false, &e), &e);
+    ASSERT_OK(rpc_keys_make(stranger, false, &e), &e);
+    _cleanup_config_ struct config *cfg = config_new(keys), *other = config_new(stranger);
+    board_init(&b);
+    node_start(&n, "one", cfg);
+    board_add_node(&b, &n);
+    struct rpc_client *c = client_new(other, &b);
+    CU_ASSERT_EQUAL(call_fails(c, "hello", HANG_MS, &e), ERR_UNAVAILABLE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(e.msg, "does not let this key in"));
+    board_read(&b); /* and is turned away once more */
+    board_read(&b);
+    run_shell(str_fmt("cp %s/authorized/api.key %s/authorized/second", stranger, keys));
+    int rc = -1;
+    for (int64_t hang = clock_mono_ms() + HANG_MS; rc < 0 && clock_mono_ms() < hang;) {
+        _cleanup_json_ json_t *r = NULL;
+        e = (struct err)ERR_INIT;
+        rc = rpc_client_call(c, "hello", NULL, HANG_MS, &r, &e);
+        if (rc < 0)
+            board_read(&b);
+    }
+    ASSERT_OK(rc, &e);
+    rpc_client_stop(&c);
+    node_stop(&n);
+}
+
+static void a_server_tells_that_its_key_changed(void)
+{
+    char keys[80], path[96];
+    bool changed = true;
+    struct err e = ERR_INIT;
+    struct node n, plain;
+    snprintf(keys, sizeof keys, "%s/server", rpc_dir);
+    snprintf(path, sizeof path, "%s/conductor.key", keys);
+    ASSERT_OK(rpc_keys_make(keys, false, &e), &e);
+    _cleanup_config_ struct config *cfg = config_new(keys), *without = config_new("");
+    node_start(&n, "one", cfg);
+    node_start(&plain, "plain", without);
+    ASSERT_OK(rpc_server_key_changed(plain.server, &changed, &e), &e);
+    CU_ASSERT_FALSE(changed);
+    ASSERT_OK(rpc_server_key_changed(n.server, &changed, &e), &e);
+    CU_ASSERT_FALSE(changed);
+    ASSERT_OK(rpc_keys_make(keys, true, &e), &e);
+    ASSERT_OK(rpc_server_key_changed(n.server, &changed, &e), &e);
+    CU_ASSERT(changed);
+    CU_ASSERT_EQUAL(chmod(path, 0644), 0);
+    CU_ASSERT_EQUAL(rpc_server_key_changed(n.server, &changed, &e), ERR_CONFIG);
+    CU_ASSERT_PTR_NOT_NULL(strstr(e.msg, path));
+    node_stop(&n);
+    node_stop(&plain);
 }
 
 static void unsafe_endpoints_are_refused(void)
@@ -141,7 +309,7 @@ static void what_is_advertised(void)
         board_add_node(&b, &n);
         if (i == 0) { /* it is a real endpoint */
             struct rpc_client *c = client_new(cfg, &b);
-            json_decref(call(c, "hello", 5000));
+            json_decref(call(c, "hello", HANG_MS));
             rpc_client_stop(&c);
         }
         node_stop(&n);
@@ -151,10 +319,11 @@ static void what_is_advertised(void)
 static void other_transports(void)
 {
     char path[96];
-    snprintf(path, sizeof path, "ipc://%s/sock", rpc_dir);
     const char *const binds[] = {path, "tcp://[::1]:*"};
     for (int with_keys = 0; with_keys < 2; with_keys++)
         for (size_t i = 0; i < 2; i++) {
+            /* another file each time: ZeroMQ removes the former one when it gets round to it */
+            snprintf(path, sizeof path, "ipc://%s/sock%d", rpc_dir, with_keys);
             _cleanup_config_ struct config *cfg = config_new(with_keys ? rpc_keys : "");
             struct err e = ERR_INIT;
             struct node n;
@@ -164,7 +333,7 @@ static void other_transports(void)
             node_start(&n, "one", cfg);
             board_add_node(&b, &n);
             struct rpc_client *c = client_new(cfg, &b);
-            _cleanup_json_ json_t *r = call(c, "hello", 5000);
+            _cleanup_json_ json_t *r = call(c, "hello", HANG_MS);
             CU_ASSERT_STRING_EQUAL(jsonx_str(r, "node"), "one");
             struct stat st;
             if (i == 0) {
@@ -256,7 +425,7 @@ static void garbage_is_ignored(void)
             throw_at(at, noise, sizeof noise);
         }
         struct rpc_client *c = client_new(cfg, &b);
-        json_decref(call(c, "hello", 10000));
+        json_decref(call(c, "hello", HANG_MS));
         CU_ASSERT_EQUAL(node_count(&n, &n.calls), 1);
         rpc_client_stop(&c);
         node_stop(&n);
@@ -293,7 +462,7 @@ static void malformed_messages_are_answered_or_dropped(void)
     zsock_t *s = zsock_new(ZMQ_DEALER);
     zsock_set_linger(s, 0);
     CU_ASSERT_EQUAL(zsock_connect(s, "%s", rpc_server_endpoint(n.server)), 0);
-    zsock_set_rcvtimeo(s, 5000);
+    zsock_set_rcvtimeo(s, HANG_MS);
     static const struct {
         const char *frames[12];
         const char *part;
@@ -330,7 +499,7 @@ static void malformed_messages_are_answered_or_dropped(void)
     const char *many[300];
     for (size_t i = 0; i < 300; i++)
         many[i] = "mrpc/1";
-    zsock_set_rcvtimeo(s, 5000);
+    zsock_set_rcvtimeo(s, HANG_MS);
     _cleanup_free_ char *got = exchange(s, many, 300);
     CU_ASSERT(got && strstr(got, "six parts"));
     zsock_destroy(&s);
@@ -344,7 +513,7 @@ static void nonsense_answers(void)
     _cleanup_config_ struct config *cfg = config_new("");
     zsock_t *s = zsock_new(ZMQ_ROUTER);
     zsock_set_linger(s, 0);
-    zsock_set_rcvtimeo(s, 5000);
+    zsock_set_rcvtimeo(s, HANG_MS);
     CU_ASSERT_FATAL(zsock_bind(s, "tcp://127.0.0.1:*") > 0);
     struct board b;
     board_init(&b);
@@ -364,7 +533,7 @@ static void nonsense_answers(void)
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct caller k;
-        caller_start(&k, c, "hello", 20000);
+        caller_start(&k, c, "hello", HANG_MS);
         zmsg_t *m = zmsg_recv(s);
         CU_ASSERT_PTR_NOT_NULL_FATAL(m);
         zframe_t *who = zmsg_pop(m);
@@ -397,6 +566,8 @@ static void nonsense_answers(void)
 }
 
 TEST_MAIN("component/rpc_keys", rpc_setup, rpc_teardown, TEST(only_known_keys_get_in),
-          TEST(unsafe_endpoints_are_refused), TEST(what_is_advertised), TEST(other_transports),
-          TEST(key_files), TEST(garbage_is_ignored),
-          TEST(malformed_messages_are_answered_or_dropped), TEST(nonsense_answers))
+          TEST(a_client_goes_on_with_a_new_key), TEST(a_key_may_be_let_in_later),
+          TEST(a_server_tells_that_its_key_changed), TEST(unsafe_endpoints_are_refused),
+          TEST(what_is_advertised), TEST(other_transports), TEST(key_files),
+          TEST(garbage_is_ignored), TEST(malformed_messages_are_answered_or_dropped),
+          TEST(nonsense_answers))

@@ -8,10 +8,12 @@
 #include "rpc/rpc.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
 struct config;
+enum { HANG_MS = 60000 }; /* a hang, not a measure */
 extern char rpc_dir[], rpc_keys[];
 extern struct node node_tally; /* notifications of all nodes together */
 
@@ -39,7 +41,8 @@ struct caller {
     pthread_t thread;
     struct rpc_client *c;
     const char *method;
-    int64_t timeout_ms, took_ms;
+    int64_t timeout_ms;
+    atomic_bool begun;
     json_t *result;
     int rc;
     struct err e;
@@ -48,15 +51,20 @@ struct caller {
 /* Suite setup: a private directory with a fresh set of keys. */
 int rpc_setup(void);
 int rpc_teardown(void);
+/* Takes the command and runs it. */
+void run_shell(char *cmd);
+/* A new api.key in the directory of keys; authorized: conductors let it in, and no other. */
+void new_api_key(const char *keys, bool authorized);
 /* The handler of every node: note, fail, mute_failure, big, empty, wait, anything else echoes. */
 int handle(void *ctx, const char *method, const json_t *params, int64_t deadline_mono_ms,
            json_t **result, struct err *e);
-/* Defaults with short attempts, small messages, two workers. "" = without CURVE. */
+/* Defaults with short attempts, peers that may stand still, small messages, two workers. "" =
+ * without CURVE. */
 struct config *config_new(const char *keys_dir);
 void node_start(struct node *n, const char *name, const struct config *cfg);
 void node_stop(struct node *n);
 void node_hold(struct node *n, bool hold);
-/* Waits (up to 10 s) until *counter >= want. */
+/* Waits (up to HANG_MS) until *counter >= want. */
 bool node_reached(struct node *n, const int *counter, int want);
 int node_count(struct node *n, const int *counter);
 void board_init(struct board *b);

@@ -1,2 +1,2 @@
 # Names in requests against the real Glance, Nova and Neutron.
-magnum_add_lab_test(lookups RING openstack PROFILE full TIMEOUT 600)
+magnum_add_lab_test(lookups RING openstack PROFILE full TIMEOUT 1200)

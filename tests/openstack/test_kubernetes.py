@@ -14,8 +14,10 @@ import subprocess
 import sys
 import time
 
+import cluster_net
 import lab
 import magnumtest as mt
+from cluster_api import ClusterApi
 from lab import keystone, of_project
 from magnumtest import check, check_equal, wait_for
 
@@ -229,6 +231,51 @@ def nodes_know_what_they_need():
                 ("1", "v1.26.3", ""), "metadata")
 
 
+class Api(ClusterApi):
+    """Kubernetes' own word on which masters are ready."""
+    ready = ()
+
+    def answer(self, method, path, body):
+        if path == "/readyz":
+            return 200, {}, b"ok"
+        if method == "GET" and path.startswith("/api/v1/nodes"):
+            return self.fine({"kind": "NodeList", "metadata": {}, "items": [
+                {"metadata": {"name": n}, "status": {"conditions": [
+                    {"type": "Ready", "status": "True"}]}} for n in self.ready]})
+        return 404, {}, b"{}"
+
+
+def masters_are_replaced_while_the_others_decide():
+    """Not when nobody can tell, and not when those that stay are no majority."""
+    names = [f"alpha-master-{i}" for i in range(3)]
+    before, addresses = servers(), show(S["a"])["master_addresses"]
+
+    def replace(what):
+        ask("POST", f"/v1/clusters/{S['a']}/actions/resize", dict(
+            node_count=3, nodegroup="default-master", nodes_to_remove=[what]), want=202)
+
+    def refused(what, why):
+        replace(what)
+        reason = becomes_failed(S["a"], "UPDATE_FAILED")["status_reason"]
+        check(why in reason, f"{what}: {reason}")
+    refused(names[2], "can't be asked")
+    api = Api(ask, S["net"], S["a"], outputs(S["a"])["api_private"], 6443)
+    try:
+        api.ready = names[:2]
+        refused(names[1], "Of 3 masters 1 would be left to decide, and 2 are needed")
+        refused("alpha-worker-0", "no node 'alpha-worker-0'")
+        replace(before[names[2]]["id"])
+        becomes(S["a"], "UPDATE_COMPLETE")
+    finally:
+        api.close()
+    after = servers()
+    check_equal(sorted(after), sorted(before), "names of servers")
+    check_equal({n for n in after if after[n]["id"] != before[n]["id"]}, {names[2]}, "new servers")
+    check_equal(after[names[2]]["metadata"]["magnum_generation"], "2", "its generation")
+    check_equal(show(S["a"])["master_addresses"], addresses, "addresses of masters")
+    S["masters"] = {n: after[n]["id"] for n in names}
+
+
 def it_scales_and_named_nodes_go():
     openstack("cluster", "resize", "alpha", "2")
     ask("POST", f"/v1/clusters/{S['b']}/actions/resize", dict(
@@ -242,6 +289,8 @@ def it_scales_and_named_nodes_go():
     openstack("cluster", "resize", "alpha", "1", "--nodes-to-remove", gone)
     a = becomes(S["a"], "UPDATE_COMPLETE")
     check_equal(outputs(S["a"])["worker_names"], ["alpha-worker-1"], "workers")
+    check_equal({n: s["id"] for n, s in servers().items() if "-master-" in n
+                 and n.startswith("alpha-")}, S["masters"], "masters")
     check_equal((a["node_count"], len(a["node_addresses"])), (1, 1), "counts")
 
 
@@ -360,7 +409,8 @@ def delete_sweeps_what_kubernetes_made():
 
 CASES = [
     what_cannot_be_is_refused_before_anything_is_made, a_killed_conductor_leaves_one_stack_each,
-    nodes_know_what_they_need, it_scales_and_named_nodes_go, quota_and_hosts_give_their_reason,
+    nodes_know_what_they_need, masters_are_replaced_while_the_others_decide,
+    it_scales_and_named_nodes_go, quota_and_hosts_give_their_reason,
     a_nodegroup_has_its_own_stack_and_comes_back, an_upgrade_tells_each_node_once,
     the_ca_is_rotated_in_three_words, a_stack_deleted_by_hand_is_said_and_the_cluster_deletable,
     delete_sweeps_what_kubernetes_made]
@@ -371,10 +421,12 @@ def run(l):
         "trust.trustee_domain_name": "magnum", "trust.trustee_domain_admin_password": lab.PASSWORD,
         "trust.trustee_domain_admin_name": "trustee_domain_admin",
         "api.public_url": "http://127.0.0.1:9511", "conductor.lease_ms": "3000",
-        "conductor.health_interval_s": "5",
+        "conductor.health_interval_s": "5", "conductor.max_wait_ms": "1500",  # how often Heat is asked
         "conductor.health_interval_failed_s": "5", "certificates.rotation_grace_s": "1"})
     words = [w for k, v in options.items() for w in ("--set", f"{k}={v}")]
-    with account() as S["project"], mt.Allinone(options=words) as S["stack"]:
+    S["net"] = cluster_net.Net()
+    with contextlib.closing(S["net"]), account() as S["project"], mt.Allinone(
+            options=words, env=S["net"].environment) as S["stack"]:
         S["token"], body = lab.login(NAME, of_project(NAME))
         S["heat"] = next(e["url"] for s in body["catalog"] if s["type"] == "orchestration"
                          for e in s["endpoints"] if e["interface"] == "public")

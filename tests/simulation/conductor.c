@@ -104,6 +104,7 @@ static void handle(struct sim *m, int ci, int ri)
     r->ev.superseded |= r->superseded;
     r->ev.force |= r->forced;
     r->ev.stopping |= c->stopping;
+    r->ev.give_way = m->crowded && sim_chance(m, 100);
     sim_trace(m, "conductor %d: op%d <- %s rc %d%s%s", ci, r->op, engine_event_name(r->ev.kind),
               r->ev.rc, r->ev.cancel ? " cancel" : "", r->ev.superseded ? " superseded" : "");
     r->decided_at = r->renewed_at;
@@ -167,6 +168,7 @@ static void scan(struct sim *m, int ci)
             free_slots[n_free++] = i;
     if (c->stopping)
         return;
+    store_release_expired(m);
     int64_t asked = m->now;
     c->known_jump = m->jump;
     int n = store_lease(m, c->name, n_free, ops);

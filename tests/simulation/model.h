@@ -49,6 +49,7 @@ enum bug {
     BUG_RETRY_OLD,        /* a retry is accepted though something newer was */
     BUG_RENEW_ALL,        /* leases that nobody works on are prolonged */
     BUG_STOP_EARLY,       /* a lease is believed for longer than the store keeps it */
+    BUG_FREE_EARLY,       /* leases are given back that have not run out */
     BUGS
 };
 
@@ -135,6 +136,7 @@ int model_store(struct model *m, const struct m_guard *g, const struct op_store 
                 int64_t worker_count);
 int model_ledger(struct model *m, const struct m_guard *g, int node, char verb); /* d, c, x */
 void model_release_all(struct model *m, const char *owner);
+int model_release_expired(struct model *m); /* how many */
 
 /* model_finish.c */
 int model_finish(struct model *m, const struct m_guard *g, const struct op_finish *f,

@@ -14,7 +14,7 @@ const char *bug_name(enum bug b)
         "status-anyway", "no-scan",       "superseded-stays", "early-answer",    "names-dropped",
         "spec-stale",    "reason-stays",  "reason-hidden",    "report-lost",     "undo-anyway",
         "output-wins",   "force-unheard", "groups-stuck",     "retry-old",       "renew-all",
-        "stop-early",
+        "stop-early",    "free-early",
     };
     return b < BUGS ? names[b] : "?";
 }
@@ -208,6 +208,20 @@ void model_release_all(struct model *m, const char *owner)
         o->lease_until = TIME_UNSET;
         o->due_at = m->now;
     }
+}
+
+int model_release_expired(struct model *m)
+{
+    int n = 0;
+    for (int i = 0; i < m->n_ops && m->bug != BUG_NO_EXPIRY; i++) {
+        struct m_op *o = &m->ops[i];
+        if (!o->owner[0] || (m_leased(m, o) && m->bug != BUG_FREE_EARLY))
+            continue;
+        o->owner[0] = '\0';
+        o->lease_until = TIME_UNSET;
+        n++;
+    }
+    return n;
 }
 
 /* ---- writes of a step ---- */

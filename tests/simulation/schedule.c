@@ -253,6 +253,7 @@ bool schedule_run(struct sim *m, uint64_t seed, const struct options *opt, FILE 
     m->cfg = (struct engine_config)ENGINE_CONFIG_DEFAULT;
     m->cfg.blocked_after_ms = 60000;
     store_begin(m);
+    m->crowded = seed % 3 == 0;
     m->n_conductors = 2 + (int)sim_random(m, CONDUCTORS - 2);
     for (int i = 0; i < m->n_conductors; i++)
         conductor_start(m, i);

@@ -1,7 +1,7 @@
 /* Fair shares under random schedules: a few conductors deal with operation/share.h, as scheduler.c
- * does (a page of projects in a turn), while projects come with one operation or with a thousand,
- * steps take as long as they like and conductors die. One seed is one schedule. Checked after every
- * turn:
+ * does (a page of projects in a turn, what somebody dead had before them), while projects come with
+ * one operation or with a thousand, steps take as long as they like and conductors die. One seed is
+ * one schedule. Checked after every turn:
  *  - what is dealt is due, and there is a place for it;
  *  - no project waits for ever: while it has work that is due and nothing at any conductor, at most
  *    BOUND turns pass in which somebody else was given a place it could have had;
@@ -36,7 +36,8 @@ struct project {
 };
 struct conductor {
     size_t used, ready;
-    int after; /* the last project that was given something, -1 = none */
+    int after;              /* the last project that was given something, -1 = none */
+    size_t freed[PROJECTS]; /* of somebody who died: these come first */
 };
 struct world {
     uint64_t rng, turn;
@@ -69,13 +70,25 @@ static void arrive(struct world *w, struct project *p, size_t n)
     p->due += n;
 }
 
-/* Who has something due, from behind the last turn's end on. */
-static size_t page(struct world *w, const struct conductor *c, int ret[PAGE])
+/* Who has something due: what was given back for somebody dead first, then from behind the last
+ * turn's end on. */
+static size_t page(struct world *w, struct conductor *c, int ret[2 * PAGE], size_t *ret_first)
 {
-    size_t n = 0;
-    for (int k = 1; k <= PROJECTS && n < PAGE; k++) {
+    size_t n = 0, behind = 0;
+    for (int i = 0; i < PROJECTS; i++) {
+        if (!w->p[i].due)
+            c->freed[i] = 0;
+        if (c->freed[i] && n < PAGE)
+            ret[n++] = i;
+    }
+    *ret_first = n;
+    for (int k = 1; k <= PROJECTS && behind < PAGE; k++) {
         int i = (c->after + k) % PROJECTS;
-        if (w->p[i].due)
+        bool there = false;
+        for (size_t j = 0; j < *ret_first; j++)
+            there |= ret[j] == i;
+        behind += w->p[i].due > 0;
+        if (w->p[i].due && !there)
             ret[n++] = i;
     }
     for (size_t i = 1; w->due_first && i < n; i++)
@@ -87,13 +100,30 @@ static size_t page(struct world *w, const struct conductor *c, int ret[PAGE])
     return n;
 }
 
-static void next_turn(struct conductor *c, const int *who, const struct share_claim *v, size_t n)
+static void next_turn(struct conductor *c, const int *who, const struct share_claim *v, size_t n,
+                      size_t first)
 {
-    int after = n ? who[n - 1] : -1;
-    for (size_t i = 0; i < n; i++)
+    int after = n > first ? who[n - 1] : c->after;
+    for (size_t i = 0; i < first; i++) {
+        if (v[i].take)
+            after = c->after;
+        c->freed[who[i]] -= v[i].take < c->freed[who[i]] ? v[i].take : c->freed[who[i]];
+    }
+    for (size_t i = first; i < n; i++)
         if (v[i].take)
             after = who[i];
     c->after = after;
+}
+
+/* How many projects may come in with a first one, as in conductor/queue.c. */
+static size_t firsts(const struct world *w, int ci, size_t room)
+{
+    size_t lanes = 0, ahead = 2 * WORKERS;
+    for (int i = 0; i < PROJECTS; i++)
+        lanes += w->p[i].held[ci] > 0;
+    if (lanes > w->c[ci].ready)
+        lanes = w->c[ci].ready;
+    return lanes < ahead && ahead - lanes > room ? ahead - lanes : room;
 }
 
 /* Without shares: the oldest, as far as there is room. */
@@ -137,21 +167,23 @@ static void lease(struct world *w, int ci)
 {
     static const struct share_rule rule = {.share = 2};
     struct conductor *c = &w->c[ci];
-    int who[PAGE];
-    struct share_claim v[PAGE];
-    size_t n = page(w, c, who), free = PLACES - c->used;
+    int who[2 * PAGE];
+    struct share_claim v[2 * PAGE];
+    size_t first, n = page(w, c, who, &first), free = PLACES - c->used;
     size_t room = c->ready < 2 * WORKERS ? 2 * WORKERS - c->ready : 0;
     for (size_t i = 0; i < n; i++) {
         size_t due = w->p[who[i]].due;
         v[i] = (struct share_claim){.has = w->p[who[i]].held[ci],
                                     .due = due < 2 * WORKERS ? due : 2 * WORKERS};
     }
+    room = room < free ? room : free;
+    size_t asked = share_among(v, n, firsts(w, ci, room));
     if (w->due_first)
-        deal_due_first(v, n, room < free ? room : free);
+        deal_due_first(v, asked = n, room);
     else
-        (void)share_deal(&rule, v, n, room < free ? room : free, free);
-    next_turn(c, who, v, n);
-    account(w, ci, who, v, n, free);
+        (void)share_deal(&rule, v, asked, room, free);
+    next_turn(c, who, v, asked, first < asked ? first : asked);
+    account(w, ci, who, v, asked, free);
 }
 
 /* Something ends, or a conductor dies and what it had is due again. */
@@ -159,6 +191,7 @@ static void progress(struct world *w, int ci)
 {
     struct conductor *c = &w->c[ci];
     bool dies = roll(w, 500) == 0;
+    uint64_t heir = roll(w, CONDUCTORS);
     for (int i = 0; i < PROJECTS; i++) {
         struct project *p = &w->p[i];
         size_t gone = dies ? p->held[ci] : p->held[ci] && roll(w, 12) == 0;
@@ -166,6 +199,8 @@ static void progress(struct world *w, int ci)
         c->used -= gone;
         if (dies && gone)
             arrive(w, p, gone);
+        if (dies)
+            w->c[heir].freed[i] += gone;
     }
     c->ready = c->ready > 2 ? c->ready - roll(w, 3) : c->ready / 2;
     if (c->ready > c->used)

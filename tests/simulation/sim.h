@@ -98,6 +98,7 @@ struct sim {
     int64_t jump; /* the store's clock is this much ahead */
     struct model store;
     struct wish wishes[M_OPS];
+    int64_t freed_at[M_OPS]; /* when the lease that was given back for it had run out; 0 = never */
     int64_t wanted[M_CLUSTERS][M_GROUPS]; /* by what was accepted last; M_NONE = no such group */
     /* the backend: how many of each resource exist, and which it is */
     int nodes[M_CLUSTERS][M_NODES];
@@ -105,6 +106,7 @@ struct sim {
     struct sim_conductor conductors[CONDUCTORS];
     int n_conductors;
     struct engine_config cfg;
+    bool crowded; /* others may want a run's place at any time */
     bool healed;
     int64_t healed_at;
     long faults, requests, steps;
@@ -125,6 +127,7 @@ void sim_trace(struct sim *m, const char *fmt, ...) __attribute__((format(printf
 struct model *store_of(struct sim *m); /* its clock set */
 void store_begin(struct sim *m);
 int store_lease(struct sim *m, const char *owner, int max, int *ret_ops);
+void store_release_expired(struct sim *m);
 int store_renew(struct sim *m, const char *owner, const int *ops, int n);
 /* Fills the state as engine_load does from the row. */
 void store_load(struct sim *m, int op, struct engine_state *s);

@@ -108,6 +108,18 @@ static void check_spec(struct sim *m, int op)
         sim_violated(m, "operation %d begins with an old spec", op);
 }
 
+void store_release_expired(struct sim *m)
+{
+    if (weather(m) == 1)
+        return;
+    for (int i = 0; i < m->store.n_ops; i++) {
+        const struct m_op *o = &m->store.ops[i];
+        if (o->owner[0] && o->lease_until <= m->store.now)
+            m->freed_at[i] = o->lease_until;
+    }
+    (void)model_release_expired(&m->store);
+}
+
 int store_lease(struct sim *m, const char *owner, int max, int *ret_ops)
 {
     int bad = weather(m);
@@ -115,7 +127,7 @@ int store_lease(struct sim *m, const char *owner, int max, int *ret_ops)
     if (bad == 1)
         return 0;
     for (int i = 0; i < M_OPS; i++)
-        until[i] = m->store.ops[i].owner[0] ? m->store.ops[i].lease_until : 0;
+        until[i] = m->store.ops[i].owner[0] ? m->store.ops[i].lease_until : m->freed_at[i];
     int n = model_lease(&m->store, owner, max, LEASE_MS, ret_ops);
     for (int i = 0; i < n; i++) {
         check_waiting(m, ret_ops[i], until[ret_ops[i]]);

@@ -26,7 +26,7 @@ class Api:
 
     def stop(self):
         self.process.terminate()
-        check_equal(self.process.wait(60 * mt.SLOW), 0, f"exit status of {self.name}")
+        check_equal(self.process.wait(180 * mt.SLOW), 0, f"exit status of {self.name}")
 
     def kill(self):
         if self.process:
@@ -62,10 +62,10 @@ def haproxy(top, apis):
     stats socket {apis[0].admin} level admin
 defaults
     mode http
-    timeout connect 5s
-    timeout client 60s
-    timeout server 60s
-    timeout check 10s
+    timeout connect 30s
+    timeout client 180s
+    timeout server 180s
+    timeout check 30s
 frontend magnum
     bind 127.0.0.1:{port}
     default_backend magnum

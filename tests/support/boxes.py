@@ -243,12 +243,12 @@ class Box:
         return ["ip", "netns", "exec", self.name, "chroot", str(self.root), *map(str, words)]
 
     def environment(self, **more):
-        return dict({"PATH": self.path, "HOME": "/root", "MAGNUM_PATIENCE": "60",
+        return dict({"PATH": self.path, "HOME": "/root", "MAGNUM_PATIENCE": "180",
                      "MAGNUM_PAUSE": "0.3", "MAGNUM_KEY_BITS": "2048",
                      "METADATA_URL": f"http://{GATEWAY}:{PORT}/openstack/latest/meta_data.json"},
                     **more)
 
-    def run(self, *words, want=0, timeout=180, **env):
+    def run(self, *words, want=0, timeout=600, **env):
         return run(*self.command(*words), want=want, timeout=timeout, env=self.environment(**env))
 
     def start(self, *words, **env):

@@ -34,7 +34,7 @@ void test_pool_end(struct test_pool *t);
 int test_count_fds(void);
 int test_count_children(void);
 pid_t test_newest_child(void);  /* begun last (process ids wrap around); 0 = no child */
-bool test_wait_gone(pid_t pid); /* ended and reaped, within 10 s */
+bool test_wait_gone(pid_t pid); /* ended and reaped, within 60 s */
 
 struct record { /* what one cluster's conductor would know */
     pthread_mutex_t lock;

@@ -1,8 +1,8 @@
 """A proxy in front of a Unix socket that loses connections when asked to: what a bad network does
 to a client of PostgreSQL. Runs as a process of its own, so that it doesn't slow the test down.
 
-Proxy(listen, target): drop() cuts all connections, stall(seconds) passes nothing for that time and
-refuses new ones, stop() ends it."""
+Proxy(listen, target): drop() cuts all connections, stall(seconds) passes nothing for that time, or
+until flow(), and refuses new ones, stop() ends it."""
 import asyncio
 import contextlib
 import multiprocessing
@@ -26,6 +26,10 @@ class Proxy:
 
     def stall(self, seconds):
         self.pipe.send(("stall", seconds))
+        return self.pipe.recv()
+
+    def flow(self):
+        self.pipe.send(("flow", 0))
         return self.pipe.recv()
 
     def stop(self):
@@ -75,6 +79,8 @@ async def _serve(listen, target, pipe):
         if what == "stall":
             flowing.clear()
             loop.call_later(seconds, flowing.set)
+        elif what == "flow":
+            flowing.set()
         else:
             for link in links:
                 for transport in link:

@@ -1,5 +1,10 @@
 # magnum_add_fuzzer(name SOURCES ... LINKS ...): one libFuzzer target in build/fuzz/fuzzers. Seeds lie
-# in tests/fuzz/corpus/<name>/. Built by the preset `fuzz` only; run by `tests/run fuzz`.
+# in tests/fuzz/corpus/<name>/. Built by the preset `fuzz` only; run by `tests/run fuzz`, which builds
+# the target `fuzzers`: all of them.
+if(MAGNUM_FUZZ AND NOT TARGET fuzzers)
+  add_custom_target(fuzzers)
+endif()
+
 function(magnum_add_fuzzer name)
   if(NOT MAGNUM_FUZZ)
     return()
@@ -12,4 +17,5 @@ function(magnum_add_fuzzer name)
     ${CMAKE_SOURCE_DIR}/sdk/include ${CMAKE_SOURCE_DIR}/sdk ${CMAKE_SOURCE_DIR}/tests)
   target_link_libraries(fuzz_${name} PRIVATE magnum_flags ${A_LINKS})
   target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  add_dependencies(fuzzers fuzz_${name})
 endfunction()

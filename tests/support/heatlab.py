@@ -139,6 +139,7 @@ def cloud(l, **options):
               "trust.trustee_domain_admin_name": ADMIN,
               "trust.trustee_domain_admin_password": lab.PASSWORD,
               "certificates.rotation_grace_s": "1", "conductor.health_interval_unwell_s": "2",
+              "conductor.max_wait_ms": "1500",  # how often Heat is asked
               "conductor.health_interval_s": "2",
               "api.public_url": "http://magnum.invalid:9511",
               "drivers.plugin_dirs": str(mt.BUILD / "plugins")}

@@ -42,7 +42,7 @@ def newer(directory, old, new, top):
     return str(out)
 
 
-def kubectl(*args, want=0, config=None, text=None, timeout=60):
+def kubectl(*args, want=0, config=None, text=None, timeout=180):
     env = dict(PATH=os.environ["PATH"], HOME=SPECIFIC["home"],
                KUBECONFIG=str(config or SPECIFIC["config"]))
     r = subprocess.run([SPECIFIC["binaries"] + "/kubectl", *args], capture_output=True, text=True,
@@ -155,7 +155,7 @@ def running(count):
                    for c in p["status"].get("conditions", [])):
                 found[p["metadata"]["name"]] = p["spec"]["nodeName"]
         return len(found) == len(pods) == count
-    wait_for(f"{count} pods to be ready", there, 90, 0.3)
+    wait_for(f"{count} pods to be ready", there, 240, 0.3)
     return dict(found)
 
 
@@ -164,7 +164,7 @@ def fetch(pod, address):
                    f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | /bin/busybox nc {address}")
 
 
-def health(status, reason, timeout=120, name="k1"):
+def health(status, reason, timeout=240, name="k1"):
     def there():
         c = SPECIFIC["stack"].client.show(name)
         SPECIFIC["health"] = (c["health_status"], c["health_status_reason"])
@@ -215,3 +215,19 @@ def run_cases(module_name, cases, options=(), versions=()):
                 mt.delete_all(a)
     finally:
         shutil.rmtree(top, ignore_errors=True)
+
+
+def expire(uuid, node_dir, part, file):
+    """One of a node's certificates becomes one that nobody renewed, and the daemon that has it starts
+    again with it. The day it ended."""
+    a = SPECIFIC["stack"]
+    rows = json.loads(a.sql("SELECT jsonb_agg(x) FROM x509keypair x WHERE starts_with(derived_key, "
+                            f"'{uuid}/')")[0][0])
+    out = subprocess.run(["/usr/bin/python3", str(mt.SOURCE / "tests/support/expired.py")],
+                         input=json.dumps({"seal_key": str(a.state / "certs.key"), "rows": rows,
+                                           "pem": str(next(node_dir.rglob(file)))}),
+                         capture_output=True, text=True)
+    check_equal(out.returncode, 0, f"the certificate is replaced: {out.stderr}")
+    pid = wait_for(f"{part} to run", lambda: inside(node_dir, part), 60, 0.1)
+    os.kill(pid, signal.SIGKILL)  # its supervisor starts it again
+    return out.stdout.strip()

@@ -158,6 +158,7 @@ class Lab:
         like come from Glance, Nova and Neutron where the profile has them."""
         return {"auth.strategy": "keystone", "keystone.auth_url": AUTH_URL,
                 "keystone.password": PASSWORD, "keystone.region": REGION,
+                "keystone.timeout_ms": 60000, "catalog.timeout_ms": 60000,  # all of it on one machine
                 "catalog.source": "openstack" if self.profile == "full" else "builtin"}
 
     @contextlib.contextmanager

@@ -52,7 +52,7 @@ def api(s, l, name="lab", **options):
         yield f"http://127.0.0.1:{wait_for('magnum-api to be ready', ready, 30)}"
     finally:
         p.terminate()
-        p.wait(60)
+        p.wait(180)
     check_equal(p.returncode, 0, "exit status of magnum-api")
 
 

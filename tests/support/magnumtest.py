@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -25,6 +26,7 @@ BIN = BUILD / "bin"
 # Debian's /usr/bin/psql is a wrapper that takes ten times as long as the program itself.
 PSQL = str(([*sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/psql")), "psql"])[0])
 SLOW = 4 if os.environ.get("MAGNUM_SANITIZED") else 1  # sanitizers cost this factor in time
+LEAST_S = 120  # bounds only end what hangs: a disk or a processor may stand still for many seconds
 
 
 class Failed(AssertionError):
@@ -42,6 +44,7 @@ def check_equal(got, want, what):
 
 def wait_for(what, condition, timeout=30.0, every=0.02):
     """The first true value of condition(); Failed with the last error when none comes in time."""
+    timeout = max(timeout, LEAST_S)
     until = time.monotonic() + timeout * SLOW
     last = None
     while True:
@@ -58,9 +61,14 @@ def wait_for(what, condition, timeout=30.0, every=0.02):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """For programs that can't be told 0. None of those the kernel gives away: tests that run beside
+    open thousands of connections, and one of them would have it before the program does."""
+    for _ in range(1000):
+        port = random.randrange(20000, 32768)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
+    raise Failed("no port is free")
 
 
 class Answer:
@@ -74,7 +82,7 @@ class Answer:
         return f"<{self.status} {self.body[:300]!r}>"
 
 
-def request(url, method, path, body=None, headers=None, timeout=30.0):
+def request(url, method, path, body=None, headers=None, timeout=120.0):
     """One request on a connection of its own. A dict or list body is sent as JSON."""
     host, port = re.match(r"http://([^:/]+):(\d+)", url).groups()
     headers = dict({"OpenStack-API-Version": "container-infra latest"}, **(headers or {}))
@@ -256,7 +264,7 @@ class Allinone:
         conductor = self.child("magnum-conductor")
         return children(conductor, "magnum-driver-host") if conductor else []
 
-    def stop(self, timeout=60.0):
+    def stop(self, timeout=180.0):
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -311,7 +319,7 @@ class Allinone:
             check=True, capture_output=True, text=True, env=self.full_env()).stdout
         return [line.split("\t") for line in out.splitlines()]
 
-    def cli(self, *args, want=0, timeout=120, env=None):
+    def cli(self, *args, want=0, timeout=300, env=None):
         """Runs our client; returns its standard output."""
         full = self.full_env()
         full["MAGNUM_ENDPOINT"] = self.url

@@ -151,6 +151,38 @@ bool pg_exec(const char *conninfo, const char *sql)
     return text != NULL;
 }
 
+struct pg_hold {
+    PGconn *session;
+};
+
+struct pg_hold *pg_hold(const char *conninfo, const char *statement)
+{
+    struct pg_hold *h = malloc(sizeof *h);
+    _cleanup_free_ char *both = str_fmt("BEGIN; %s", statement);
+    if (!h || !both) {
+        free(h);
+        return NULL;
+    }
+    h->session = PQconnectdb(conninfo);
+    PGresult *r = PQexec(h->session, both);
+    ExecStatusType st = PQresultStatus(r);
+    PQclear(r);
+    if (st != PGRES_TUPLES_OK && st != PGRES_COMMAND_OK) {
+        fprintf(stderr, "%s: %s", statement, PQerrorMessage(h->session));
+        pg_let_go(&h);
+    }
+    return h;
+}
+
+void pg_let_go(struct pg_hold **hold)
+{
+    struct pg_hold *h = TAKE_PTR(*hold);
+    if (!h)
+        return;
+    PQfinish(h->session);
+    free(h);
+}
+
 bool pg_kill(struct pg *pg)
 {
     return ask(pg, PG_KILL);

@@ -21,6 +21,10 @@ char *pg_new_database(struct pg *pg, const char *name);
  * "" for none. Prints the server's message and returns NULL on an error. */
 char *pg_query(const char *conninfo, const char *sql);
 bool pg_exec(const char *conninfo, const char *sql);
+/* A transaction that has done this and stands still, so that whoever meets its locks waits; NULL
+ * when that failed. Ended, undone, by pg_let_go (NULL is fine). */
+struct pg_hold *pg_hold(const char *conninfo, const char *statement);
+void pg_let_go(struct pg_hold **hold);
 
 pid_t pg_pid(const struct pg *pg); /* of the postmaster */
 const char *pg_dir(const struct pg *pg);

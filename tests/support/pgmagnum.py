@@ -26,7 +26,7 @@ class Server:
 
     def run(self, program, *args):
         r = subprocess.run(["runuser", "-u", "postgres", "--", str(POSTGRES / program), *map(str, args)],
-                           capture_output=True, text=True, cwd="/", env=mt.clean_env())
+                           capture_output=True, text=True, cwd="/", env=mt.clean_env(PGCTLTIMEOUT="300"))
         check(r.returncode == 0, f"{program} {args}: {r.stdout}{r.stderr}")
         return r.stdout
 
@@ -125,7 +125,7 @@ def process(top, program, connection, name=None, **options):
         yield p
     finally:
         p.terminate()
-        status = p.wait(60 * mt.SLOW)
+        status = p.wait(180 * mt.SLOW)
     check_equal(status, 0, f"exit status of {program}")
 
 

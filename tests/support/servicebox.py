@@ -59,7 +59,7 @@ def boot_all(cloud, nodes, units, want=0):
     """All at once; each has told Heat that it is ready."""
     processes = {n: n.start("/bin/bash", "/opt/magnum/boot.sh") for n in nodes}
     for n, p in processes.items():
-        if p.wait(150) != want:
+        if p.wait(600) != want:
             raise mt.Failed(f"{n.name}: {n.said()[-4000:]}\n" +
                             "\n".join(f"--- {u}\n{n.log(u)}" for u in units))
     if want == 0:

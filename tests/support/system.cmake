@@ -1,7 +1,8 @@
-# magnum_add_system_test(name [TIMEOUT s] [SERIAL]): tests/system/<name>.py as one CTest test.
-# SERIAL: it loads or fills the machine and must not run beside others.
+# magnum_add_system_test(name [TIMEOUT s] [SERIAL] [COST s] [LOCK name]): tests/system/<name>.py as one
+# CTest test. SERIAL: it loads or fills the machine and must not run beside others. COST: it takes so
+# long, and begins before shorter ones. LOCK: not beside others with the same.
 function(magnum_add_system_test name)
-  cmake_parse_arguments(A "SERIAL" "TIMEOUT;RING" "" ${ARGN})
+  cmake_parse_arguments(A "SERIAL" "TIMEOUT;RING;COST;LOCK" "" ${ARGN})
   if(NOT A_TIMEOUT)
     set(A_TIMEOUT 300)
   endif()
@@ -20,5 +21,11 @@ function(magnum_add_system_test name)
     ENVIRONMENT "${environment}")
   if(A_SERIAL)
     set_tests_properties(${A_RING}/${name} PROPERTIES RUN_SERIAL ON)
+  endif()
+  if(A_COST)
+    set_tests_properties(${A_RING}/${name} PROPERTIES COST ${A_COST})
+  endif()
+  if(A_LOCK)
+    set_tests_properties(${A_RING}/${name} PROPERTIES RESOURCE_LOCK ${A_LOCK})
   endif()
 endfunction()

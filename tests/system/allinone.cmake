@@ -1,1 +1,1 @@
-magnum_add_system_test(allinone TIMEOUT 400)
+magnum_add_system_test(allinone TIMEOUT 900)

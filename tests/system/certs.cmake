@@ -1,1 +1,1 @@
-magnum_add_system_test(certs TIMEOUT 300)
+magnum_add_system_test(certs TIMEOUT 900)

@@ -1,1 +1,1 @@
-magnum_add_system_test(client_checklist TIMEOUT 300)
+magnum_add_system_test(client_checklist TIMEOUT 900)

@@ -1,1 +1,1 @@
-magnum_add_system_test(completion TIMEOUT 60)
+magnum_add_system_test(completion TIMEOUT 300)

@@ -1,1 +1,1 @@
-magnum_add_system_test(discovery TIMEOUT 180)
+magnum_add_system_test(discovery TIMEOUT 600)

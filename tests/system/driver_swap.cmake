@@ -20,4 +20,4 @@ add_library(kill_at MODULE ${CMAKE_SOURCE_DIR}/tests/support/kill_at.c)
 target_link_libraries(kill_at PRIVATE magnum_flags)
 set_target_properties(kill_at PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 
-magnum_add_system_test(driver_swap TIMEOUT 400)
+magnum_add_system_test(driver_swap TIMEOUT 900)

@@ -1,1 +1,1 @@
-magnum_add_system_test(failover TIMEOUT 300)
+magnum_add_system_test(failover TIMEOUT 900)

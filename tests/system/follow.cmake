@@ -1,1 +1,1 @@
-magnum_add_system_test(follow TIMEOUT 300)
+magnum_add_system_test(follow TIMEOUT 900)

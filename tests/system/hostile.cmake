@@ -1,1 +1,1 @@
-magnum_add_system_test(hostile TIMEOUT 600)
+magnum_add_system_test(hostile TIMEOUT 900)

@@ -1,1 +1,1 @@
-magnum_add_system_test(legacy_docker TIMEOUT 400)
+magnum_add_system_test(legacy_docker TIMEOUT 900)

@@ -6,4 +6,4 @@ target_include_directories(talker PRIVATE ${CMAKE_SOURCE_DIR}/sdk/include)
 target_link_libraries(talker PRIVATE magnum_flags)
 set_target_properties(talker PROPERTIES PREFIX "" C_VISIBILITY_PRESET hidden
   LIBRARY_OUTPUT_DIRECTORY ${talker_dir})
-magnum_add_system_test(logs TIMEOUT 120)
+magnum_add_system_test(logs TIMEOUT 600)

@@ -1,1 +1,1 @@
-magnum_add_system_test(metrics TIMEOUT 120)
+magnum_add_system_test(metrics TIMEOUT 600)

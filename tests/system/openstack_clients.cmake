@@ -1,1 +1,1 @@
-magnum_add_system_test(openstack_clients TIMEOUT 300)
+magnum_add_system_test(openstack_clients TIMEOUT 900)

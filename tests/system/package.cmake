@@ -1,1 +1,1 @@
-magnum_add_system_test(package TIMEOUT 900)
+magnum_add_system_test(package TIMEOUT 1500)

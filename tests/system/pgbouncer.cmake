@@ -1,1 +1,1 @@
-magnum_add_system_test(pgbouncer TIMEOUT 200)
+magnum_add_system_test(pgbouncer TIMEOUT 600)

@@ -1,1 +1,1 @@
-magnum_add_system_test(quotas TIMEOUT 300)
+magnum_add_system_test(quotas TIMEOUT 900)

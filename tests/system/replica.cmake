@@ -1,1 +1,1 @@
-magnum_add_system_test(replica TIMEOUT 300)
+magnum_add_system_test(replica TIMEOUT 900)

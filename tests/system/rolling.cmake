@@ -1,1 +1,1 @@
-magnum_add_system_test(rolling TIMEOUT 300)
+magnum_add_system_test(rolling TIMEOUT 900)

@@ -1,1 +1,1 @@
-magnum_add_system_test(rotate TIMEOUT 600)
+magnum_add_system_test(rotate TIMEOUT 1200)

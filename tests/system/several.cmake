@@ -1,1 +1,1 @@
-magnum_add_system_test(several TIMEOUT 400)
+magnum_add_system_test(several TIMEOUT 900)

@@ -1,1 +1,1 @@
-magnum_add_system_test(signals TIMEOUT 120)
+magnum_add_system_test(signals TIMEOUT 600)

@@ -1,1 +1,1 @@
-magnum_add_system_test(swarm TIMEOUT 600)
+magnum_add_system_test(swarm TIMEOUT 900)

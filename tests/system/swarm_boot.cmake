@@ -1,2 +1,2 @@
 # Swarm's boot scripts with a real dockerd on each of several machines, in namespaces.
-magnum_add_system_test(swarm_boot TIMEOUT 600 SERIAL)
+magnum_add_system_test(swarm_boot TIMEOUT 2400 SERIAL)

@@ -1,1 +1,1 @@
-magnum_add_system_test(swarm_rotate TIMEOUT 600)
+magnum_add_system_test(swarm_rotate TIMEOUT 1500)

@@ -25,7 +25,7 @@ from magnumtest import check, check_equal, wait_for
 SECONDS = int(os.environ.get("MAGNUM_CHAOS_SECONDS", "120"))
 SEED = os.environ.get("MAGNUM_CHAOS_SEED", "1")
 SIMULATED, SWARMS = 10, 1
-PATIENCE = 240  # for one life's step, with everything against it
+PATIENCE = 400  # for one life's step, with everything against it
 OPTIONS = [x for o in ("conductor.host_failures=100", "drivers.quarantine_deaths=1000",
                        "conductor.lease_ms=3000", "conductor.heartbeat_ms=500",
                        "conductor.step_budget_ms=5000", "drivers.kill_grace_ms=500",
@@ -77,7 +77,7 @@ class Beside(threading.Thread):
         self.ending = True
         if self.process:
             self.process.terminate()
-        self.join(60 * mt.SLOW)
+        self.join(180 * mt.SLOW)
         if self.is_alive():
             self.process.kill()
             raise mt.Failed(f"{self.name} did not stop")

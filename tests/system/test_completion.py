@@ -27,7 +27,7 @@ _magnum
 
 def shell(program, script, *words):
     r = subprocess.run([*program, script, "test", str(mt.BIN / "magnum"), "magnum", *words],
-                       capture_output=True, text=True, timeout=30 * mt.SLOW)
+                       capture_output=True, text=True, timeout=120 * mt.SLOW)
     check_equal((r.returncode, r.stderr), (0, ""), f"{program[0]} {words}")
     return sorted(set(r.stdout.split()))
 

@@ -79,10 +79,10 @@ def members_find_one_another():
                 check(m.process.poll() is None, f"{m.name} ended: {m.text()[-2000:]}")
             return all(m.ctl("endpoint", "health").returncode == 0 for m in members)
         wait_for("the etcd cluster to be healthy", healthy, 60, 0.2)
-        check_equal(members[0].ctl("put", "key", "value").returncode, 0, "a write")
-        got = members[1].ctl("get", "key")
-        check_equal(got.stdout.split(), ["key", "value"], f"read elsewhere: {got.stderr}")
-        check_equal(len(members[0].ctl("member", "list").stdout.splitlines()), 3, "members")
+        # a disk that is slow for a moment costs etcd its leader
+        wait_for("a write", lambda: members[0].ctl("put", "key", "value").returncode == 0)
+        wait_for("the same elsewhere", lambda: members[1].ctl("get", "key").stdout.split() == ["key", "value"])
+        wait_for("three members", lambda: len(members[0].ctl("member", "list").stdout.splitlines()) == 3)
         late = Member("late", url, d)
         stack.callback(late.stop)
         wait_for("one too many to give up", lambda: late.process.poll() is not None, 30)
@@ -141,6 +141,22 @@ def bad_requests_are_refused():
     ask("PUT", f"{url}/m3", "value=y", 200)
     for size in ("0", "16", "x"):
         S["stack"].client("GET", f"/discovery/new?size={size}", want=400)
+
+
+def one_project_takes_no_tokens_from_others():
+    """Nor from itself for ever: what has expired counts no more."""
+    def new(project):
+        r = mt.request(S["few"], "GET", "/discovery/new?size=1", headers={"X-Project-Id": project})
+        return r.status, r.body.decode()
+    made = [new("greedy") for _ in range(2)]
+    check_equal([s for s, _ in made], [200, 200], f"the first ones: {made}")
+    status, text = new("greedy")
+    check(status == 403 and "max_tokens_per_project" in text, f"one too many: {status} {text}")
+    status, text = new("modest")
+    check_equal(status, 200, f"another project's: {text}")
+    check_equal(len({url[-36:] for _, url in made} | {text[-36:]}), 3, "all different")
+    S["stack"].sql(f"UPDATE discovery SET expires_at = now() WHERE token = '{made[0][1][-36:]}'")
+    check_equal(new("greedy")[0], 200, "with one expired")
 
 
 def tokens_open_nothing_else():
@@ -252,7 +268,7 @@ def main():
         users = stack.state / "htpasswd"
         users.write_text("u:$2b$05$" + "." * 53 + ":p:member\n")  # nobody knows its password
         users.chmod(0o600)
-        beside = {"second": (), "guarded": ("auth.strategy=http_basic",
+        beside = {"second": (), "few": ("discovery.max_tokens_per_project=2",), "guarded": ("auth.strategy=http_basic",
                                             f"auth.http_basic_file={users}")}
         processes = []
         try:
@@ -264,7 +280,7 @@ def main():
             mt.main("__main__", [
                 members_find_one_another, announcements_are_kept_in_order,
                 a_watcher_is_woken_by_another_process, bad_requests_are_refused,
-                tokens_open_nothing_else, clusters_get_a_url, another_service_may_be_named,
+                one_project_takes_no_tokens_from_others, tokens_open_nothing_else, clusters_get_a_url, another_service_may_be_named,
                 expired_tokens_go])
         finally:
             for p in processes:

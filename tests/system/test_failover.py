@@ -49,12 +49,12 @@ def the_primary_dies_under_load():
     load = Load(client, S["template"])
     load.start()
     try:
-        wait_for("clusters to be accepted", lambda: len(load.accepted) >= 150)
+        wait_for("clusters to be accepted", lambda: len(load.accepted) >= 150, 300)
         a.kill()
         died = time.monotonic()
         b.run("pg_ctl", "--wait", "-D", b.data, "promote")
         promoted = time.monotonic()
-        wait_for("clusters to be accepted again", lambda: len(load.since(promoted)) >= 150, 60)
+        wait_for("clusters to be accepted again", lambda: len(load.since(promoted)) >= 150, 300)
     finally:
         load.ended.set()
         load.join()

@@ -1,13 +1,9 @@
 """Fair shares: one tenant's thousand creates, and another tenant's one after them. What is checked are
-counts of what the flood has finished by then, never times. Requests of one tenant that wait, too."""
-import collections
+counts of what the flood has finished by then, never times."""
 import concurrent.futures
-import contextlib
-import re
-import subprocess
 
 import magnumtest as mt
-from magnumtest import check, check_equal, wait_for
+from magnumtest import check, wait_for
 
 FLOOD = 1000
 S = {}
@@ -36,24 +32,35 @@ def done(project, sql="finished_at IS NOT NULL"):
 
 
 def flood_done_when_first_is(project):
-    """How many of the flood had ended when that project's operation did, by the database's clock."""
+    """How many of the flood ended between that project's accepted create and its end, by the
+    database's clock: what passes before, while this test asks for it, is nobody's wait."""
     wait_for(f"the create of {project} to end", lambda: done(project), 120)
     return int(S["stack"].sql(
         "SELECT count(*) FROM operation f, operation o WHERE f.project_id = 'flood' AND o.project_id"
-        f" = '{project}' AND f.finished_at <= o.finished_at")[0][0])
+        f" = '{project}' AND f.finished_at BETWEEN o.created_at AND o.finished_at")[0][0])
 
 
 def one_create_does_not_wait_for_a_thousand():
     slow = template("slow", steps=4, step_ms=50)
-    creates("flood", slow, [f"f{i}" for i in range(FLOOD)])
-    before = done("flood")
-    check(before < FLOOD * 9 // 10, f"the flood was over ({before}) before anybody else came")
-    for tenant in ("one", "two"):
-        creates(tenant, slow, [tenant])
-    for tenant in ("one", "two"):
-        passed = flood_done_when_first_is(tenant) - before
-        check(passed < FLOOD // 10, f"{passed} of the flood ended before the create of {tenant}")
-        print(f"{tenant}: {passed} of {FLOOD - before} of the flood ended before its create did")
+    for n in range(5):  # the flood may be over when this test comes to ask: then another one
+        creates("flood", slow, [f"f{n}-{i}" for i in range(FLOOD)])
+        tenants = [f"{t}{n}" for t in ("one", "two")]
+        for tenant in tenants:
+            creates(tenant, slow, [tenant])
+        passed = [flood_done_when_first_is(tenant) for tenant in tenants]
+        left = waiting_behind(tenants[-1])
+        print(f"{passed} of the flood ended before the creates that came later, {left} after both came")
+        if left >= FLOOD // 5:
+            break
+    check(left >= FLOOD // 5, f"the flood was over ({left}) whenever anybody else came")
+    check(max(passed) < FLOOD // 10, f"{passed} of the flood ended before the creates that came later")
+
+
+def waiting_behind(project):
+    """How many of the flood were still to be done when that project's create was accepted."""
+    return int(S["stack"].sql(
+        "SELECT count(*) FROM operation f, operation o WHERE f.project_id = 'flood' AND o.project_id"
+        f" = '{project}' AND (f.finished_at IS NULL OR f.finished_at > o.created_at)")[0][0])
 
 
 def the_flood_goes_on():
@@ -64,66 +71,12 @@ def the_flood_goes_on():
           "some of the flood failed")
 
 
-@contextlib.contextmanager
-def small_api():
-    """A second API: three threads for requests that wait, and two may wait for them."""
-    port = S["stack"].state / "small.port"
-    process = S["stack"].beside("magnum-api", "magnum-api-small.log", "api.port=0",
-                                f"api.port_file={port}", "api.wait_threads=3",
-                                "api.project_requests=2")
-    try:
-        number = wait_for("the small API to be ready", lambda: port.exists() and
-                          re.fullmatch(r"\d+\n", port.read_text()) and port.read_text(), 30)
-        yield f"http://127.0.0.1:{number.strip()}"
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-@contextlib.contextmanager
-def locked(template):
-    """Creates from this template wait, until the block ends."""
-    psql = subprocess.Popen([mt.PSQL, "-qAtX", S["stack"].connection()], stdin=subprocess.PIPE,
-                            stdout=subprocess.PIPE, text=True)
-    try:
-        psql.stdin.write("BEGIN; SELECT 'locked' FROM cluster_template WHERE uuid = "
-                         f"'{template}' FOR UPDATE;\n")
-        psql.stdin.flush()
-        check_equal(psql.stdout.readline(), "locked\n", "the lock")
-        yield
-    finally:
-        psql.communicate("ROLLBACK;\n", timeout=60)
-
-
-def requests_that_wait_leave_threads_to_others():
-    """Of eight creates of one project two are at work, two wait for their turn and four are refused;
-    another project's is accepted meanwhile."""
-    held, free = template("held", steps=1, step_ms=10), template("free", steps=1, step_ms=10)
-
-    def create(url, project, template, name):
-        return mt.request(url, "POST", "/v1/clusters", dict(name=name, cluster_template_id=template),
-                          headers={"X-Project-Id": project}, timeout=120)
-    with small_api() as url, concurrent.futures.ThreadPoolExecutor(8) as pool:
-        with locked(held):
-            asked = [pool.submit(create, url, "full", held, f"w{i}") for i in range(8)]
-            wait_for("four to be refused", lambda: sum(f.done() for f in asked) == 4)
-            check_equal(create(url, "beside", free, "b").status, 202, "another project's create")
-            for answer in (f.result() for f in asked if f.done()):
-                check_equal(answer.status, 429, f"status of {answer}")
-                check_equal(answer.headers.get("retry-after"), "1", "Retry-After")
-                check_equal(answer.json()["errors"][0]["status"], 429, "document")
-        check_equal(collections.Counter(f.result().status for f in asked),
-                    collections.Counter({202: 4, 429: 4}), "answers")
-        check_equal(create(url, "full", held, "again").status, 202, "the next one")
-
-
 def main():
     with mt.Allinone(options=["--set", "quotas.max_clusters_per_project=5000",
                               "--set", "conductor.health_interval_s=0"]) as stack:
         stack.start()
         S["stack"] = stack
-        mt.main("__main__", [requests_that_wait_leave_threads_to_others,
-                             one_create_does_not_wait_for_a_thousand, the_flood_goes_on])
+        mt.main("__main__", [one_create_does_not_wait_for_a_thousand, the_flood_goes_on])
 
 
 if __name__ == "__main__":

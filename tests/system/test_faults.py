@@ -26,8 +26,8 @@ def log(program):
     return (S["top"] / f"{program}.log").read_text(errors="replace")
 
 
-def heard(program, text):
-    wait_for(f"{text!r} in the log of {program}", lambda: text in log(program))
+def heard(program, text, after=0):
+    wait_for(f"{text!r} in the log of {program}", lambda: text in log(program)[after:])
 
 
 def health():
@@ -90,7 +90,7 @@ def a_stalled_database_loses_and_doubles_nothing():
     """Stalls for longer than statements, leases and health allow, with requests and a cluster in work;
     then connections are cut in the middle of statements."""
     client, proxy, template = S["client"], S["proxy"], S["slow"]
-    before = client.create("stall-before", template)
+    before, told = client.create("stall-before", template), len(log("magnum-conductor"))
     seen, ended = [], threading.Event()
 
     def load():
@@ -103,8 +103,12 @@ def a_stalled_database_loses_and_doubles_nothing():
     t.start()
     try:
         wait_for("some to be accepted", lambda: sum(a.status == 202 for _, a in list(seen)) > 5)
-        proxy.stall(4)
+        begun = time.monotonic()
+        proxy.stall(3600)
         wait_for("health to turn bad", lambda: health().status == 503)
+        heard("magnum-conductor", "db.unwell", told)
+        wait_for("leases and statements to be over", lambda: time.monotonic() > begun + 4)
+        proxy.flow()
         wait_for("health to be good again", healthy)
         for _ in range(5):
             proxy.drop()
@@ -123,8 +127,7 @@ def a_stalled_database_loses_and_doubles_nothing():
                               "HAVING count(*) > 1")
     check_equal(doubled, [], "doubled operations")
     heard("magnum-api", "db.unwell")
-    heard("magnum-conductor", "db.unwell")
-    heard("magnum-conductor", "db.well")
+    heard("magnum-conductor", "db.well", told)
 
 
 def peer(text=b"", buffer=None):
@@ -140,7 +143,7 @@ def peer(text=b"", buffer=None):
 
 def closed(s):
     """Within the timeout, with whatever was said before."""
-    s.settimeout(30 * mt.SLOW)
+    s.settimeout(120 * mt.SLOW)
     said = b""
     with contextlib.suppress(ConnectionError):
         while data := s.recv(65536):
@@ -183,7 +186,7 @@ def slow_senders_are_cut_in_time():
     begun = time.monotonic()
     said = {}
     while len(said) < len(slow):
-        check(time.monotonic() - begun < 60 * mt.SLOW, f"{len(said)} of {len(slow)} were cut")
+        check(time.monotonic() - begun < 120 * mt.SLOW, f"{len(said)} of {len(slow)} were cut")
         for i, s in enumerate(slow):
             if i in said:
                 continue
@@ -231,11 +234,11 @@ def log_pipes_that_nobody_reads():
             os.close(r)  # a reader that goes away for good is no trouble either
         for p in programs:
             p.terminate()
-            check_equal(p.wait(60 * mt.SLOW), 0, "exit status")
+            check_equal(p.wait(180 * mt.SLOW), 0, "exit status")
 
 
 def read_until(fd, what):
-    text, until = b"", time.monotonic() + 30 * mt.SLOW
+    text, until = b"", time.monotonic() + 120 * mt.SLOW
     os.set_blocking(fd, False)
     while what not in text or not text.endswith(b"\n"):
         check(time.monotonic() < until, f"{what} does not come: {text[-500:]}")
@@ -261,7 +264,7 @@ def a_log_on_a_full_disk():
         client.wait_status(client.create("logless", S["template"]), "CREATE_COMPLETE")
     finally:
         p.terminate()
-        check_equal(p.wait(60 * mt.SLOW), 0, "exit status")
+        check_equal(p.wait(180 * mt.SLOW), 0, "exit status")
 
 
 def fill(directory):
@@ -375,7 +378,7 @@ def the_wall_clock_jumps():
             file.write_text(jump)
             uuids.append(client.create(f"clock{jump}", S["template"], create_timeout=1))
             check_equal(states().get("jumping"), "up", f"the conductor at {jump}")
-            check(healthy(), "health")
+            wait_for("health", healthy)  # a second without an answer of the database is enough for none
         for u in uuids:
             client.wait_status(u, "CREATE_COMPLETE", 60)
         odd = S["server"].sql("SELECT cluster_name, deadline_at - created_at FROM operation WHERE cluster_name LIKE "

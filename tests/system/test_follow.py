@@ -20,13 +20,14 @@ def newest(cluster):
 def an_end_is_heard_of_at_once():
     """The tables are looked at once a minute here: only news can be so quick."""
     template = S["stack"].client.simulator("quick", steps=5, step_ms=100)
-    for i in range(3):
+    for i in range(4):
         began = time.monotonic()
         out = cli("cluster", "create", f"quick{i}", "--cluster-template", template, "--wait")
         took = time.monotonic() - began
         check("CREATE_COMPLETE" in out, out)
-        check(took < 12 * mt.SLOW, f"heard of the end after {took:.1f} s")
-    ops = S["stack"].client.operations("quick2")
+        # the first one may end before the API has found out where the news come from
+        check(i == 0 or took < 45, f"heard of the end after {took:.1f} s")
+    ops = S["stack"].client.operations("quick3")
     check_equal(ops[0]["status"], "SUCCEEDED", "the operation")
 
 

@@ -28,7 +28,7 @@ OPTIONS = [x for o in ("conductor.host_failures=100", "drivers.quarantine_deaths
            for x in ("--set", o)]
 
 
-def stubborn(call, what, timeout=60):
+def stubborn(call, what, timeout=240):
     """Repeats a request that a kill may have cut off or that found no database."""
     def attempt():
         try:
@@ -89,7 +89,7 @@ class Life(threading.Thread):
             if status.endswith("FAILED"):
                 raise RuntimeError(f"{self.name} is {status}: {answer.json()['status_reason']}")
             return status == wanted
-        wait_for(f"{self.name} to be {wanted}", there, 120, 0.05)
+        wait_for(f"{self.name} to be {wanted}", there, 400, 0.05)
 
     def count(self, masters, workers):
         cluster = self.request("GET", f"/v1/clusters/{self.uuid}").json()
@@ -126,7 +126,7 @@ def stubborn_rows(query):
     def attempt():
         with contextlib.suppress(subprocess.CalledProcessError):
             return [query()]
-    return wait_for("the database", attempt, 60)[0]
+    return wait_for("the database", attempt, 240)[0]
 
 
 def show_operations(stack):
@@ -169,7 +169,7 @@ def kill_at_random_points(program, real):
                     kills += 1
                     wait_for(f"{program} to be gone", lambda p=pid: not mt.alive(p), 10)
             for life in [x for x in lives if kills >= POINTS or not x.is_alive()]:
-                life.join(300 * mt.SLOW)
+                life.join(900 * mt.SLOW)
                 check(not life.is_alive(), f"{life.name} does not end")
                 lives.remove(life)
                 ended.append(life)

@@ -2,6 +2,8 @@
 kubectl over TLS, pods and a service, scale, nodegroups, health, upgrade, delete, and nothing left
 behind; a conductor killed in the middle, and what is wrong said before anything is made.
 
+MAGNUM_LONG=1 adds what takes more than a minute by itself.
+
 The daemons come from tools/kubernetes-binaries, which builds them when there are none: a machine
 that can't do that fails this test."""
 import json
@@ -9,6 +11,8 @@ import os
 import pathlib
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import kubetest as kt
@@ -178,7 +182,7 @@ def a_dead_node_is_noticed_and_started_again():
     os.kill(mt.node_pids(a, SPECIFIC["uuid"])[-1], signal.SIGKILL)
     health("UNHEALTHY", "powered off")
     a.cli("cluster", "resize", "k1", "3", "--wait", timeout=200)
-    wait_for("all nodes to be ready", lambda: all(v[0] == "True" for v in nodes().values()), 90)
+    wait_for("all nodes to be ready", lambda: all(v[0] == "True" for v in nodes().values()), 240)
     ready_nodes(3)
     health("HEALTHY", '"api": "ok"')
 
@@ -236,6 +240,17 @@ def zero_workers_are_possible():
     check_equal(len(mt.node_namespaces(SPECIFIC["uuid"])), 1, "network namespaces of nodes")
 
 
+def the_only_master_is_not_replaced():
+    a = SPECIFIC["stack"]
+    before = mt.node_pids(a, SPECIFIC["uuid"])
+    a.client.resize("k1", 1, nodegroup="default-master", nodes_to_remove=["k1-master-1"])
+    a.client.wait_status("k1", "UPDATE_FAILED", 60)
+    check("only etcd" in show("status_reason"), f"the reason says it: {show('status_reason')}")
+    op = json.dumps(a.client.operations("k1")[0])
+    check("a cluster with three masters" in op and '"user"' in op, f"who has to do what: {op}")
+    check_equal(mt.node_pids(a, SPECIFIC["uuid"]), before, "the master lives")
+
+
 def delete_leaves_nothing():
     a = SPECIFIC["stack"]
     a.cli("cluster", "delete", "k1", "--wait", timeout=200)
@@ -263,25 +278,161 @@ def a_conductor_killed_in_the_middle_leaves_one_cluster():
     gone_for_good(uuid)
 
 
+def members(name):
+    """{node: etcd's id of its member}, as each node's own etcd says that it is well."""
+    a, found = SPECIFIC["stack"], {}
+    for top in mt.node_dirs(a, show("uuid", name)):
+        pki = top / "pki"
+        if not (pki / "etcd-client.pem").exists():
+            continue
+        command = ["nsenter", f"--net=/run/netns/mag-{show('uuid', name)}-{top.name}", "etcdctl",
+                   "--endpoints=https://127.0.0.1:2379", f"--cacert={pki}/etcd-ca.pem",
+                   f"--cert={pki}/etcd-client.pem", f"--key={pki}/etcd-client.pem"]
+        subprocess.run([*command, "endpoint", "health"], check=True, capture_output=True,
+                       timeout=30 * mt.SLOW)
+        rows = [line.split(", ") for line in subprocess.run(
+            [*command, "member", "list"], check=True, capture_output=True, text=True,
+            timeout=30 * mt.SLOW).stdout.splitlines()]
+        check(all(row[1] == "started" for row in rows), f"members that {top.name} knows: {rows}")
+        found[f"{name}-master-{top.name[1:]}"] = {f"{name}-master-{row[2][1:]}" for row in rows}
+    check(all(known == set(found) for known in found.values()), f"who knows whom: {found}")
+    return set(found)
+
+
+ASK = """
+import ssl, urllib.request
+print(urllib.request.urlopen("https://127.0.0.1:6443/readyz", timeout=5,
+                             context=ssl._create_unverified_context()).read().decode())
+"""
+
+
+def workers_find_the_api(name):
+    """Inside each worker it is at 127.0.0.1, whichever masters there are."""
+    a, uuid = SPECIFIC["stack"], show("uuid", name)
+    for top in mt.node_dirs(a, uuid):
+        if (top / "pki/kubelet.pem").exists():
+            wait_for(f"the API inside {top.name}", lambda top=top: subprocess.run(
+                ["nsenter", f"--net=/run/netns/mag-{uuid}-{top.name}", sys.executable, "-c", ASK],
+                capture_output=True, text=True, timeout=60 * mt.SLOW).stdout == "ok\n", 60, 0.3)
+
+
+def secret(config):
+    return kubectl("get", "configmap", "kept", "-o", "jsonpath={.data.word}", config=config, want=None)
+
+
+def is_served_until(config, done):
+    """Polls until it is done; the API goes on answering (an election may take its time)."""
+    def polled():
+        wait_for("the API to answer while a master is replaced",
+                 lambda: secret(config) == "stays", 60, 0.2)
+        return done()
+    return wait_for("the master to be replaced", polled, 400, 0.1)
+
+
 def three_masters_survive_the_loss_of_one():
     a = SPECIFIC["stack"]
     a.cli("cluster", "template", "create", "three", "--coe", "kubernetes", "--server-type",
           "local", "--image", "linux", "--master-lb-enabled", "--labels",
           f"kubeapi_options={QUICK}")
     a.cli("cluster", "create", "k5", "--cluster-template", "three", "--master-count", "3",
-          "--node-count", "1", "--labels", "kube_tag=v1.20.2", "--merge-labels", "--wait",
-          timeout=300)
+          "--node-count", "1", "--labels", "kube_tag=v1.20.2,auto_healing_enabled=yes",
+          "--merge-labels", "--wait", timeout=300)
     uuid, config = show("uuid", "k5"), save_config("k5", "config5")
     ready_nodes(1, config=config)
+    kubectl("create", "configmap", "kept", "--from-literal=word=stays", config=config)
+    check_equal(members("k5"), {"k5-master-1", "k5-master-2", "k5-master-3"}, "members")
     text = a.cli("cluster", "resize", "k5", "1", "--nodegroup", "default-master", want=None)
-    check("master" in text, f"masters can't be resized: {text}")
+    check("masters stays at 3" in text, f"masters can't become fewer: {text}")
     os.kill(mt.node_pids(a, uuid)[1], signal.SIGKILL)
-    health("UNHEALTHY", "powered off", name="k5")
-    wait_for("the API to go on with two masters",
-             lambda: "worker" in kubectl("get", "nodes", config=config, want=None), 60, 0.5)
-    a.cli("cluster", "resize", "k5", "2", "--wait", timeout=200)
+
+    def healed():
+        ops = [o for o in a.client.operations("k5") if o["kind"] == "scale"]
+        check(not ops or ops[0]["status"] != "FAILED", f"{ops}")
+        return ops and ops[0]["status"] == "SUCCEEDED" and ops[0]
+    op = is_served_until(config, healed)
+    events = a.client("GET", f"/v1/operations/{op['id']}/events", want=200).json()["events"]
+    told = [e["message"] for e in events if e["code"] == "healing"]
+    check(told and "k5-master-2 " in told[0] and "powered off" in told[0], f"events: {events}")
+    check_equal(members("k5"), {"k5-master-1", "k5-master-3", "k5-master-5"}, "members")
+    check_equal(len(mt.node_pids(a, uuid)), 4, "nodes that live")
+    workers_find_the_api("k5")
+    health("HEALTHY", '"api": "ok"', name="k5")
+    SPECIFIC["three"] = uuid
+
+
+def a_master_that_lives_is_replaced_by_name():
+    """The one whose address clients have: they are told another, and workers find their way."""
+    a, uuid = SPECIFIC["stack"], SPECIFIC["three"]
+    before = show("api_address", "k5")
+    a.cli("cluster", "resize", "k5", "3", "--nodegroup", "default-master", "--nodes-to-remove",
+          "k5-master-1", "--wait", timeout=200)
+    check(show("api_address", "k5") != before, "another address")
+    config = SPECIFIC["config5"] = save_config("k5", "config5b")
+    check_equal(secret(config), "stays", "what was there is there")
+    check_equal(members("k5"), {"k5-master-3", "k5-master-5", "k5-master-6"}, "members")
+    check_equal(len(show("master_addresses", "k5")), 3, "master addresses")
+    workers_find_the_api("k5")
+    check_equal(len(mt.node_namespaces(uuid)), 4, "network namespaces of nodes")
+    health("HEALTHY", '"api": "ok"', name="k5")
+
+
+def a_rotation_takes_one_master_after_the_other():
+    """The others go on being etcd's majority."""
+    a, uuid = SPECIFIC["stack"], SPECIFIC["three"]
+    masters = [d for d in mt.node_dirs(a, uuid) if (d / "pki/etcd.pem").exists()]
+    check_equal(len(masters), 3, "masters")
+    together = set()
+
+    def away():
+        return {d.name for d in masters
+                if not json.loads((d / "daemons.json").read_text())["etcd"]["ready"]}
+
+    def rotated():
+        at_once = away() & away()
+        if len(at_once) > 1:
+            together.update(at_once)
+        ops = [o for o in a.client.operations("k5") if o["kind"] == "rotate_ca"]
+        check(not ops or ops[0]["status"] != "FAILED", f"{ops}")
+        return ops and ops[0]["status"] == "SUCCEEDED"
+    a.cli("ca", "rotate", "k5")
+    wait_for("the rotation", rotated, 300, 0.05)
+    check_equal(together, set(), "masters that were away at once")
+    config = SPECIFIC["config5"] = save_config("k5", "config5r")
+    check_equal(secret(config), "stays", "what was there is there")
+
+
+def masters_whose_certificates_all_expired_are_renewed():
+    """None of them finds an etcd with a majority, so none can wait for another."""
+    a, uuid = SPECIFIC["stack"], SPECIFIC["three"]
+    masters = [d for d in mt.node_dirs(a, uuid) if (d / "pki/etcd.pem").exists()]
+    check_equal(len(masters), 3, "masters")
+    for part, file in (("kube-apiserver", "apiserver.pem"), ("etcd", "etcd.pem")):
+        for top in masters:
+            kt.expire(uuid, top, part, file)
+    wait_for("the API to be gone", lambda: a.client.show("k5")["health_status"] != "HEALTHY", 60, 0.2)
+    a.cli("ca", "rotate", "k5", "--wait", timeout=300)
+    config = SPECIFIC["config5"] = save_config("k5", "config5c")
+    check_equal(secret(config), "stays", "what was there is there")
+    check_equal(members("k5"), {"k5-master-3", "k5-master-5", "k5-master-6"}, "members")
+    health("HEALTHY", '"api": "ok"', name="k5")
+
+
+def without_a_majority_nothing_is_replaced():
+    a, uuid, config = SPECIFIC["stack"], SPECIFIC["three"], SPECIFIC["config5"]
+    alive = dict(zip([d.name for d in mt.node_dirs(a, uuid)], mt.node_pids(a, uuid)))
+    for node in ("n5", "n6"):
+        os.kill(alive[node], signal.SIGKILL)
+    health("UNHEALTHY", "no quorum: 1 of 3 masters are alive, 2 are needed", name="k5")
+    a.client.resize("k5", 3, nodegroup="default-master", nodes_to_remove=["k5-master-5"])
+    a.client.wait_status("k5", "UPDATE_FAILED", 100)
+    reason = show("status_reason", "k5")
+    check("1 of 3 run, and 2 are needed" in reason, f"the reason says it: {reason}")
+    op = json.dumps(a.client.operations("k5")[0])
+    check("starts those that are down again" in op and '"user"' in op, f"who has to do what: {op}")
+    a.cli("cluster", "resize", "k5", "2", "--wait", timeout=200)  # as it says
     ready_nodes(2, config=config)
-    check_equal(len(mt.node_pids(a, uuid)), 5, "nodes that live")
+    check_equal(secret(config), "stays", "what was there is there")
+    check_equal(members("k5"), {"k5-master-3", "k5-master-5", "k5-master-6"}, "members")
     health("HEALTHY", '"api": "ok"', name="k5")
     a.cli("cluster", "delete", "k5", "--wait", timeout=200)
     gone_for_good(uuid)
@@ -328,9 +479,15 @@ kt.run_cases(__name__, [
     it_scales_up_and_down_and_pods_move, a_nodegroup_comes_and_goes,
     nodes_outlive_magnum_and_are_found_again, health_tells_what_is_wrong,
     a_dead_node_is_noticed_and_started_again, an_upgrade_goes_one_minor_version_at_a_time,
-    the_ca_is_rotated_while_pods_run, zero_workers_are_possible, delete_leaves_nothing,
+    the_ca_is_rotated_while_pods_run, zero_workers_are_possible, the_only_master_is_not_replaced,
+    delete_leaves_nothing,
     a_conductor_killed_in_the_middle_leaves_one_cluster, three_masters_survive_the_loss_of_one,
+    a_master_that_lives_is_replaced_by_name,
+    *([a_rotation_takes_one_master_after_the_other, masters_whose_certificates_all_expired_are_renewed]
+      if os.environ.get("MAGNUM_LONG") else []),
+    without_a_majority_nothing_is_replaced,
     a_half_made_cluster_can_be_deleted, a_daemon_that_cannot_live_is_named,
     a_missing_part_is_said_before_anything_is_made],
-    options=("conductor.health_interval_s=1", "certificates.rotation_grace_s=2"),
+    options=("conductor.health_interval_s=1", "conductor.heal_after_s=3",
+             "conductor.heal_cool_down_s=1", "certificates.rotation_grace_s=2"),
     versions=("1.21.2", "1.23.2"))

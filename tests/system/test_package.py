@@ -147,7 +147,7 @@ def database():
     def own(*command):
         run("runuser", "-u", "postgres", "--", *command, cwd="/")
     own(binaries / "initdb", "--auth=peer", "--no-sync", f"{d}/data")
-    own(binaries / "pg_ctl", "--wait", "-D", f"{d}/data", "-l", f"{d}/log", "-o",
+    own(binaries / "pg_ctl", "--wait", "-t", "300", "-D", f"{d}/data", "-l", f"{d}/log", "-o",
         f"-c listen_addresses= -k {socket}", "start")
     try:
         own(binaries / "createuser", "-h", socket, "magnum")
@@ -165,7 +165,7 @@ def service(name):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         s.bind(path)
         os.chmod(path, 0o777)
-        s.settimeout(30 * mt.SLOW)
+        s.settimeout(120 * mt.SLOW)
         p = subprocess.Popen(["setpriv", "--reuid=magnum", "--regid=magnum", "--init-groups",
                               f"/usr/bin/{name}"],
                              env=dict(os.environ, NOTIFY_SOCKET=path, WATCHDOG_USEC="1000000"))
@@ -177,7 +177,7 @@ def service(name):
             yield
         finally:
             p.send_signal(signal.SIGTERM)
-            check_equal(p.wait(60), 0, f"exit status of {name}")
+            check_equal(p.wait(180), 0, f"exit status of {name}")
             os.unlink(path)
 
 
@@ -211,12 +211,14 @@ def they_upgrade():
     CONFIG.write_text(CONFIG.read_text() + "log:\n  format: json\n")
     keep = {p: pathlib.Path(p).read_bytes() for p in
             [str(CONFIG), "/etc/magnum/seal.key", *glob.glob("/etc/magnum/keys/*.key")]}
+    as_magnum("ln", "-s", "/etc/issue", "/etc/magnum/keys/planted.key")  # root must not follow it
     with tempfile.TemporaryDirectory() as d:
         repack(d)
         run("dpkg", "--install", "--force-confold", *debs(d),
             env=dict(os.environ, DEBIAN_FRONTEND="noninteractive"))
     for path, text in keep.items():
         check(pathlib.Path(path).read_bytes() == text, f"{path} was changed by the upgrade")
+    check_equal(os.stat("/etc/issue").st_uid, 0, "owner of a file that is not ours")
     check_equal(run("dpkg-query", "-W", "-f", "${Version}", "magnum-api"), NEXT, "version")
 
 

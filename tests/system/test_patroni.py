@@ -1,6 +1,8 @@
-"""Debian's patroni with etcd over two PostgreSQL servers, in synchronous mode: the leader's patroni and
-its server are killed under load, patroni promotes the other one, and comes back itself as its standby;
-then the same the other way round. Nothing that was answered with 202 is lost.
+"""Debian's patroni with three etcd members over two PostgreSQL servers, in synchronous mode: the
+leader's patroni and its server are killed under load, and with them one of etcd's members, as when a
+host dies that carries all three. Patroni promotes the other server, and comes back itself as its
+standby; then the same the other way round. Nothing that was answered with 202 is lost. The first time
+it is etcd's own leader that dies, the second time another member.
 
 Patroni gives a leader that is silent up to its ttl (20 s, the least it takes), so this takes a minute or
 two and is no part of CI: tests/run patroni."""
@@ -42,7 +44,7 @@ class Node:
         everybody = {"superuser": {"username": "postgres", "password": "p"},
                      "replication": {"username": "replicator", "password": "r"}}
         self.config.write_text(json.dumps({
-            "scope": "magnum", "name": name, "etcd3": {"host": etcd},
+            "scope": "magnum", "name": name, "etcd3": {"hosts": etcd.clients()},
             "restapi": {"listen": f"127.0.0.1:{self.rest}", "connect_address": f"127.0.0.1:{self.rest}"},
             "bootstrap": {"dcs": {"ttl": TTL_S, "loop_wait": 1, "retry_timeout": 3, "synchronous_mode": True,
                                   "synchronous_mode_strict": False,
@@ -90,21 +92,60 @@ class Node:
         return r.stdout.split()
 
 
-@contextlib.contextmanager
-def etcd(top):
-    client, peer = (f"127.0.0.1:{mt.free_port()}" for _ in range(2))
-    with open(top / "etcd.log", "wb") as log:
-        p = subprocess.Popen(["etcd", "--data-dir", str(top / "etcd"), "--name", "e",
-                              "--listen-client-urls", f"http://{client}", "--advertise-client-urls",
-                              f"http://{client}", "--listen-peer-urls", f"http://{peer}",
-                              "--initial-advertise-peer-urls", f"http://{peer}", "--initial-cluster",
-                              f"e=http://{peer}"], stdout=log, stderr=log, env=mt.clean_env())
-    try:
-        wait_for("etcd", lambda: mt.request(f"http://{client}", "GET", "/health").json()["health"] == "true")
-        yield client
-    finally:
-        p.kill()
-        p.wait()
+class Member:
+    """One of etcd's."""
+
+    def __init__(self, top, name):
+        self.name, self.top, self.process = name, top, None
+        self.client, self.peer = (f"127.0.0.1:{mt.free_port()}" for _ in range(2))
+
+    def start(self, members):
+        all_of_them = ",".join(f"{m.name}=http://{m.peer}" for m in members)
+        with open(self.top / f"{self.name}.log", "ab") as log:
+            self.process = subprocess.Popen(
+                ["etcd", "--data-dir", str(self.top / self.name), "--name", self.name,
+                 "--listen-client-urls", f"http://{self.client}",
+                 "--advertise-client-urls", f"http://{self.client}",
+                 "--listen-peer-urls", f"http://{self.peer}",
+                 "--initial-advertise-peer-urls", f"http://{self.peer}",
+                 "--initial-cluster", all_of_them], stdout=log, stderr=log, env=mt.clean_env())
+
+    def well(self):
+        return mt.request(f"http://{self.client}", "GET", "/health", timeout=3).json()["health"] == "true"
+
+    def leads(self):
+        said = mt.request(f"http://{self.client}", "POST", "/v3/maintenance/status", {}, timeout=3).json()
+        return said["leader"] == said["header"]["member_id"]
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Etcd:
+    """Three members: any two of them go on."""
+
+    def __init__(self, top):
+        self.members = [Member(top, f"etcd{i}") for i in range(3)]
+
+    def clients(self):
+        return [m.client for m in self.members]
+
+    def member(self, leading):
+        """The one that leads, or one that does not."""
+        return next(m for m in self.members if m.leads() == leading)
+
+    def start(self):
+        """Whoever does not run; one that died goes on from what it has on its disk."""
+        for m in self.members:
+            if m.process is None or m.process.poll() is not None:
+                m.start(self.members)
+        wait_for("every member of etcd", lambda: all(m.well() for m in self.members), 60)
+
+    def stop(self):
+        for m in self.members:
+            if m.process:
+                m.kill()
 
 
 def in_step(leader, standby):
@@ -112,14 +153,16 @@ def in_step(leader, standby):
     return seen.get(leader.name, ("", ""))[0] == "leader" and seen.get(standby.name, ("", ""))[0] == "sync_standby"
 
 
-def dies(leader, standby):
+def dies(leader, standby, etcd_leader):
     wait_for("the standby to be synchronous", lambda: in_step(leader, standby), 120)
     client = S["client"]
     load = Load(client, S["template"])
     load.start()
     try:
         wait_for("clusters to be accepted", lambda: len(load.accepted) >= 100, 60)
+        member = S["etcd"].member(etcd_leader)
         leader.kill()
+        member.kill()
         died = time.monotonic()
         wait_for("patroni to promote the standby",
                  lambda: standby.cluster().get(standby.name, ("", ""))[0] == "leader", 3 * TTL_S)
@@ -133,28 +176,32 @@ def dies(leader, standby):
     after = [u for t, u in load.accepted if t > died]
     there = set(standby.sql("SELECT uuid FROM cluster"))
     check_equal([u for u in before + after if u not in there], [], "accepted, but not there any more")
+    again = min(t for t, _ in load.accepted if t > died)
     print(f"     {len(before)} accepted before, {len(after)} after, {load.refused} refused; promoted "
-          f"{promoted - died:.1f} s after the death, accepting {min(t for t, _ in load.accepted if t > died) - died:.1f} s "
-          "after it", flush=True)
+          f"{promoted - died:.1f} s after the death, accepting {again - died:.1f} s after it; with the server "
+          f"died {member.name}, etcd's {'leader' if etcd_leader else 'follower'}", flush=True)
     for uuid in before + after:
         client.wait_status(uuid, "CREATE_COMPLETE", 180)
 
 
 def the_leader_dies():
-    dies(S["a"], S["b"])
+    dies(S["a"], S["b"], etcd_leader=True)
 
 
 def and_the_other_one():
+    S["etcd"].start()
     S["a"].start()
-    dies(S["b"], S["a"])
+    dies(S["b"], S["a"], etcd_leader=False)
 
 
 def main():
     with tempfile.TemporaryDirectory(prefix="mgp-") as d, contextlib.ExitStack() as stack:
         top = pathlib.Path(d)
         top.chmod(0o755)
-        address = stack.enter_context(etcd(top))
-        a, b = S["a"], S["b"] = Node(top, "a", address), Node(top, "b", address)
+        S["etcd"] = Etcd(top)
+        stack.callback(S["etcd"].stop)
+        S["etcd"].start()
+        a, b = S["a"], S["b"] = Node(top, "a", S["etcd"]), Node(top, "b", S["etcd"])
         for node, ready in ((a, lambda: a.cluster().get("a") == ("leader", "running")), (b, lambda: in_step(a, b))):
             node.start()
             stack.callback(node.kill)

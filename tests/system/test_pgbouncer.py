@@ -5,6 +5,7 @@ import os
 import pathlib
 import pwd
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -40,7 +41,12 @@ server_reset_query = DISCARD ALL
     with open(top / "pgbouncer.log", "wb") as log:
         p = subprocess.Popen(["runuser", "-u", "postgres", "--", "pgbouncer", str(config)], stdout=log,
                              stderr=log, env=mt.clean_env())
+
+    def listens():
+        socket.create_connection(("127.0.0.1", port), 60).close()
+        return True
     try:
+        wait_for("pgbouncer to listen", listens)
         yield f"host=127.0.0.1 port={port} dbname=magnum user=magnum"
     finally:
         for pid in mt.children(p.pid, "pgbouncer"):

@@ -63,7 +63,7 @@ def conductors_are_restarted():
                      lambda: ready("magnum-conductor.log") > before, 60)
             more(callers)
             second.terminate()
-            check_equal(second.wait(60 * mt.SLOW), 0, "exit status of the second conductor")
+            check_equal(second.wait(180 * mt.SLOW), 0, "exit status of the second conductor")
 
 
 def main():

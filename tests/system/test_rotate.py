@@ -146,26 +146,30 @@ def cluster(name, **labels):
 
 def both_are_trusted_for_a_while():
     with cluster("r1") as uuid:
-        old, old_etcd, by_old = ca_of(uuid), ca_of(uuid, "etcd"), sign(uuid)
-        check_equal(len(old), 1, "CAs before")
-        op = rotate(uuid)
-        wait_stage(op, "ca_grace")
-        begin = time.monotonic()
-        both = ca_of(uuid)
+        for _ in range(10):
+            old, old_etcd, by_old = ca_of(uuid), ca_of(uuid, "etcd"), sign(uuid)
+            check_equal(len(old), 1, "CAs before")
+            begin = time.monotonic()
+            op = rotate(uuid)
+            wait_stage(op, "ca_grace")
+            both, etcd, by_new = ca_of(uuid), ca_of(uuid, "etcd"), sign(uuid)
+            status, (nodes, leaf) = S["stack"].client.show(uuid)["status"], trusted_by_nodes(uuid)
+            message, stage = operation(op)["message"], operation(op)["stage"]
+            wait_op(op, "SUCCEEDED")
+            if stage == "ca_grace":  # all of it was seen within the grace time
+                break
+        check_equal(stage, "ca_grace", "what the machine is quick enough for")
         check_equal(len(both), 2, "CAs in the grace time")
         check_equal(both[1], old[0], "the former CA comes second")
         check(both[0] != old[0], "the new CA is the old one")
-        check_equal(len(ca_of(uuid, "etcd")), 2, "etcd CAs in the grace time")
-        by_new = sign(uuid)
+        check_equal(len(etcd), 2, "etcd CAs in the grace time")
         check(verifies(by_new, both[0]) and not verifies(by_new, old[0]), "the old CA still signs")
         check(verifies(by_old, "\n".join(both)), "what the old CA signed is not trusted any more")
-        check_equal(S["stack"].client.show(uuid)["status"], "UPDATE_IN_PROGRESS", "status")
-        nodes, leaf = trusted_by_nodes(uuid)
+        check_equal(status, "UPDATE_IN_PROGRESS", "status")
         check_equal(nodes, both, "whom the nodes trust")
         check(verifies(leaf, both[0]), "the driver's certificates are not of the new CA")
-        check("trusted until" in operation(op)["message"], f"message: {operation(op)['message']}")
-        wait_op(op, "SUCCEEDED")
-        check(time.monotonic() - begin > GRACE_S - 1, "there was no grace time")
+        check("trusted until" in message, f"message: {message}")
+        check(time.monotonic() - begin > GRACE_S, "there was no grace time")
         check_equal(settled(uuid)["status"], "UPDATE_COMPLETE", "status")
         check_equal(ca_of(uuid), both[:1], "CA after")
         check(ca_of(uuid, "etcd") != old_etcd, "the etcd CA was not rotated")
@@ -185,6 +189,7 @@ def again_and_again():
 
 
 def a_refusal_before_the_switch_changes_nothing():
+    seen = 0
     for code in ("INVALID", "UNSUPPORTED", "QUOTA"):
         with cluster(f"no-{code.lower()}", fail_kind="ca_prepare", fail_at_step=2,
                      fail_code=code) as uuid:
@@ -198,15 +203,18 @@ def a_refusal_before_the_switch_changes_nothing():
             # of the first new CA go on trusting it until then
             retry = call("POST", f"/v1/operations/{op}/retry", want=(202, 200)).json()["id"]
             wait_stage(retry, "ca_grace")
-            nodes, _ = trusted_by_nodes(uuid)
-            check_equal(len(nodes), 3, "CAs the nodes trust: new, old, given up")
-            check_equal(nodes[1], old[0], "the old CA")
-            check_equal(len(ca_of(uuid)), 2, "CAs that clients get")
+            (nodes, _), clients = trusted_by_nodes(uuid), ca_of(uuid)
+            if operation(retry)["stage"] == "ca_grace":  # else it ended while they were read
+                seen += 1
+                check_equal(len(nodes), 3, "CAs the nodes trust: new, old, given up")
+                check_equal(nodes[1], old[0], "the old CA")
+                check_equal(len(clients), 2, "CAs that clients get")
             wait_op(retry, "SUCCEEDED")
             settled(uuid)
             check(ca_of(uuid) != old, "the CA was not rotated")
             check_equal(len(trusted_by_nodes(uuid)[0]), 1, "CAs the nodes trust in the end")
             one_ca_left(uuid)
+    check(seen, "no grace time was seen")
 
 
 def a_failure_after_the_switch_leaves_both():
@@ -235,24 +243,45 @@ def a_crashing_driver_is_tried_again():
             one_ca_left(uuid)
 
 
-def cancels():
-    with cluster("cancel1", steps=40, step_ms=50) as uuid:
+def cancelled(uuid, stage, seconds):
+    """A rotation that is cancelled while it is at this stage, which lasts so long at least. False: the
+    cancel came later."""
+    begin = time.monotonic()
+    op = rotate(uuid)
+    wait_stage(op, stage)
+    a = call("POST", f"/v1/operations/{op}/cancel")
+    if time.monotonic() - begin >= seconds:
+        wait_for("the rotation to end", lambda: operation(op)["status"] in ("CANCELLED", "SUCCEEDED"))
+        return False
+    check(a.status in (200, 202, 204), f"cancel at {stage}: {a}")
+    wait_op(op, "CANCELLED")
+    return True
+
+
+def cancel_while_it_prepares(name):
+    with cluster(name, steps=40, step_ms=50) as uuid:
         old = ca_of(uuid)
-        op = rotate(uuid)
-        wait_stage(op, "ca_prepare")
-        call("POST", f"/v1/operations/{op}/cancel", want=(200, 202, 204))
-        wait_op(op, "CANCELLED")
+        if not cancelled(uuid, "ca_prepare", 2):
+            return False
         check_equal(ca_of(uuid), old, "CA after the cancel")
         wait_for("the new CA to be removed", lambda: kept(uuid) == (1, 4), 20)
         one_ca_left(uuid)
-    with cluster("cancel2") as uuid:
-        op = rotate(uuid)
-        wait_stage(op, "ca_grace")
-        call("POST", f"/v1/operations/{op}/cancel", want=(200, 202, 204))
-        wait_op(op, "CANCELLED")
+        return True
+
+
+def cancel_in_the_grace_time(name):
+    with cluster(name) as uuid:
+        if not cancelled(uuid, "ca_grace", GRACE_S):
+            return False
         both = ca_of(uuid)
         check_equal(len(both), 2, "CAs after a cancel in the grace time")
         check(verifies(sign(uuid), both[0]), "the new CA does not sign")
+        return True
+
+
+def cancels():
+    for name, case in (("cancel1", cancel_while_it_prepares), ("cancel2", cancel_in_the_grace_time)):
+        check(any(case(f"{name}-{n}") for n in range(10)), f"{name}: each cancel came too late")
 
 
 def a_delete_in_each_phase():

@@ -28,7 +28,8 @@ def a_dump_tells_what_is_held():
     slow = client.simulator("slow", steps=1000, step_ms=100)
     cluster = client.create("c", slow)
     conductor = S["pids"]["magnum-conductor"]
-    wait_for("the driver to be at it", lambda: mt.children(conductor, "magnum-driver-host"))
+    wait_for("the driver to be at it", lambda: mt.children(conductor, "magnum-driver-host")
+             and client.operations(cluster)[0]["percent"] > 0)
     os.kill(conductor, signal.SIGUSR1)
     text = heard("magnum-conductor", "dump.child")
     operation = client.operations(cluster)[0]["id"]
@@ -130,9 +131,15 @@ def a_bad_one_changes_nothing():
 
     def good(options):
         del options["quota"], options["catalog"]
-        options["quotas"] = {"max_clusters_per_project": 100}
-    reloaded("magnum-api", good, "the new configuration is in force")
+        options["quotas"] = {"max_clusters_per_project": 100, "max_nodes_per_project": 0}
+
+    def better(options):
+        del options["quotas"]["max_nodes_per_project"]
+    reloaded("magnum-api", good, "what needs a restart: api.threads\n")  # from before; the quotas don't
     client("GET", "/v1/quotas", want=200)
+    refused = client("POST", "/v1/clusters", dict(name="now", cluster_template_id=S["template"]), want=403)
+    check("more of Nodes" in refused.body.decode(), f"{refused} is not about nodes")
+    reloaded("magnum-api", better, "the new configuration is in force")
     client.create("now", S["template"])
 
 

@@ -94,7 +94,7 @@ def running(service, count):
                        "{{.CurrentState}} {{.Error}}").splitlines()
         return sum(line.startswith("Running") for line in lines) == count or \
             check(False, f"tasks: {lines}")
-    wait_for(f"{count} tasks of {service} to run", states, 60)
+    wait_for(f"{count} tasks of {service} to run", states, 240)
 
 
 def it_scales_up_and_down():
@@ -136,7 +136,7 @@ def health_notices_a_dead_node():
     wait_for("the cluster to be HEALTHY", lambda: show("health_status") == "HEALTHY", 60)
     victim = mt.node_pids(a, SPECIFIC["uuid"])[-1]
     os.kill(victim, signal.SIGKILL)
-    wait_for("the cluster to be UNHEALTHY", lambda: show("health_status") == "UNHEALTHY", 90)
+    wait_for("the cluster to be UNHEALTHY", lambda: show("health_status") == "UNHEALTHY", 240)
     check(show("health_status_reason"), "the reason names the node")
 
 

@@ -127,7 +127,9 @@ def one_trace_through_all_layers():
     def all_there():
         found = spans(collector, TRACE)
         kinds = {s["attrs"].get("rpc.method") or s["name"] for s in found}
-        return {"POST /v1/clusters", "operation create", "create", "PUT", "op.due"} <= kinds and found
+        ids = {PARENT, *(s["spanId"] for s in found)}
+        return {"POST /v1/clusters", "operation create", "create", "PUT", "op.due"} <= kinds and \
+            all(s["parentSpanId"] in ids for s in found) and found  # a parent may come after its children
     found = wait_for("the spans of all layers", all_there)
     by_id = {s["spanId"]: s for s in found}
     check_equal(len(by_id), len(found), "span ids are different")
@@ -153,11 +155,28 @@ def one_trace_through_all_layers():
 
     sent = [h for what, h, _ in S["backend"].heard[before:] if what.startswith("PUT")]
     check_equal(sent[0]["traceparent"], f"00-{TRACE}-{put['spanId']}-01", "what the backend was told")
+    check_equal(sent[0]["tracestate"], "vendor=x", "and the client's tracestate")
+    for s in found:
+        check_equal(s["traceState"], "vendor=x", f"tracestate of {s['name']} of {s['service']}")
 
     due = [s for s in found if s["attrs"].get("rpc.method") == "op.due"]
     check_equal({(s["service"], s["kind"]) for s in due}, {("magnum-api", 4), ("magnum-conductor", 5)}, "wake-up")
     for s in found:
         chain(by_id, s)
+
+
+def a_long_tracestate_is_shortened():
+    """To 512 characters, by whole members: the long ones first, then from the end."""
+    long, small = "long=" + "x" * 200, [f"k{i}=" + "y" * 40 for i in range(20)]
+    trace = "2af7651916cd43dd8448eb211c80319c"
+    a = S["client"]("POST", "/v1/clusters", dict(name="s", cluster_template_id=S["template"]), want=202,
+                    headers={"traceparent": f"00-{trace}-{PARENT}-01", "tracestate": ",".join([long, *small])})
+    S["client"].wait_status(a.json()["uuid"], "CREATE_COMPLETE")
+    put = wait_for("the backend's span", lambda: [
+        s for s in spans(S["collector"], trace) if s["attrs"].get("http.request.method") == "PUT"])[0]
+    fitting = ",".join(small)[:513].rpartition(",")[0]
+    check_equal(put["traceState"], fitting, "tracestate")
+    check(400 < len(fitting) <= 512, f"{len(fitting)} characters")
 
 
 def a_call_is_a_pair_of_spans():
@@ -213,7 +232,8 @@ def a_failing_backend_is_an_error_of_its_span():
 
 
 def a_bad_collector_harms_nobody():
-    """It never answers, refuses, or fails; requests go on, spans are dropped and counted in the log."""
+    """It never answers, refuses, or fails; requests go on, spans are dropped and counted in the log. By
+    an API that waits shortly and keeps few."""
     hang, collector = threading.Event(), S["collector"]
     good = collector.answer
 
@@ -221,19 +241,21 @@ def a_bad_collector_harms_nobody():
         hang.wait(60)
         return good(method, path)
     collector.answer = answer
-    log = S["top"] / "magnum-api.log"
-    for i in range(300):  # far more than the queue holds
-        S["client"]("GET", "/v1/clusters", want=200)
-    cluster = S["client"].create("g", S["template"])
-    S["client"].wait_status(cluster, "CREATE_COMPLETE")
-    wait_for("the log to say so", lambda: "trace.export" in log.read_text())
-    hang.set()
-    collector.answer = lambda *_: (503, b"")
-    S["client"]("GET", "/v1/clusters", want=200)
-    collector.answer = good
-    before = len(collector.heard)
-    wait_for("spans to arrive again", lambda: S["client"]("GET", "/v1/clusters", want=200)
-             and "takes spans again" in log.read_text() and len(collector.heard) > before, 60)
+    log = S["top"] / "hasty.log"
+    hasty = dict(S["options"], trace=dict(S["options"]["trace"], queue_size=64, batch_size=32, timeout_ms=500))
+    with pgmagnum.api(S["top"], S["server"].connection(), "hasty", **hasty) as client:
+        for i in range(300):  # far more than the queue holds
+            client("GET", "/v1/clusters", want=200)
+        cluster = client.create("g", S["template"])
+        client.wait_status(cluster, "CREATE_COMPLETE")
+        wait_for("the log to say so", lambda: "trace.export" in log.read_text())
+        hang.set()
+        collector.answer = lambda *_: (503, b"")
+        client("GET", "/v1/clusters", want=200)
+        collector.answer = good
+        before = len(collector.heard)
+        wait_for("spans to arrive again", lambda: client("GET", "/v1/clusters", want=200)
+                 and "takes spans again" in log.read_text() and len(collector.heard) > before, 60)
 
 
 def main():
@@ -247,17 +269,19 @@ def main():
             "images": [{"id": "a001", "name": "hello", "os_distro": "hello"},
                        {"id": "a002", "name": "simulated", "os_distro": "simulated"}],
             "networks": [{"id": "b001", "name": "public", "external": True}]}))
-        trace = {"otlp_endpoint": S["collector"].url(), "flush_ms": 20, "queue_size": 64, "batch_size": 32,
-                 "timeout_ms": 500, "otlp_headers": ["X-Tenant: blue"]}
-        with pgmagnum.magnum(top, server.connection(), trace=trace, catalog={"file": str(catalog)},
-                             driver_config={"com.example.hello": {"endpoint": S["backend"].url()},
-                                            "org.magnum.simulator": {"state_dir": str(top / "simulator")}},
-                             ) as (S["client"], _):
+        # what is not taken in time is sent once more, and would be there twice
+        trace = {"otlp_endpoint": S["collector"].url(), "flush_ms": 20, "timeout_ms": 60000,
+                 "otlp_headers": ["X-Tenant: blue"]}
+        S["server"], S["options"] = server, dict(
+            trace=trace, catalog={"file": str(catalog)},
+            driver_config={"com.example.hello": {"endpoint": S["backend"].url()},
+                           "org.magnum.simulator": {"state_dir": str(top / "simulator")}})
+        with pgmagnum.magnum(top, server.connection(), **S["options"]) as (S["client"], _):
             S["template"] = S["client"](
                 "POST", "/v1/clustertemplates",
                 dict(name="hello", coe="kubernetes", server_type="vm", image_id="hello",
                      external_network_id="public"), want=201).json()["uuid"]
-            mt.main("__main__", [one_trace_through_all_layers, a_call_is_a_pair_of_spans,
+            mt.main("__main__", [one_trace_through_all_layers, a_long_tracestate_is_shortened, a_call_is_a_pair_of_spans,
                                  bad_headers_begin_a_new_trace, a_failing_backend_is_an_error_of_its_span,
                                  a_bad_collector_harms_nobody])
 

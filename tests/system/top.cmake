@@ -1,1 +1,1 @@
-magnum_add_system_test(top TIMEOUT 120)
+magnum_add_system_test(top TIMEOUT 600)

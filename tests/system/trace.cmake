@@ -1,1 +1,1 @@
-magnum_add_system_test(trace TIMEOUT 120)
+magnum_add_system_test(trace TIMEOUT 600)

@@ -1,1 +1,1 @@
-magnum_add_system_test(tutorial TIMEOUT 400)
+magnum_add_system_test(tutorial TIMEOUT 900)

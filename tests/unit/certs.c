@@ -463,10 +463,85 @@ static void key_files_must_be_private(void)
     CU_ASSERT_EQUAL(certs_key_load(short_path, &key, &e), ERR_CONFIG);
 }
 
+/* A file in `dir` with these lines. */
+static struct seal_keys *keys_of(const char *text)
+{
+    struct seal_keys *k = NULL;
+    struct err e = ERR_INIT;
+    _cleanup_free_ char *path = str_fmt("%s/keys", dir);
+    ASSERT_OK(io_write_file(path, text, strlen(text), 0600, &e), &e);
+    int rc = seal_keys_load(path, &k, &e);
+    CU_ASSERT(rc == 0 || (rc == ERR_CONFIG && !k && strstr(e.msg, path)));
+    return k;
+}
+
+static bool opens(const struct seal_keys *k, const char *sealed)
+{
+    _cleanup_secret_ struct secret out = SECRET_INIT;
+    struct err e = ERR_INIT;
+    return seal_keys_open(k, "row-1", sealed, &out, &e) == 0 && strcmp(out.data, "hello") == 0;
+}
+
+#define KEY_A "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define KEY_B "FEDCBA9876543210FEDCBA9876543210FEDCBA9876543210FEDCBA9876543210"
+#define KEY_C "00000000000000000000000000000000000000000000000000000000000000ff"
+
+/* Rotation: the first key seals, those below it still open. */
+static void former_keys_open_what_they_sealed(void)
+{
+    struct err e = ERR_INIT;
+    bool all = false;
+    _cleanup_free_ char *sealed_a = NULL, *sealed_b = NULL;
+    _cleanup_seal_keys_ struct seal_keys *a = keys_of(KEY_A), *b = keys_of(KEY_B "\n");
+    _cleanup_seal_keys_ struct seal_keys *ab = keys_of(KEY_A "\n" KEY_B "\n"),
+                                         *ba = keys_of("\n" KEY_B "\r\n\r\n" KEY_A),
+                                         *c = keys_of(KEY_C "\n\n\n");
+    CU_ASSERT_FATAL(a && b && ab && ba && c);
+    ASSERT_OK(seal_keys_seal(ab, "row-1", "hello", 5, &sealed_a, &e), &e);
+    ASSERT_OK(seal_keys_seal(ba, "row-1", "hello", 5, &sealed_b, &e), &e);
+    CU_ASSERT(opens(a, sealed_a) && !opens(b, sealed_a) && opens(ab, sealed_a));
+    CU_ASSERT(opens(b, sealed_b) && !opens(a, sealed_b) && opens(ab, sealed_b));
+    CU_ASSERT(opens(ba, sealed_a) && opens(ba, sealed_b) && !opens(c, sealed_a));
+    CU_ASSERT(seal_keys_succeed(ba, a, &all) && all);
+    CU_ASSERT(seal_keys_succeed(ba, ab, &all) && all);
+    CU_ASSERT(seal_keys_succeed(b, ba, &all) && !all); /* a former one is gone */
+    CU_ASSERT_FALSE(seal_keys_succeed(a, ba, &all));
+    CU_ASSERT_FALSE(seal_keys_succeed(c, a, &all));
+    _cleanup_secret_ struct secret first = SECRET_INIT;
+    _cleanup_free_ char *path = str_fmt("%s/keys", dir);
+    put("keys", KEY_B "\n" KEY_A "\n");
+    ASSERT_OK(certs_key_load(path, &first, &e), &e);
+    CU_ASSERT_EQUAL((unsigned char)first.data[0], 0xfe);
+}
+
+static void odd_key_files_are_refused(void)
+{
+    static const char *const bad[] = {"",
+                                      "\n\n",
+                                      KEY_A "0",
+                                      KEY_A " ",
+                                      KEY_A "\nshort\n",
+                                      (KEY_A "\n# " KEY_B),
+                                      (KEY_A KEY_B),
+                                      "g" KEY_A};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        CU_ASSERT_PTR_NULL(keys_of(bad[i]));
+    _cleanup_str_ struct str many = STR_INIT;
+    for (int i = 0; i < 16; i++)
+        str_append(&many, KEY_A "\n");
+    _cleanup_seal_keys_ struct seal_keys *most = keys_of(str_text(&many));
+    CU_ASSERT_PTR_NOT_NULL(most);
+    str_append(&many, KEY_A "\n");
+    CU_ASSERT_PTR_NULL(keys_of(str_text(&many)));
+    _cleanup_seal_keys_ struct seal_keys *raw = keys_of("exactly thirty-two bytes it is!!");
+    CU_ASSERT_PTR_NOT_NULL(raw);
+}
+
 TEST_MAIN("certs", setup, teardown, TEST(every_key_type_makes_a_ca_that_openssl_accepts),
           TEST(key_identifiers_can_be_left_out), TEST(common_names_end_at_64_characters),
           TEST(node_certificates_carry_names_and_usages), TEST(a_plain_csr_is_signed),
           TEST(extensions_follow_the_rules), TEST(the_key_identifier_is_ours), TEST(key_kinds),
           TEST(keys_are_never_echoed), TEST(long_and_odd_texts), TEST(bad_requests_are_refused),
           TEST(a_key_file_is_made_once), TEST(sealed_values_open_only_where_they_belong),
-          TEST(key_files_must_be_private))
+          TEST(key_files_must_be_private), TEST(former_keys_open_what_they_sealed),
+          TEST(odd_key_files_are_refused))

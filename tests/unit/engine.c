@@ -180,6 +180,22 @@ static void long_waits_give_the_lease_back_with_jitter(void)
     CU_ASSERT_EQUAL(last(p)->due_in_ms, b.cfg.max_wait_ms);
 }
 
+/* With what it has, and with when it goes on; work itself is not put off. */
+static void short_waits_give_way_to_others(void)
+{
+    struct bench b = running(OP_CREATE);
+    const struct engine_plan *p = HANDLE(b, EV_STEP, .rc = RC_AGAIN, .wait_ms = 100, .percent = 30,
+                                         .message = "a third", .give_way = true);
+    ASSERT_SHAPE(p, "store+release");
+    CU_ASSERT_EQUAL(last(p)->due_in_ms, 100);
+    CU_ASSERT_EQUAL(b.s.percent, 30);
+    CU_ASSERT_EQUAL(b.s.steps, 1);
+    ASSERT_SHAPE(HANDLE(b, EV_TIMER, .give_way = true), "call");
+    ASSERT_SHAPE(HANDLE(b, EV_STEP, .rc = RC_AGAIN, .wait_ms = 100), "wait"); /* asked each time */
+    b = pending(OP_CREATE);
+    ASSERT_SHAPE(HANDLE(b, EV_LEASED, .give_way = true), "store stage");
+}
+
 static void progress_is_stored_once_it_settles(void)
 {
     struct bench b = running(OP_CREATE);
@@ -505,7 +521,7 @@ TEST_MAIN("engine", NULL, NULL, TEST(a_create_begins_with_certificates),
           TEST(kinds_without_stages_fail_clearly), TEST(trusts_are_made_where_there_are_any),
           TEST(a_stage_may_wait), TEST(the_row_is_read_back),
           TEST(short_waits_stay_short_and_keep_the_lease),
-          TEST(long_waits_give_the_lease_back_with_jitter),
+          TEST(long_waits_give_the_lease_back_with_jitter), TEST(short_waits_give_way_to_others),
           TEST(progress_is_stored_once_it_settles), TEST(percent_never_goes_back),
           TEST(success_sets_the_final_statuses), TEST(a_late_success_is_a_success),
           TEST(a_verb_that_need_not_be_offered_counts_as_done),

@@ -48,7 +48,7 @@ static size_t make_raw(char *to, unsigned type, unsigned call, const char *paylo
 
 static int read_one(struct frame *f)
 {
-    return frame_read(&reader, pair[0], frame_now_ms() + 5000, f);
+    return frame_read(&reader, pair[0], frame_now_ms() + 60000, f);
 }
 
 static void test_round_trip(void)
@@ -203,7 +203,7 @@ static void test_several_at_once(void)
             memset(pad, 'x', sizes[i]);
             json_t *body = sizes[i] ? json_pack("{s:s}", "pad", pad) : json_object();
             CU_ASSERT_EQUAL(
-                frame_write(pair[1], CAP, FRAME_CALL, (uint32_t)i, body, frame_now_ms() + 5000),
+                frame_write(pair[1], CAP, FRAME_CALL, (uint32_t)i, body, frame_now_ms() + 60000),
                 FRAME_OK);
             json_decref(body);
             free(pad);

@@ -11,9 +11,12 @@ static const struct heal_limits limits = {
 #define N(name, group, age)                                                                        \
     "{\"node\":\"" name "\",\"nodegroup\":\"" group "\",\"node_count\":4,\"reason\":\"r\","        \
     "\"age_s\":" #age "}"
+#define M(name, age)                                                                               \
+    "{\"node\":\"" name "\",\"nodegroup\":\"m\",\"master\":true,\"node_count\":3,"                 \
+    "\"reason\":\"r\",\"age_s\":" #age "}"
 #define FACTS(status, busy, quiet, workers, replaced, sick)                                        \
     "{\"status\":\"" status "\",\"busy\":" busy ",\"quiet_s\":" quiet ",\"workers\":" workers      \
-    ",\"replaced\":" replaced ",\"sick\":[" sick "]}"
+    ",\"masters\":3,\"replaced\":" replaced ",\"sick\":[" sick "]}"
 
 /* The chosen nodes' names in a row. */
 static void names(const struct heal_choice *h, char ret[100])
@@ -50,6 +53,22 @@ static void nodes_are_chosen(void)
          "a", "g", ""},
         {FACTS("UPDATE_COMPLETE", "false", "999", "3", "0", N("a", "g", 900) "," N("b", "g", 9)),
          "", NULL, "held back: 2 of 3 worker nodes are not ready, more than 50 %"},
+        /* a master while the others are a majority; the workers' share does not count it */
+        {FACTS("UPDATE_COMPLETE", "false", "999", "8", "0", M("x", 300)), "x", "m",
+         "1 of 3 masters replaced: not ready for 300 s"},
+        {FACTS("UPDATE_COMPLETE", "false", "999", "8", "0", M("x", 299)), "", NULL,
+         "not ready for 300 s"},
+        {FACTS("UPDATE_COMPLETE", "false", "999", "3", "0", M("x", 900) "," N("a", "g", 800)), "x",
+         "m", "1 of 3 masters"},
+        {FACTS("UPDATE_COMPLETE", "false", "999", "3", "0", N("a", "g", 900) "," M("x", 800)), "a",
+         "g", "1 of 3 worker nodes"},
+        {FACTS("UPDATE_COMPLETE", "false", "999", "8", "0", M("x", 900) "," M("y", 9)), "", NULL,
+         "held back: 2 of 3 masters are not well, the others are no majority"},
+        {FACTS("UPDATE_COMPLETE", "false", "999", "8", "0",
+               N("a", "g", 900) "," M("x", 900) "," M("y", 9) "," M("z", 9)),
+         "", NULL, "held back: 3 of 3 masters"},
+        {FACTS("UPDATE_COMPLETE", "false", "999", "8", "3", M("x", 900)), "", NULL,
+         "held back: 3 nodes were replaced"},
         {FACTS("UPDATE_FAILED", "false", "999", "8", "0", N("a", "g", 900)), "", NULL,
          "held back: the cluster is UPDATE_FAILED"},
         {FACTS("UPDATE_IN_PROGRESS", "true", "999", "8", "0", N("a", "g", 900)), "", NULL,
@@ -74,6 +93,27 @@ static void nodes_are_chosen(void)
         CU_ASSERT_EQUAL(h.nodes != NULL, rows[i].nodes[0] != '\0');
         heal_choice_done(&h);
     }
+}
+
+/* Two of five: enough are left, and still only one goes at a time. */
+static void masters_go_one_by_one(void)
+{
+    struct heal_choice h;
+    char got[100];
+    _cleanup_json_ json_t *facts = json_loads(
+        FACTS("UPDATE_COMPLETE", "false", "999", "8", "0", M("x", 900) "," M("y", 800)), 0, NULL);
+    CU_ASSERT_EQUAL(json_object_set_new(facts, "masters", json_integer(5)), 0);
+    heal_choose(&limits, facts, &h);
+    names(&h, got);
+    CU_ASSERT_STRING_EQUAL(got, "x");
+    heal_choice_done(&h);
+    /* an only master is all there is */
+    CU_ASSERT_EQUAL(json_object_set_new(facts, "masters", json_integer(1)), 0);
+    CU_ASSERT_EQUAL(json_array_remove(json_object_get(facts, "sick"), 1), 0);
+    heal_choose(&limits, facts, &h);
+    CU_ASSERT_PTR_NULL(h.nodes);
+    CU_ASSERT_PTR_NOT_NULL(strstr(h.why, "1 of 1 masters"));
+    heal_choice_done(&h);
 }
 
 static void it_can_be_turned_off(void)
@@ -110,5 +150,5 @@ static void the_label_decides(void)
     CU_ASSERT_EQUAL(heal_wanted(NULL), 0);
 }
 
-TEST_MAIN("heal_plan", NULL, NULL, TEST(nodes_are_chosen), TEST(it_can_be_turned_off),
-          TEST(the_label_decides))
+TEST_MAIN("heal_plan", NULL, NULL, TEST(nodes_are_chosen), TEST(masters_go_one_by_one),
+          TEST(it_can_be_turned_off), TEST(the_label_decides))

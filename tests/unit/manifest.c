@@ -67,6 +67,23 @@ static void test_defaults(void)
     plugin_done(&p);
 }
 
+/* What the vendors' guide names is known, whoever reads it. */
+static void test_unknown(void)
+{
+    _cleanup_free_ char *text = str_fmt("%s%s", good,
+                                        "vendor: Example\ntakes_over: '0.9'\nservice_token: true\n"
+                                        "resize_master: true\netcd_discovery: optional\n"
+                                        "config: hello.config.schema.json\n");
+    _cleanup_strv_ struct strv unknown = STRV_INIT;
+    struct plugin p = {0};
+    struct err e = ERR_INIT;
+    ASSERT_OK(manifest_parse(text, strlen(text), &p, &e), &e);
+    ASSERT_OK(manifest_unknown(p.manifest, &unknown, &e), &e);
+    CU_ASSERT_EQUAL_FATAL(unknown.n, 1);
+    CU_ASSERT_STRING_EQUAL(unknown.v[0], "later");
+    plugin_done(&p);
+}
+
 /* The good one with one line put in another's place ("" = left out). */
 static void expect_refused(const char *line, const char *instead, const char *want)
 {
@@ -248,5 +265,6 @@ static void test_exports(void)
     CU_ASSERT_STRING_EQUAL(why, "not an ELF file");
 }
 
-TEST_MAIN("manifest", NULL, NULL, TEST(test_good), TEST(test_defaults), TEST(test_rules),
-          TEST(test_garbage), TEST(test_deaths), TEST(test_exports), TEST(test_wants))
+TEST_MAIN("manifest", NULL, NULL, TEST(test_good), TEST(test_defaults), TEST(test_unknown),
+          TEST(test_rules), TEST(test_garbage), TEST(test_deaths), TEST(test_exports),
+          TEST(test_wants))

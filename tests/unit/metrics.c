@@ -319,6 +319,35 @@ static void threads_lose_nothing(void)
     metrics_done();
 }
 
+static pthread_barrier_t together;
+
+static void *make_one(void *arg)
+{
+    (void)pthread_barrier_wait(&together);
+    metrics_inc(METRIC_HOST_DEATHS, METRICS_LABELS_OF(arg));
+    return NULL;
+}
+
+/* All of them see room for one more: one gets it. */
+static void threads_do_not_pass_the_cap(void)
+{
+    static char ids[THREADS][2] = {"a", "b", "c", "d", "e", "f", "g", "h"};
+    CU_ASSERT_EQUAL_FATAL(pthread_barrier_init(&together, NULL, THREADS), 0);
+    for (int round = 0; round < 200; round++) {
+        pthread_t t[THREADS];
+        begin(METRICS_BOTH, 1);
+        for (int i = 0; i < THREADS; i++)
+            CU_ASSERT_EQUAL_FATAL(pthread_create(&t[i], NULL, make_one, ids[i]), 0);
+        for (int i = 0; i < THREADS; i++)
+            pthread_join(t[i], NULL);
+        _cleanup_free_ char *all = text();
+        CU_ASSERT_EQUAL(lines_with(all, "magnum_driver_host_deaths_total{"), 2);
+        SHOWS("magnum_driver_host_deaths_total{driver=\"other\"} 7");
+        metrics_done();
+    }
+    pthread_barrier_destroy(&together);
+}
+
 static void results_have_names(void)
 {
     CU_ASSERT_STRING_EQUAL(metrics_result(0), "ok");
@@ -334,4 +363,4 @@ TEST_MAIN("metrics", NULL, NULL, TEST(nothing_is_kept_unless_asked),
           TEST(a_histogram_has_cumulative_buckets), TEST(beyond_the_cap_all_is_other),
           TEST(the_smallest_cap_holds_too), TEST(what_is_set_together_is_seen_together),
           TEST(collectors_run_for_every_text), TEST(the_process_is_described),
-          TEST(threads_lose_nothing), TEST(results_have_names))
+          TEST(threads_lose_nothing), TEST(threads_do_not_pass_the_cap), TEST(results_have_names))

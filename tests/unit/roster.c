@@ -98,6 +98,39 @@ static void test_named_nodes(void)
     mag_roster_done(&st);
 }
 
+/* Masters are named only where the driver says so, and in the group that is meant. */
+static void test_named_masters(void)
+{
+    static const struct {
+        const char *meant;
+        bool by_name, goes;
+    } rows[] = {{NULL, false, false},
+                {M, false, false},
+                {NULL, true, true},
+                {M, true, true},
+                {W, true, false}};
+    for (size_t i = 0; i < MAG_LEN(rows); i++) {
+        struct mag_roster st = {0};
+        struct mag_roster_group g[MAG_ROSTER_GROUPS_MAX];
+        size_t n;
+        bool changed;
+        _mag_json_ json_t *wanted = spec(3, 1, -1), *list = json_pack("[s]", "my-cluster-master-2");
+        CU_ASSERT_EQUAL(plan(&st, json_incref(wanted), NULL, NULL, &changed), MAG_OK);
+        if (rows[i].meant)
+            (void)json_object_set_new(wanted, "params",
+                                      json_pack("{s:s}", "nodegroup", rows[i].meant));
+        CU_ASSERT_EQUAL(mag_roster_groups(wanted, NULL, g, &n, &err), MAG_OK);
+        if (rows[i].by_name)
+            mag_roster_masters_by_name(g, n, wanted);
+        CU_ASSERT_EQUAL(mag_roster_plan(&st, "My Cluster", g, n, list, &changed, &err), MAG_OK);
+        CU_ASSERT_EQUAL(st.v[1].leaving, rows[i].goes);
+        CU_ASSERT_EQUAL(st.n, rows[i].goes ? 5 : 4);
+        if (rows[i].goes)
+            CU_ASSERT(st.v[4].master && strcmp(st.v[4].name, "my-cluster-master-5") == 0);
+        mag_roster_done(&st);
+    }
+}
+
 /* More named than the count asks for: they go, new ones come, and the repeated step does not take
  * the new ones for the old, even when all indexes are used up once. */
 static void test_named_and_replaced(void)
@@ -198,5 +231,5 @@ static void test_hostile_store(void)
 }
 
 TEST_MAIN("roster", NULL, NULL, TEST(test_allocate), TEST(test_newest_goes_first),
-          TEST(test_named_nodes), TEST(test_named_and_replaced), TEST(test_groups_go),
-          TEST(test_counts), TEST(test_store), TEST(test_hostile_store))
+          TEST(test_named_nodes), TEST(test_named_masters), TEST(test_named_and_replaced),
+          TEST(test_groups_go), TEST(test_counts), TEST(test_store), TEST(test_hostile_store))

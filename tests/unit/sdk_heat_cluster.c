@@ -5,6 +5,7 @@
 #include "lib/cleanup.h"
 #include "lib/fail.h"
 #include "lib/heat_cluster.h"
+#include "lib/heat_params.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,6 +21,8 @@ static struct {     /* Heat, the ledger, and what the driver said */
     json_t *ledger; /* {name: true} */
     json_t *outputs;
     char state[1024], deleted[512], body[4096];
+    const char *subnets, *subnet; /* Neutron's list; what the stack's output says, or NULL */
+    const char *policy;           /* of the stacks' server groups, or NULL */
     unsigned lists, calls;
 } world;
 
@@ -90,9 +93,16 @@ static int32_t http(void *ctx, const mag_op *op, const mag_http_req *rq, mag_htt
         return removed(rq, rp);
     if (strncmp(rq->path, "/stacks?", 8) == 0)
         return listed(rq, rp);
-    return answer(rp, 200,
-                  "{\"stack\": {\"id\": \"x\", \"stack_status\": \"CREATE_COMPLETE\","
-                  " \"outputs\": [{\"output_key\": \"api\", \"output_value\": \"10.0.0.1\"}]}}");
+    if (strcmp(rq->service, "network") == 0)
+        return answer(rp, 200, "{\"networks\": [{\"subnets\": [%s]}]}", world.subnets);
+    return answer(
+        rp, 200,
+        "{\"stack\": {\"id\": \"x\", \"stack_status\": \"CREATE_COMPLETE\","
+        " \"parameters\": {\"affinity_policy\": \"%s\"},"
+        " \"outputs\": [{\"output_key\": \"api\", \"output_value\": \"10.0.0.1\"}%s%s%s]}}",
+        world.policy ? world.policy : "",
+        world.subnet ? ", {\"output_key\": \"subnet\", \"output_value\": \"" : "",
+        world.subnet ? world.subnet : "", world.subnet ? "\"}" : "");
 }
 
 static int32_t declare(void *ctx, const mag_op *op, const char *kind, const char *name,
@@ -342,8 +352,73 @@ static void test_nodes_are_published_without_blanks(void)
     forget();
 }
 
+/* Parameters are wiped when they were sent; what the state keeps of them is not. */
+static void wipe(json_t **p)
+{
+    mag_wipe_json(p);
+    _mag_free_ char *text = mag_json_dump(set.state);
+    CU_ASSERT(text && !strstr(text, "\\u0000"));
+}
+
+/* The subnet of a cluster in a given network, in one step of an operation. */
+static void subnet_is(const char *op_id, bool balancer, const char *wanted)
+{
+    _mag_json_ json_t *p = json_pack("{s:s, s:s, s:b}", "fixed_network", "net", "fixed_subnet", "",
+                                     "load_balancer", (int)balancer);
+    open_as(op_id);
+    CU_ASSERT_EQUAL(mag_params_subnet(&set, p, &err), MAG_OK);
+    CU_ASSERT_STRING_EQUAL(mag_json_text(p, "fixed_subnet", "absent"), wanted);
+    wipe(&p);
+    mag_heat_set_done(&set);
+}
+
+static void test_a_cluster_stays_in_its_subnet(void)
+{
+    fresh();
+    world.subnets = "\"one\"";
+    subnet_is("o1", true, "one");
+    world.subnets = "\"another\", \"one\""; /* before the stack is made, and while it is */
+    subnet_is("o1", true, "one");
+    CU_ASSERT_EQUAL(step("o1", NULL), MAG_AGAIN);
+    world.state[0] = '\0'; /* an operation begins with nothing */
+    world.subnet = "one";
+    subnet_is("o2", true, "one");
+    world.state[0] = '\0';
+    world.subnet = "";
+    subnet_is("o3", false, "");
+    world.state[0] = '\0';
+    subnet_is("o4", true, "another"); /* a balancer can't be without */
+    forget();
+}
+
+/* The affinity policy of a stack, in one step of an operation while the options say `now`. */
+static void policy_is(const char *op_id, const char *group, const char *now, const char *wanted)
+{
+    _mag_json_ json_t *p = json_pack("{s:s}", "affinity_policy", now);
+    open_as(op_id);
+    CU_ASSERT_EQUAL(mag_params_keep(&set, group, p, &err), MAG_OK);
+    CU_ASSERT_STRING_EQUAL(mag_json_text(p, "affinity_policy", "absent"), wanted);
+    wipe(&p);
+    mag_heat_set_done(&set);
+}
+
+static void test_an_option_for_new_stacks_leaves_old_ones_alone(void)
+{
+    fresh();
+    policy_is("o1", NULL, "soft-anti-affinity", "soft-anti-affinity");
+    policy_is("o1", NULL, "anti-affinity", "soft-anti-affinity"); /* not in its middle either */
+    CU_ASSERT_EQUAL(step("o1", NULL), MAG_AGAIN);
+    world.state[0] = '\0';
+    world.policy = "soft-anti-affinity";
+    policy_is("o2", NULL, "anti-affinity", "soft-anti-affinity");
+    policy_is("o2", GROUP, "anti-affinity", "anti-affinity"); /* its stack is yet to be made */
+    policy_is("o2", NULL, "affinity", "soft-anti-affinity");
+    forget();
+}
+
 TEST_MAIN("sdk_heat_cluster", NULL, NULL, TEST(test_each_has_its_name_and_its_id_is_told),
           TEST(test_a_poll_is_one_exchange), TEST(test_what_was_begun_ends_with_its_operation),
           TEST(test_a_drivers_own_state_is_kept), TEST(test_nodegroups_go_before_the_cluster),
           TEST(test_names_suffice_when_the_ledger_is_lost), TEST(test_one_list_serves_many_looks),
-          TEST(test_nodes_are_published_without_blanks))
+          TEST(test_nodes_are_published_without_blanks), TEST(test_a_cluster_stays_in_its_subnet),
+          TEST(test_an_option_for_new_stacks_leaves_old_ones_alone))

@@ -84,7 +84,7 @@ static void test_record(void)
     mag_record_read(top, &again);
     CU_ASSERT_EQUAL(again.pid, pid);
     CU_ASSERT_EQUAL(again.port, 4711);
-    CU_ASSERT(mag_record_age_ms(&again) < 10000);
+    CU_ASSERT(mag_record_age_ms(&again) < 60000);
     int fd = mag_record_pidfd(&again);
     CU_ASSERT(fd >= 0);
     (void)close(fd);
@@ -224,14 +224,14 @@ static void test_spawn(void)
 {
     _mag_free_ char *out = NULL;
     const char *const cat[] = {"/bin/cat", NULL};
-    CU_ASSERT_EQUAL(mag_run(cat, "hello\n", -1, 5000, &out, &err), MAG_OK);
+    CU_ASSERT_EQUAL(mag_run(cat, "hello\n", -1, 60000, &out, &err), MAG_OK);
     CU_ASSERT_STRING_EQUAL(out, "hello\n");
     const char *const fails[] = {"/bin/sh", "-c", "echo first >&2; echo the reason >&2; exit 3",
                                  NULL};
-    CU_ASSERT_EQUAL(mag_run(fails, NULL, -1, 5000, NULL, &err), MAG_E_UNAVAILABLE);
+    CU_ASSERT_EQUAL(mag_run(fails, NULL, -1, 60000, NULL, &err), MAG_E_UNAVAILABLE);
     CU_ASSERT_STRING_EQUAL(err.message, "the reason");
     const char *const missing[] = {"/proc/nonexistent/x", NULL};
-    CU_ASSERT(mag_run(missing, NULL, -1, 5000, NULL, &err) < 0);
+    CU_ASSERT(mag_run(missing, NULL, -1, 60000, NULL, &err) < 0);
     const char *const hangs[] = {"/bin/sleep", "60", NULL};
     CU_ASSERT_EQUAL(mag_run(hangs, NULL, -1, 50, NULL, &err), MAG_E_TIMEOUT);
     /* Nothing of ours is open in a child but what was handed over, as descriptor 3. */
@@ -239,8 +239,8 @@ static void test_spawn(void)
     char script[128];
     snprintf(script, sizeof script, "test -e /proc/$$/fd/3 && ! test -e /proc/$$/fd/%d", secret);
     const char *const look[] = {"/bin/sh", "-c", script, NULL};
-    CU_ASSERT_EQUAL(mag_run(look, NULL, kept, 5000, NULL, &err), MAG_OK);
-    CU_ASSERT_EQUAL(mag_run(look, NULL, -1, 5000, NULL, &err), MAG_E_UNAVAILABLE);
+    CU_ASSERT_EQUAL(mag_run(look, NULL, kept, 60000, NULL, &err), MAG_OK);
+    CU_ASSERT_EQUAL(mag_run(look, NULL, -1, 60000, NULL, &err), MAG_E_UNAVAILABLE);
     (void)close(secret);
     (void)close(kept);
 }

@@ -85,6 +85,19 @@ static void no_more_than_the_rule_allows(void)
     CU_ASSERT_EQUAL(v[1].take, 7);
 }
 
+static void so_many_begin_and_no_more(void)
+{
+    const struct share_claim v[] = {{.has = 3, .due = 1},
+                                    {.has = 0, .due = 1},
+                                    {.has = 0, .due = 0},
+                                    {.has = 0, .due = 5},
+                                    {.has = 1, .due = 5}};
+    CU_ASSERT_EQUAL(share_among(v, 5, 0), 1);
+    CU_ASSERT_EQUAL(share_among(v, 5, 1), 3);
+    CU_ASSERT_EQUAL(share_among(v, 5, 2), 5);
+    CU_ASSERT_EQUAL(share_among(v, 0, 2), 0);
+}
+
 TEST_MAIN("share", NULL, NULL, TEST(one_alone_gets_most_of_it), TEST(several_leave_a_part_free),
           TEST(the_poorest_are_dealt_to_first), TEST(who_has_nothing_gets_one_without_room),
-          TEST(no_more_than_the_rule_allows))
+          TEST(no_more_than_the_rule_allows), TEST(so_many_begin_and_no_more))

@@ -115,6 +115,91 @@ static void a_tracestate_is_kept_whole_or_not_at_all(void)
     CU_ASSERT_FALSE(keeps(str_text(&value)));
 }
 
+static void add_members(struct str *to, const char *key, int n, size_t len)
+{
+    for (int i = 0; i < n; i++) {
+        size_t begin = to->len + (to->len > 0);
+        str_printf(to, "%s%s%d=", to->len ? "," : "", key, i);
+        while (to->len < begin + len)
+            str_append_c(to, 'x');
+    }
+}
+
+/* What goes on is at most 512 characters, in whole members: the long ones go first. */
+static void a_long_tracestate_is_shortened(void)
+{
+    _cleanup_str_ struct str exact = STR_INIT, many = STR_INIT, wide = STR_INIT, one = STR_INIT,
+                             none = STR_INIT, tail = STR_INIT;
+    add_members(&exact, "k", 4, 127);
+    str_append_c(&exact, 'x'); /* 4 * 127 + 3 commas + 1 */
+    CU_ASSERT_EQUAL(exact.len, TRACE_STATE_MAX);
+    _cleanup_free_ char *was = str_dup(str_text(&exact));
+    CU_ASSERT(trace_state_limit(exact.s));
+    CU_ASSERT_STRING_EQUAL(exact.s, was);
+
+    add_members(&many, "k", 30, 40);
+    CU_ASSERT(keeps(str_text(&many)));
+    CU_ASSERT(trace_state_limit(many.s));
+    CU_ASSERT_EQUAL(strlen(many.s), 12 * 40 + 11);
+    CU_ASSERT(str_starts(many.s, "k0=") && strstr(many.s, ",k11=x") && !strstr(many.s, "k12="));
+    CU_ASSERT(keeps(many.s));
+
+    add_members(&wide, "a", 1, 20);
+    add_members(&wide, "w", 2, 200); /* the first is enough */
+    add_members(&wide, "b", 5, 50);
+    CU_ASSERT(trace_state_limit(wide.s));
+    CU_ASSERT(strstr(wide.s, "a0=") && !strstr(wide.s, "w0=") && strstr(wide.s, ",w1=x"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(wide.s, ",b4=x"));
+    CU_ASSERT(keeps(wide.s));
+
+    add_members(&one, "k", 2, 256);
+    CU_ASSERT(trace_state_limit(one.s));
+    CU_ASSERT(strlen(one.s) == 256 && str_starts(one.s, "k1=")); /* the last, at the end */
+    add_members(&tail, "s", 10, 100); /* a long one at the end is not all that is too much */
+    add_members(&tail, "t", 1, 200);
+    CU_ASSERT(trace_state_limit(tail.s));
+    CU_ASSERT_EQUAL(strlen(tail.s), 5 * 100 + 4);
+    CU_ASSERT(str_starts(tail.s, "s0=") && strstr(tail.s, ",s4=x") && !strstr(tail.s, "t0="));
+    CU_ASSERT(keeps(tail.s));
+    add_members(&none, "m", 1, 600);
+    CU_ASSERT_FALSE(trace_state_limit(none.s));
+    CU_ASSERT_STRING_EQUAL(none.s, "");
+}
+
+static void a_context_is_stored_and_restored(void)
+{
+    static const char *const bad[] = {"",
+                                      " ",
+                                      " a=1",
+                                      "00-" GOOD_TRACE "-" GOOD_SPAN "-0 a=1",
+                                      "00-" GOOD_TRACE "-" GOOD_SPAN "-01-more a=1",
+                                      "00-" GOOD_TRACE "-" GOOD_SPAN "-01,a=1"};
+    struct trace_context from, c;
+    struct trace_span s;
+    bool oom = false;
+    CU_ASSERT_PTR_NULL(trace_store(&oom)); /* nobody's */
+    for (int with = 0; with < 2; with++) {
+        CU_ASSERT(
+            trace_parse("00-" GOOD_TRACE "-" GOOD_SPAN "-01", with ? "a=1,b= 2" : NULL, &from));
+        trace_span_begin(&s, &from, TRACE_SERVER);
+        trace_span_enter(&s);
+        _cleanup_free_ char *text = trace_store(&oom);
+        trace_span_end(&s);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+        CU_ASSERT(trace_restore(text, &c));
+        CU_ASSERT_STRING_EQUAL(c.trace_id, GOOD_TRACE);
+        CU_ASSERT_STRING_EQUAL(c.span_id, s.ctx.span_id);
+        CU_ASSERT(c.sampled);
+        CU_ASSERT(with ? c.state && strcmp(c.state, "a=1,b= 2") == 0 : c.state == NULL);
+    }
+    CU_ASSERT_FALSE(oom);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        CU_ASSERT_FALSE(trace_restore(bad[i], &c));
+    CU_ASSERT_FALSE(trace_restore(NULL, &c));
+    CU_ASSERT(trace_restore("00-" GOOD_TRACE "-" GOOD_SPAN "-01 no state", &c));
+    CU_ASSERT_PTR_NULL(c.state); /* is left out, as from a header */
+}
+
 /* ---- spans ---- */
 static struct trace_span taken[8];
 static size_t n_taken;
@@ -212,6 +297,30 @@ static void attributes_are_bounded(void)
     for (int i = 0; i < TRACE_ATTRS + 5; i++)
         trace_span_text(&s, "k", "v");
     CU_ASSERT_EQUAL(s.n_attrs, TRACE_ATTRS);
+    trace_span_end(&s);
+    forget();
+}
+
+/* A client chooses its path and its User-Agent, and thousands of spans may wait for a collector. */
+static void long_texts_are_cut_between_characters(void)
+{
+    char longest[TRACE_TEXT_MAX + 1], text[4 * TRACE_TEXT_MAX] = "";
+    struct trace_span s;
+    memset(longest, 'x', TRACE_TEXT_MAX);
+    longest[TRACE_TEXT_MAX] = '\0';
+    memset(text, 'x', TRACE_TEXT_MAX - 1);
+    for (size_t n = TRACE_TEXT_MAX - 1; n + 3 < sizeof text; n += 3)
+        memcpy(text + n, "\xe2\x82\xac", 4);
+    trace_sink_set(sink, taken, TRACE_MILLION);
+    trace_span_begin(&s, NULL, TRACE_INTERNAL);
+    trace_span_name(&s, "GET %s", text);
+    trace_span_text(&s, "cut", text);
+    trace_span_text(&s, "whole", longest);
+    CU_ASSERT_EQUAL_FATAL(s.n_attrs, 2);
+    CU_ASSERT_EQUAL(strlen(s.name), TRACE_TEXT_MAX);
+    CU_ASSERT_EQUAL(strlen(s.attrs[0].text), TRACE_TEXT_MAX - 1);
+    CU_ASSERT_EQUAL(strncmp(s.attrs[0].text, text, TRACE_TEXT_MAX - 1), 0);
+    CU_ASSERT_STRING_EQUAL(s.attrs[1].text, longest);
     trace_span_end(&s);
     forget();
 }
@@ -342,8 +451,9 @@ static void every_text_line_is_one_line_without_control_characters(void)
 }
 
 TEST_MAIN("trace", NULL, NULL, TEST(a_good_traceparent_is_read), TEST(bad_traceparents_are_refused),
-          TEST(a_tracestate_is_kept_whole_or_not_at_all), TEST(spans_nest_and_reach_the_sink),
+          TEST(a_tracestate_is_kept_whole_or_not_at_all), TEST(a_long_tracestate_is_shortened),
+          TEST(a_context_is_stored_and_restored), TEST(spans_nest_and_reach_the_sink),
           TEST(without_sink_or_sampling_only_ids_are_made), TEST(of_new_traces_some_are_chosen),
-          TEST(attributes_are_bounded), TEST(a_batch_is_valid_whatever_it_holds),
-          TEST(every_json_line_is_one_object),
+          TEST(attributes_are_bounded), TEST(long_texts_are_cut_between_characters),
+          TEST(a_batch_is_valid_whatever_it_holds), TEST(every_json_line_is_one_object),
           TEST(every_text_line_is_one_line_without_control_characters))

@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define KEY "0b9c3c26-1b7f-4a0e-9a25-6a4c33a1f001/ca/1"
 
@@ -279,7 +281,8 @@ static void a_rotation_may_be_killed_at_any_moment(void)
     close(fd);
 }
 
-static void two_writers_make_one_bundle(void)
+/* In a directory that is not there yet: they make it, and its first key, as well. */
+static void write_at_once(void)
 {
     struct store s = fresh();
     enum { WRITERS = 4 };
@@ -291,6 +294,8 @@ static void two_writers_make_one_bundle(void)
             char secret[16];
             snprintf(secret, sizeof secret, "writer %d", i);
             int32_t rc = put(&s, KEY, secret);
+            if (rc != MAG_OK && rc != MAG_E_EXISTS)
+                fprintf(stderr, "writer %d: %d %s\n", i, rc, err.message);
             _exit(rc == MAG_OK ? 0 : rc == MAG_E_EXISTS ? 1 : 2);
         }
     }
@@ -302,6 +307,48 @@ static void two_writers_make_one_bundle(void)
     CU_ASSERT_EQUAL(won, 1);
     CU_ASSERT_EQUAL(count_files(".bundle"), 1);
     CU_ASSERT_EQUAL(count_files(".tmp"), 0);
+}
+
+static void two_writers_make_one_bundle(void)
+{
+    for (int round = 0; round < 5; round++)
+        write_at_once();
+}
+
+/* In the library's place: at the next look for a file another process makes the first key. */
+static const struct master *another_makes_a_key;
+int faccessat(int fd, const char *name, int mode, int flags)
+{
+    const struct master *m = MAG_TAKE(another_makes_a_key);
+    struct keyring k = {.n = 0};
+    if (m)
+        CU_ASSERT(keyring_add(&k, &err) == MAG_OK && keyring_store(fd, m, &k, &err) == MAG_OK);
+    return (int)syscall(flags ? SYS_faccessat2 : SYS_faccessat, fd, name, mode, flags);
+}
+
+static void another_process_makes_the_first_key_meanwhile(void)
+{
+    struct store s = fresh();
+    another_makes_a_key = &s.master;
+    CU_ASSERT_EQUAL(put(&s, KEY, "one"), MAG_OK);
+    CU_ASSERT_PTR_NULL(another_makes_a_key);
+    CU_ASSERT(holds(&s, KEY, "one"));
+}
+
+/* All processes of drivers have the number 1, each in a namespace of its own: another one that is
+ * at the same bundle must not have its hand in what this one has stored. */
+static void writers_with_one_process_id_do_not_meet(void)
+{
+    struct store s = fresh();
+    char file[256];
+    CU_ASSERT_EQUAL(put(&s, "c/ca/1", "one"), MAG_OK); /* makes the directory */
+    snprintf(file, sizeof file, "%s/.c~ca~2.bundle.%ld.tmp", path, (long)getpid());
+    int other = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    CU_ASSERT_FATAL(other >= 0);
+    CU_ASSERT_EQUAL(put(&s, "c/ca/2", "two"), MAG_OK);
+    CU_ASSERT(write(other, "the other's", 11) == 11 && close(other) == 0);
+    CU_ASSERT(holds(&s, "c/ca/2", "two"));
+    CU_ASSERT_EQUAL(count_files(".tmp"), 1);
 }
 
 static void a_dead_writers_file_is_tidied_away(void)
@@ -326,4 +373,5 @@ TEST_MAIN("certs_local", setup, teardown, TEST(a_bundle_is_kept_sealed_and_given
           TEST(damage_is_found_and_keys_cannot_be_moved),
           TEST(rotation_reseals_everything_and_forgets_the_old_key),
           TEST(a_rotation_may_be_killed_at_any_moment), TEST(two_writers_make_one_bundle),
-          TEST(a_dead_writers_file_is_tidied_away))
+          TEST(another_process_makes_the_first_key_meanwhile),
+          TEST(writers_with_one_process_id_do_not_meet), TEST(a_dead_writers_file_is_tidied_away))

@@ -301,6 +301,13 @@ static void match(struct group *g, struct group *next, int was[PARTS_MAX], bool 
     }
 }
 
+/* One that was handed over is not its part's: the next entry that names it listens there too. */
+static void close_socket(const struct part *p)
+{
+    if (p->listen_fd >= 0 && strncmp(mag_json_text(p->spec, "listen", ""), "fd:", 3) != 0)
+        (void)close(p->listen_fd);
+}
+
 /* Takes over what runs and has not changed, ends the rest. */
 static bool load(struct group *g)
 {
@@ -318,8 +325,8 @@ static bool load(struct group *g)
     match(g, &next, was, gone);
     stop_parts(g, gone);
     for (size_t i = 0; i < g->n; i++)
-        if (gone[i] && g->v[i].listen_fd > 3)
-            (void)close(g->v[i].listen_fd);
+        if (gone[i])
+            close_socket(&g->v[i]);
     for (size_t i = 0; i < next.n; i++) {
         json_t *spec = next.v[i].spec;
         if (was[i] >= 0)

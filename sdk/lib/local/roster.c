@@ -174,6 +174,13 @@ int32_t mag_roster_groups(const json_t *spec, const char *gone_group,
     return check_counts(masters, all, err);
 }
 
+void mag_roster_masters_by_name(struct mag_roster_group *groups, size_t n, const json_t *spec)
+{
+    const char *meant = mag_json_text(spec, "params.nodegroup", NULL);
+    for (size_t i = 0; i < n; i++)
+        groups[i].by_name |= !meant || strcmp(meant, groups[i].uuid) == 0;
+}
+
 static bool names_node(const char *what, const struct mag_roster_node *n)
 {
     char text[16];

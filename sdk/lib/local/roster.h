@@ -51,6 +51,10 @@ int32_t mag_roster_groups(const json_t *spec, const char *gone_group,
                           struct mag_roster_group ret[MAG_ROSTER_GROUPS_MAX], size_t *ret_n,
                           mag_error *err);
 
+/* For drivers that replace masters: those of the group that the request is about (the spec's
+ * params.nodegroup; none: all) may be named, too. */
+void mag_roster_masters_by_name(struct mag_roster_group *groups, size_t n, const json_t *spec);
+
 /* Brings the list in line with the groups: marks nodes as leaving (those named by `remove` first,
  * then the newest), allocates new ones. remove: the spec's nodes_to_remove, each a name, an address
  * or an index. *ret_changed: the list has to be stored before anything is made of it. */

@@ -61,12 +61,14 @@ json_t *harm_files(const json_t *p)
     int paired = TRY(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
     int connected = TRY(connect(s >= 0 ? s : pair[0], (const struct sockaddr *)&sa, sizeof sa));
     int datagrams[2] = {-1, -1};
-    (void)socketpair(AF_UNIX, SOCK_DGRAM, 0, datagrams);
+    int raw = TRY(socketpair(AF_UNIX, SOCK_RAW, 0, datagrams)); /* the kernel takes it for these */
+    int datagram = TRY(socketpair(AF_UNIX, SOCK_DGRAM, 0, datagrams));
     int sent = TRY(sendto(datagrams[0], "x", 1, 0, (const struct sockaddr *)&sa, sizeof sa));
     int reconnected = TRY(connect(datagrams[1], (const struct sockaddr *)&sa, sizeof sa));
-    return json_pack("{s:i,s:b,s:i,s:i,s:i,s:i,s:i}", "config", config, "password",
+    return json_pack("{s:i,s:b,s:i,s:i,s:i,s:i,s:i,s:i,s:i}", "config", config, "password",
                      strstr(got, "password") != NULL, "socket", opened, "pair", paired, "connect",
-                     connected, "send", sent, "reconnect", reconnected);
+                     connected, "raw", raw, "datagram", datagram, "send", sent, "reconnect",
+                     reconnected);
 }
 
 json_t *harm_kill(const json_t *p)

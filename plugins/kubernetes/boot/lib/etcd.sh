@@ -51,15 +51,22 @@ first_members() {
     done < <(split_commas "$MASTER_IPS")
     printf '%s' "$list"
 }
-# Another master that answers and remembers this one; nothing when there is none.
+# Another master that remembers this one; nothing when those that answer do not. Status 1: none does.
 who_remembers_me() {
-    local ip
+    local ip said answered=no
     while read -r ip; do
-        if [ "$ip" != "$NODE_IP" ] && [ -n "$(etcd_get "$ip" "/magnum/members/$(etcd_name "$NODE_IP")" 2>/dev/null)" ]; then
+        [ "$ip" != "$NODE_IP" ] || continue
+        said=$(etcd_get "$ip" "/magnum/members/$(etcd_name "$NODE_IP")" 2>/dev/null) || continue
+        answered=yes
+        if [ -n "$said" ]; then
             printf '%s' "$ip"
             return 0
         fi
     done < <(split_commas "$MASTER_IPS")
+    [ "$answered" = yes ] || {
+        echo "etcd answers on none of the other masters" >&2
+        return 1
+    }
 }
 # Takes the member that lost its data out, and in again as a new one.
 rejoin() { # address of a master that works
@@ -75,10 +82,17 @@ rejoin() { # address of a master that works
     printf 'existing %s' "$list"
 }
 plan_etcd() {
-    local helper plan
-    [ ! -s "$ETCD_PLAN" ] || [ ! -d "$ETCD_DATA/member" ] || return 0
-    helper=$(who_remembers_me)
-    if [ -n "$helper" ] && [ ! -d "$ETCD_DATA/member" ]; then
+    local helper="" plan
+    if [ -d "$ETCD_DATA/member" ]; then
+        [ ! -s "$ETCD_PLAN" ] || return 0
+    # One that comes when the cluster is there has a member in it. It must not begin anew, with a vote
+    # and without the data, only because the others are choosing a leader just now.
+    elif [ "${WAIT_COUNT:-1}" -gt 1 ] && [ "$MASTER_IPS" != "$NODE_IP" ]; then
+        helper=$(retry who_remembers_me)
+    else
+        helper=$(who_remembers_me 2>/dev/null) || helper=""
+    fi
+    if [ -n "$helper" ]; then
         plan=$(rejoin "$helper")
     else
         plan="new $(first_members)" # etcd reads this only as long as it has no data

@@ -55,6 +55,10 @@ become_member() {
     fi
 }
 
+# A demotion is done some time after it was asked for, and until then nobody lets the node go.
+forget_node() { # id
+    ! docker node inspect "$1" >/dev/null 2>&1 || docker node rm --force "$1"
+}
 # A manager in this one's place that is gone still counts for the majority.
 drop_former_lives() {
     local id mine
@@ -64,7 +68,7 @@ drop_former_lives() {
         while read -r id name status; do
             if [ "$id" != "$mine" ] && [ "$name" = "$NODE_NAME" ] && [ "$status" = Down ]; then
                 docker node demote "$id" || true
-                docker node rm --force "$id"
+                retry forget_node "$id"
             fi
         done
 }

@@ -1,0 +1,1 @@
+magnum_add_system_test(reload TIMEOUT 600)

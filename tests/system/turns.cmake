@@ -1,0 +1,1 @@
+magnum_add_system_test(turns TIMEOUT 600)
