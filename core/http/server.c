@@ -55,6 +55,7 @@ static struct http_server *new_server(const struct config *cfg, http_handler han
 static void free_server(struct http_server *s)
 {
     work_free(s);
+    tick_end(s);
     cleanup_closep(&s->listener.fd);
     cleanup_closep(&s->silent);
     http_listener_done(&s->listener);
@@ -105,6 +106,8 @@ static int start_all(struct http_server *s, const struct config *cfg, struct err
         rc = work_start(s, (unsigned)cfg->api_wait_threads, e);
     if (rc == 0)
         rc = start_daemon(s, cfg, e);
+    if (rc == 0)
+        rc = tick_start(s, s->threads + 1, e);
     return rc;
 }
 
@@ -120,6 +123,10 @@ int http_server_start_waits(const struct config *cfg, http_handler handler, http
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int rc = start_all(s, cfg, e);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (rc != 0 && s->daemon) {
+        http_server_stop(&s);
+        return rc;
+    }
     if (rc != 0) {
         watch_end(s);
         work_stop(s);

@@ -6,6 +6,7 @@
  *   server_limit.c    which connection goes when there are too many, or too much is unread
  *   server_work.c     threads for requests that wait for somebody
  *   server_park.c     requests that wait for news, without a thread
+ *   server_tick.c     wakes the threads of the pool at each look of the watcher
  * A connection belongs to one thread of the pool; only `mark` is shared with the watcher. */
 #ifndef MAGNUM_HTTP_SERVER_INTERNAL_H
 #define MAGNUM_HTTP_SERVER_INTERNAL_H
@@ -88,6 +89,8 @@ struct http_server {
     int64_t tell_ms;
     pthread_t watcher;
     bool watching, watch_stop;
+    int *ticks; /* server_tick.c: our ends, one for each thread of the pool */
+    unsigned n_ticks;
 
     struct work *work;
 };
@@ -138,6 +141,16 @@ void park_wake(struct conn *c);
 /* The connection is closed. */
 void park_close(struct conn *c);
 struct http_ticket *park_ref(struct http_ticket *t);
+
+/* server_tick.c */
+/* After the daemon's start, for the threads of its pool. */
+int tick_start(struct http_server *s, unsigned threads, struct err *e) MUST_CHECK;
+/* Whether this connection is one of those. They have no struct conn. */
+bool tick_is(struct MHD_Connection *mhd);
+/* Under the lock. */
+void tick_all(struct http_server *s);
+/* When neither daemon nor watcher is there any more. */
+void tick_end(struct http_server *s);
 
 /* server_work.c */
 int work_start(struct http_server *s, unsigned threads, struct err *e) MUST_CHECK;

@@ -377,8 +377,10 @@ enum MHD_Result request_access(void *cls, struct MHD_Connection *mhd, const char
     (void)cls;
     (void)version;
     struct conn *c = conn_of(mhd);
-    if (!c)
-        return MHD_NO;
+    if (!c) {
+        *upload_size = 0;
+        return tick_is(mhd) ? MHD_YES : MHD_NO;
+    }
     if (!*req) {
         *req = c;
         c->mhd = mhd;

@@ -45,9 +45,9 @@ static bool is_loopback(const struct sockaddr *sa)
 
 static void opened(struct http_server *s, struct MHD_Connection *mhd, void **socket_ctx)
 {
-    struct conn *c = calloc(1, sizeof *c);
+    struct conn *c = tick_is(mhd) ? NULL : calloc(1, sizeof *c);
     if (!c)
-        return; /* request_access refuses a connection without context */
+        return; /* request_access refuses a connection without context that is no tick */
     c->server = s;
     c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     c->from_loopback =
@@ -181,6 +181,7 @@ static void *watch_main(void *arg)
             n = find_gone(c, false, gone, n);
         }
         limit_tell(s, now);
+        tick_all(s);
         ring_gone(s, gone, n);
         int64_t until = now + look_ms;
         struct timespec ts = {until / 1000, until % 1000 * 1000000};

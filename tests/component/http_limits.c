@@ -13,6 +13,7 @@ enum { CONNECTIONS = 16, LARGE = 8000000, PIECE = 16000 };
 static struct http_server *server;
 static int port;
 static sem_t inside, way_out; /* of handlers that are told to wait */
+static sem_t way_back[2];     /* of each that keeps its thread of the pool meanwhile */
 /* Large answers are made quickly, also under a sanitizer: while a thread of the pool makes one, the
  * time of those that it has not heard yet runs. */
 static char piece[PIECE];
@@ -23,15 +24,21 @@ static void pass(int n)
         sem_post(&way_out);
 }
 
+static void stay(sem_t *s)
+{
+    sem_post(&inside);
+    while (sem_wait(s) < 0)
+        ;
+}
+
 static void serve(void *ctx, const struct http_request *q, struct http_response *r)
 {
     (void)ctx;
     r->status = 200;
-    if (strcmp(q->path, "/wait") == 0) {
-        sem_post(&inside);
-        while (sem_wait(&way_out) < 0)
-            ;
-    }
+    if (strncmp(q->path, "/stay/", 6) == 0)
+        stay(&way_back[q->path[6] - '0']);
+    if (strcmp(q->path, "/wait") == 0)
+        stay(&way_out);
     if (strcmp(q->path, "/large") == 0)
         for (int i = 0; i < LARGE / PIECE; i++)
             str_append_n(&r->body, piece, PIECE);
@@ -329,14 +336,52 @@ static void what_nobody_reads_is_bounded(void)
     http_server_stop(&server);
 }
 
+static void is_inside(void)
+{
+    while (sem_wait(&inside) < 0)
+        ;
+}
+
+/* libmicrohttpd takes 128 events at once and asks for more when it got as many, however long that
+ * takes, before it works on them. Here exactly so many requests come to the one thread that listens
+ * while it is busy, and nobody else comes after them. */
+static void many_requests_at_once_wait_for_no_other(void)
+{
+    enum { EVENTS = 128 };
+    static const char get[] = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    struct config cfg = small();
+    int fds[EVENTS + 1], other;
+    cfg.api_max_connections = 2 * EVENTS;
+    cfg.api_threads = 1; /* and the one that listens meanwhile */
+    start(&cfg);
+    open_n(&other, 1, "GET /stay/0 HTTP/1.1\r\nHost: h\r\n\r\n");
+    is_inside();
+    open_n(fds, EVENTS + 1, "");
+    CU_ASSERT(peer_send(fds[EVENTS], "GET /stay/1 HTTP/1.1\r\nHost: h\r\n\r\n"));
+    is_inside();
+    for (int i = 0; i < EVENTS; i++)
+        CU_ASSERT(peer_send(fds[i], get));
+    sem_post(&way_back[1]);
+    for (int i = 0; i < EVENTS; i++) {
+        _cleanup_str_ struct str t = STR_INIT;
+        CU_ASSERT_FATAL(peer_until(fds[i], &t, "served end\n", 1));
+    }
+    sem_post(&way_back[0]);
+    close_n(fds, EVENTS + 1);
+    close_n(&other, 1);
+    http_server_stop(&server);
+}
+
 static int set_up(void)
 {
     memset(piece, '.', sizeof piece);
-    return sem_init(&inside, 0, 0) < 0 || sem_init(&way_out, 0, 0) < 0;
+    return sem_init(&inside, 0, 0) < 0 || sem_init(&way_out, 0, 0) < 0 ||
+           sem_init(&way_back[0], 0, 0) < 0 || sem_init(&way_back[1], 0, 0) < 0;
 }
 
 TEST_MAIN("http_limits", set_up, NULL, TEST(idle_connections_make_room_oldest_first),
           TEST(a_flood_of_idle_connections_locks_nobody_out),
           TEST(slow_senders_make_room_after_a_second),
           TEST(with_all_at_work_a_new_one_is_refused_clearly),
-          TEST(who_does_not_read_is_cut_when_nothing_moves), TEST(what_nobody_reads_is_bounded))
+          TEST(who_does_not_read_is_cut_when_nothing_moves), TEST(what_nobody_reads_is_bounded),
+          TEST(many_requests_at_once_wait_for_no_other))
