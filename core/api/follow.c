@@ -3,6 +3,7 @@
 #include "api/follow.h"
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "base/uuid.h"
 #include "config/config.h"
@@ -179,11 +180,7 @@ static void *follow_main(void *arg)
             pthread_mutex_lock(&f->lock);
             continue;
         }
-        struct timespec ts = {.tv_sec = next / 1000, .tv_nsec = next % 1000 * 1000000};
-        if (next == INT64_MAX)
-            (void)pthread_cond_wait(&f->changed, &f->lock);
-        else
-            (void)pthread_cond_timedwait(&f->changed, &f->lock, &ts);
+        (void)cond_wait_until(&f->changed, &f->lock, next);
     }
     pthread_mutex_unlock(&f->lock);
     return NULL;
@@ -240,12 +237,8 @@ static int peers(void *ctx, struct rpc_peer_list *ret, struct err *e)
 
 static int init(struct follow *f, bool with_news, struct err *e)
 {
-    pthread_condattr_t attr;
     pthread_mutex_init(&f->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&f->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    cond_init(&f->changed);
     f->max = (size_t)f->cfg->api_follow_waiters;
     f->v = calloc(f->max, sizeof *f->v);
     f->look = calloc(1, sizeof *f->look);

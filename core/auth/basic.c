@@ -3,6 +3,7 @@
  * be read leaves the users as they were. Neighbours: auth_internal.h. */
 #include "auth/auth_internal.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/secret.h"
@@ -14,13 +15,12 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <time.h>
 
 enum {
     FILE_MAX = 4 * 1024 * 1024,
     HEADER_MAX = 2048,
     HASHES_AT_A_TIME = 2, /* a flood of wrong passwords must not take every processor */
-    HASH_WAIT_S = 5,
+    HASH_WAIT_MS = 5000,
 };
 
 struct basic {
@@ -173,13 +173,10 @@ static bool read_header(const struct auth_ask *ask, char *buf, char **ret_passwo
 
 static bool hash_enter(struct basic *b)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += HASH_WAIT_S;
+    int64_t until = clock_mono_ms() + HASH_WAIT_MS;
     pthread_mutex_lock(&b->hash_lock);
-    int rc = 0;
-    while (b->hashing == HASHES_AT_A_TIME && rc == 0)
-        rc = pthread_cond_timedwait(&b->hash_free, &b->hash_lock, &until);
+    while (b->hashing == HASHES_AT_A_TIME && cond_wait_shared(&b->hash_free, &b->hash_lock, until))
+        ;
     bool in = b->hashing < HASHES_AT_A_TIME;
     b->hashing += in;
     pthread_mutex_unlock(&b->hash_lock);
@@ -282,7 +279,7 @@ static int start(const struct config *cfg, void **ret_state, struct err *e)
         return err_nomem(e);
     pthread_mutex_init(&b->lock, NULL);
     pthread_mutex_init(&b->hash_lock, NULL);
-    pthread_cond_init(&b->hash_free, NULL);
+    cond_init(&b->hash_free);
     b->path = strdup(cfg->auth_http_basic_file);
     int rc = b->path ? load(b->path, &b->seen, &b->file, e) : err_nomem(e);
     if (rc == 0 && b->file->n == 0)

@@ -2,6 +2,8 @@
  * of them. One thread at the lowest priority fills the pool; a taken key is replaced. */
 #include "certs/x509_internal.h"
 
+#include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 
 #include <pthread.h>
@@ -10,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { NICE = 19, RETRY_S = 10 };
+enum { NICE = 19, RETRY_MS = 10000 };
 
 struct key_pool {
     char *type;
@@ -36,14 +38,7 @@ static EVP_PKEY *make(struct key_pool *p)
 
 static void wait_for_want(struct key_pool *p, bool failed)
 {
-    struct timespec until;
-    if (!failed) {
-        pthread_cond_wait(&p->wanted, &p->lock);
-        return;
-    }
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += RETRY_S;
-    pthread_cond_timedwait(&p->wanted, &p->lock, &until);
+    (void)cond_wait_until(&p->wanted, &p->lock, failed ? clock_mono_ms() + RETRY_MS : INT64_MAX);
 }
 
 static void *maker_thread(void *arg)
@@ -96,7 +91,7 @@ int key_pool_new(const char *key_type, size_t size, struct key_pool **ret, struc
     if (!p)
         return err_nomem(e);
     pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->wanted, NULL);
+    cond_init(&p->wanted);
     p->size = size;
     p->type = str_dup(key_type);
     p->keys = calloc(size + 1, sizeof(EVP_PKEY *));

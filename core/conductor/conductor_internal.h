@@ -165,8 +165,6 @@ void sleeper_wake(struct sleeper *s);
 void sleeper_stop(struct sleeper *s);
 /* Sleeps until woken or for ms; false at once, and however often it is asked, when stopped. */
 bool sleeper_wait(struct sleeper *s, int64_t ms);
-int cond_init(pthread_cond_t *c, struct err *e) MUST_CHECK; /* on the monotonic clock */
-void cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, int64_t mono_ms);
 
 /* ---- queue.c ---- */
 int queue_init(struct queue *q, size_t max_runs, size_t max_looking, struct err *e) MUST_CHECK;

@@ -2,12 +2,12 @@
  * for a time, and the heap of those times. See conductor_internal.h. Everything here is under one
  * mutex and does no I/O. */
 #include "base/clock.h"
+#include "base/cond.h"
 #include "conductor/conductor_internal.h"
 
 #include <string.h>
 
 enum { AHEAD_MS = 200, PACE_MS = AHEAD_MS, PROJECTS_MIN = 16, PROJECTS_MAX = 64 };
-enum { LOOK_AGAIN_MS = 2000 };
 
 int queue_init(struct queue *q, size_t max_runs, size_t max_looking, struct err *e)
 {
@@ -19,10 +19,10 @@ int queue_init(struct queue *q, size_t max_runs, size_t max_looking, struct err 
     q->heap = calloc(max_runs, sizeof(struct run *));
     if (!q->table || !q->heap)
         return err_nomem(e);
-    rc = cond_init(&q->work, e);
-    if (rc == 0)
-        rc = cond_init(&q->timer, e);
-    return rc ? rc : cond_init(&q->ended, e);
+    cond_init(&q->work);
+    cond_init(&q->timer);
+    cond_init(&q->ended);
+    return 0;
 }
 
 void queue_limit(struct queue *q, size_t workers, const struct share_rule *projects,
@@ -282,15 +282,13 @@ static bool may_look(const struct queue *q)
     return q->looks && q->looking < q->max_looking;
 }
 
-/* A worker looks again by itself now and then: the C library may lose one signal to several waiters
- * (glibc before 2.41, its bug 25847), and the run it was for may be the only one for hours. */
 bool queue_take(struct queue *q, struct run **run, struct observation **look)
 {
     *run = NULL;
     *look = NULL;
     pthread_mutex_lock(&q->lock);
     while (!(*run = lanes_next(q)) && !may_look(q) && !q->closed)
-        cond_wait_until(&q->work, &q->lock, clock_mono_ms() + LOOK_AGAIN_MS);
+        cond_wait_shared(&q->work, &q->lock, INT64_MAX);
     if (*run) { /* operations come first; looking may wait */
         (*run)->place = RUN_WORKING;
         (*run)->poked = false;

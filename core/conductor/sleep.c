@@ -1,36 +1,14 @@
 /* Threads that sleep until asked or until a time: no busy waiting anywhere. */
 #include "base/clock.h"
+#include "base/cond.h"
 #include "conductor/conductor_internal.h"
-
-#include <errno.h>
-#include <time.h>
-
-int cond_init(pthread_cond_t *c, struct err *e)
-{
-    pthread_condattr_t attr;
-    int rc = pthread_condattr_init(&attr);
-    if (rc == 0)
-        rc = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    if (rc == 0)
-        rc = pthread_cond_init(c, &attr);
-    (void)pthread_condattr_destroy(&attr);
-    return rc ? err_errno(e, rc, "condition variable") : 0;
-}
-
-void cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, int64_t mono_ms)
-{
-    struct timespec at = {.tv_sec = mono_ms / 1000, .tv_nsec = mono_ms % 1000 * 1000000};
-    if (mono_ms == INT64_MAX)
-        (void)pthread_cond_wait(c, m);
-    else
-        (void)pthread_cond_timedwait(c, m, &at);
-}
 
 int sleeper_init(struct sleeper *s, struct err *e)
 {
     s->woken = s->stop = false;
     int rc = pthread_mutex_init(&s->lock, NULL);
-    return rc ? err_errno(e, rc, "mutex") : cond_init(&s->cond, e);
+    cond_init(&s->cond);
+    return rc ? err_errno(e, rc, "mutex") : 0;
 }
 
 void sleeper_done(struct sleeper *s)

@@ -3,6 +3,7 @@
 #include "db/db.h"
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/metrics.h"
 #include "config/config.h"
 #include "quota_internal.h"
@@ -13,7 +14,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <time.h>
 
 struct db {
     pthread_mutex_t lock;
@@ -62,11 +62,10 @@ struct db *db_for_lists(struct db *db)
 static int wait_turn(struct db *db, struct conn **ret, struct err *e)
 {
     int64_t until = clock_mono_ms() + db->wait_ms;
-    struct timespec ts = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
     if (!db->n_idle && db->n_open >= db->max)
         metrics_inc(METRIC_DB_WAITS, NULL);
     while (!db->n_idle && db->n_open >= db->max)
-        if (pthread_cond_timedwait(&db->freed, &db->lock, &ts) != 0 && !db->n_idle &&
+        if (!cond_wait_shared(&db->freed, &db->lock, until) && !db->n_idle &&
             db->n_open >= db->max) {
             metrics_inc(METRIC_DB_WAIT_TIMEOUTS, NULL);
             /* shown to users: it is no fault of their request, and passes */
@@ -195,11 +194,7 @@ static int make_pool(const struct config *cfg, const char *connection, const cha
     for (size_t i = 0; i < QUOTA_RESOURCES; i++)
         atomic_init(&db->limits[i], -1);
     pthread_mutex_init(&db->lock, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&db->freed, &attr);
-    pthread_condattr_destroy(&attr);
+    cond_init(&db->freed);
     rc = db_init(db, cfg, connection, e);
     if (rc) {
         db_close(&db);

@@ -2,11 +2,11 @@
 #include "watch_internal.h"
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "sql_internal.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -36,11 +36,7 @@ struct watch *watch_new(const struct config *cfg)
     w->pool_size = (size_t)cfg->database_pool_size;
     atomic_store(&w->clock_offset_us, clock_wall_us() - clock_mono_us());
     pthread_mutex_init(&w->lock, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->wake, &attr);
-    pthread_condattr_destroy(&attr);
+    cond_init(&w->wake);
     return w;
 }
 
@@ -160,9 +156,8 @@ static void *watch_main(void *arg)
             since_ms = clock_mono_ms();
         was = is;
         int64_t until = clock_mono_ms() + w->health_ms / LOOKS;
-        struct timespec ts = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
         pthread_mutex_lock(&w->lock);
-        while (!w->stopping && pthread_cond_timedwait(&w->wake, &w->lock, &ts) != ETIMEDOUT)
+        while (!w->stopping && cond_wait_until(&w->wake, &w->lock, until))
             ;
     }
     pthread_mutex_unlock(&w->lock);

@@ -2,13 +2,13 @@
 #include "drivers/supervisor.h"
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/metrics.h"
 #include "drivers/isolation.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 
 enum { LOOK_AT_MEMORY_EVERY = 8 };
 
@@ -324,21 +324,15 @@ static void leave_queue(struct driver *d, struct waiter *w)
 static bool wait_turn(struct driver_pool *p, struct driver *d, int64_t deadline_ms)
 {
     struct waiter w = {.turn = false};
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&w.wake, &attr);
-    pthread_condattr_destroy(&attr);
+    cond_init(&w.wake);
     if (d->last)
         d->last->next = &w;
     else
         d->first = &w;
     d->last = &w;
-    const struct timespec until = {.tv_sec = deadline_ms / 1000,
-                                   .tv_nsec = deadline_ms % 1000 * 1000000};
-    int rc = 0;
-    while (rc == 0 && !w.turn && !d->closed && !atomic_load(&p->stopping))
-        rc = pthread_cond_timedwait(&w.wake, &p->lock, &until);
+    bool in_time = true;
+    while (in_time && !w.turn && !d->closed && !atomic_load(&p->stopping))
+        in_time = cond_wait_until(&w.wake, &p->lock, deadline_ms);
     leave_queue(d, &w);
     bool turn = w.turn;
     pthread_cond_destroy(&w.wake);

@@ -4,17 +4,16 @@
 #include "http/otlp.h"
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "base/uuid.h"
 #include "config/config.h"
 #include "http/client.h"
 #include "http/tls.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 
 enum { PAUSE_MIN_MS = 500, PAUSE_MAX_MS = 30000, ANSWER_MAX = 65536, HEADERS_MAX = 16 };
 
@@ -137,17 +136,10 @@ static void send_batch(struct otlp *o)
 
 static void wait_ms(struct otlp *o, int64_t ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
+    int64_t until = clock_mono_ms() + ms;
     size_t enough = (size_t)o->cfg->trace_batch_size;
     while (!o->stop && !o->again && (o->pause_ms || o->n < enough))
-        if (pthread_cond_timedwait(&o->wake, &o->lock, &until) == ETIMEDOUT)
+        if (!cond_wait_until(&o->wake, &o->lock, until))
             return;
 }
 
@@ -278,11 +270,7 @@ int otlp_start(const struct config *cfg, const char *program, struct otlp **ret,
     struct otlp *o = calloc(1, sizeof *o);
     if (!o)
         return err_nomem(e);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&o->wake, &attr);
-    pthread_condattr_destroy(&attr);
+    cond_init(&o->wake);
     pthread_mutex_init(&o->lock, NULL);
     box_init(&o->tls, NULL);
     o->cfg = cfg;

@@ -1,4 +1,6 @@
 /* Start and graceful stop of the HTTP server; see server_internal.h for its parts. */
+#include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "http/server_internal.h"
@@ -9,7 +11,6 @@
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 
 /* Room of a connection beside its headers: parsed header entries and pieces of a body. */
 enum { CONNECTION_ROOM = 32768 };
@@ -43,12 +44,8 @@ static struct http_server *new_server(const struct config *cfg, http_handler han
     s->timeout_ms = cfg->api_request_timeout_s * 1000;
     s->shutdown_ms = cfg->api_shutdown_timeout_s * 1000;
     pthread_mutex_init(&s->lock, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->wake, &attr);
-    pthread_cond_init(&s->idle, &attr);
-    pthread_condattr_destroy(&attr);
+    cond_init(&s->wake);
+    cond_init(&s->idle);
     return s;
 }
 
@@ -155,13 +152,10 @@ unsigned http_server_in_flight(const struct http_server *s)
 
 static void wait_in_flight(struct http_server *s)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += s->shutdown_ms / 1000;
+    int64_t until = clock_mono_ms() + s->shutdown_ms;
     pthread_mutex_lock(&s->lock);
-    int rc = 0;
-    while (atomic_load(&s->in_flight) && rc != ETIMEDOUT)
-        rc = pthread_cond_timedwait(&s->idle, &s->lock, &until);
+    while (atomic_load(&s->in_flight) && cond_wait_until(&s->idle, &s->lock, until))
+        ;
     pthread_mutex_unlock(&s->lock);
     unsigned left = http_server_in_flight(s);
     if (left)

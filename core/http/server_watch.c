@@ -3,10 +3,10 @@
  * and so has the reading of an answer. One thread looks at all connections a few times within the
  * timeout; the pool's threads only store one atomic word. Neighbours: server_internal.h. */
 #include "base/clock.h"
+#include "base/cond.h"
 #include "http/server_internal.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -183,9 +183,7 @@ static void *watch_main(void *arg)
         limit_tell(s, now);
         tick_all(s);
         ring_gone(s, gone, n);
-        int64_t until = now + look_ms;
-        struct timespec ts = {until / 1000, until % 1000 * 1000000};
-        while (!s->watch_stop && pthread_cond_timedwait(&s->wake, &s->lock, &ts) != ETIMEDOUT)
+        while (!s->watch_stop && cond_wait_until(&s->wake, &s->lock, now + look_ms))
             ;
     }
     pthread_mutex_unlock(&s->lock);
@@ -238,9 +236,7 @@ void watch_close_all(struct http_server *s)
             n = find_gone(c, true, asleep, n);
         }
         ring_gone(s, asleep, n);
-        int64_t until = now + LOOK_MIN_MS;
-        struct timespec ts = {until / 1000, until % 1000 * 1000000};
-        while (s->conns && pthread_cond_timedwait(&s->idle, &s->lock, &ts) != ETIMEDOUT)
+        while (s->conns && cond_wait_until(&s->idle, &s->lock, now + LOOK_MIN_MS))
             ;
     }
     pthread_mutex_unlock(&s->lock);

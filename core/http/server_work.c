@@ -2,6 +2,7 @@
  * thread of libmicrohttpd serves many connections: if it waited, all of them would. So such a
  * request's connection is suspended, the handler runs here, and the connection is resumed to send
  * the answer. Neighbours: server_internal.h. */
+#include "base/cond.h"
 #include "http/server_internal.h"
 
 struct work {
@@ -18,7 +19,7 @@ static struct conn *next_job(struct work *w)
 {
     pthread_mutex_lock(&w->lock);
     while (!w->first && !w->stop)
-        pthread_cond_wait(&w->more, &w->lock);
+        cond_wait_shared(&w->more, &w->lock, INT64_MAX);
     struct conn *c = w->first;
     if (c) {
         w->first = c->next_job;
@@ -70,7 +71,7 @@ int work_start(struct http_server *s, unsigned threads, struct err *e)
         return err_nomem(e);
     w->server = s;
     pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->more, NULL);
+    cond_init(&w->more);
     s->work = w;
     while (w->n < threads) {
         int rc = pthread_create(&w->threads[w->n], NULL, work_main, w);

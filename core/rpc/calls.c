@@ -2,6 +2,7 @@
  * "<sequence>.<slot>": the slot finds the call, the sequence proves that it is still the same one,
  * so a late answer to a finished call never reaches its successor. See links_internal.h. */
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/jsonx.h"
 #include "base/parse.h"
 #include "config/config.h"
@@ -29,7 +30,7 @@ struct rpc_call *rpc_call_new(const char *method, const json_t *params, size_t m
         err_nomem(e);
         return NULL;
     }
-    rpc_cond_init(&call->done);
+    cond_init(&call->done);
     call->body = body_of(params);
     call->body_len = call->body ? strlen(call->body) : 0;
     int n = snprintf(call->method, sizeof call->method, "%s", method);

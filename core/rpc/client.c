@@ -9,6 +9,7 @@
  * attempt_timeout another one is asked as well and the first answer wins. A connection that is
  * lost gives its calls back at once. */
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/jsonx.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -414,7 +415,7 @@ static void pause_reading(struct rpc_client *c, int64_t begun)
         int64_t until = c->wanted && begun + REFRESH_MIN_MS < due ? begun + REFRESH_MIN_MS : due;
         if (c->stopping || clock_mono_ms() >= until)
             return;
-        rpc_cond_wait_until(&c->refresh_now, &c->lock, until);
+        cond_wait_until(&c->refresh_now, &c->lock, until);
     }
 }
 
@@ -454,8 +455,8 @@ int rpc_client_start(const struct config *cfg, rpc_peers_fn peers, void *ctx,
     c->ctx = ctx;
     c->in_tail = &c->in;
     pthread_mutex_init(&c->lock, NULL);
-    rpc_cond_init(&c->refresh_now);
-    rpc_cond_init(&c->no_callers);
+    cond_init(&c->refresh_now);
+    cond_init(&c->no_callers);
     int rc = c->bell = rpc_bell_new(e);
     if (rc >= 0 && !str_blank(cfg->rpc_keys_dir))
         rc = rpc_key_load(cfg->rpc_keys_dir, "api.key", &c->links.cert, e);

@@ -131,22 +131,6 @@ int rpc_thread_start(pthread_t *ret, void *(*fn)(void *), void *arg, struct err 
     return rc == 0 ? 0 : err_set(e, ERR_NOMEM, "cannot start a thread: %s", strerror(rc));
 }
 
-void rpc_cond_init(pthread_cond_t *c)
-{
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(c, &attr);
-    pthread_condattr_destroy(&attr);
-}
-
-void rpc_cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, int64_t deadline_ms)
-{
-    struct timespec t = {.tv_sec = (time_t)(deadline_ms / 1000),
-                         .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
-    (void)pthread_cond_timedwait(c, m, &t);
-}
-
 int rpc_bell_new(struct err *e)
 {
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -75,9 +75,6 @@ int rpc_monitor_open(zsock_t *s, int events, zsock_t **ret, struct err *e) MUST_
 void rpc_monitor_close(zsock_t **s, zsock_t **monitor);
 /* Threads of this folder leave all signals to the program's own. */
 int rpc_thread_start(pthread_t *ret, void *(*fn)(void *), void *arg, struct err *e) MUST_CHECK;
-void rpc_cond_init(pthread_cond_t *c); /* waits against the monotonic clock */
-/* Until deadline_ms (clock_mono_ms) at most. */
-void rpc_cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, int64_t deadline_ms);
 
 /* A flag that zmq_poll can wait on: raised by any thread, lowered by the one that polls. */
 int rpc_bell_new(struct err *e) MUST_CHECK; /* the descriptor, or ERR_* */

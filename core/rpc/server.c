@@ -3,6 +3,7 @@
  * notifications, so that a wake-up never stands behind slow calls. Threads meet only under
  * `lock`; the router is woken through the bell. */
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/jsonx.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -70,7 +71,7 @@ static void queue_init(struct queue *q)
 {
     *q = (struct queue){.head = NULL};
     q->tail = &q->head;
-    rpc_cond_init(&q->filled);
+    cond_init(&q->filled);
 }
 
 static void queue_push(struct queue *q, struct job *j)
@@ -191,7 +192,7 @@ static void work(struct rpc_server *s, struct queue *q)
     for (;;) {
         pthread_mutex_lock(&s->lock);
         while (!q->head && !s->closing)
-            pthread_cond_wait(&q->filled, &s->lock);
+            cond_wait_shared(&q->filled, &s->lock, INT64_MAX);
         struct job *j = s->closing ? NULL : queue_pop(q);
         pthread_mutex_unlock(&s->lock);
         if (!j)
@@ -479,7 +480,7 @@ int rpc_server_start(const struct config *cfg, rpc_handler handler, void *ctx,
     s->ctx = ctx;
     s->bell = -1;
     pthread_mutex_init(&s->lock, NULL);
-    rpc_cond_init(&s->idle);
+    cond_init(&s->idle);
     queue_init(&s->calls);
     queue_init(&s->notes);
     queue_init(&s->answers);
@@ -526,7 +527,7 @@ static void end_threads(struct rpc_server *s, int64_t drain_ms)
     pthread_mutex_lock(&s->lock);
     s->stopping = true;
     while (s->in_work > 0 && s->router_runs && clock_mono_ms() < until)
-        rpc_cond_wait_until(&s->idle, &s->lock, until);
+        cond_wait_until(&s->idle, &s->lock, until);
     s->closing = true;
     pthread_cond_broadcast(&s->calls.filled);
     pthread_cond_broadcast(&s->notes.filled);
