@@ -1,7 +1,7 @@
-/* Condition variables on the monotonic clock: a step of the wall clock neither ends a wait nor makes
- * it longer. All functions are called with the mutex held, as pthread_cond_wait, and may return
- * though nothing happened: callers look at what they wait for. Times are those of clock_mono_ms;
- * INT64_MAX is for ever. Neighbours: everything that has threads. */
+/* Condition variables on the monotonic clock: a step of the wall clock neither ends a wait nor
+ * makes it longer. All functions are called with the mutex held, as pthread_cond_wait, and may
+ * return though nothing happened: callers look at what they wait for. Times are those of
+ * clock_mono_ms; INT64_MAX is for ever. Neighbours: everything that has threads. */
 #ifndef MAGNUM_BASE_COND_H
 #define MAGNUM_BASE_COND_H
 

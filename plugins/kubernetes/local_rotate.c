@@ -142,15 +142,35 @@ static bool runs_with(const struct mag_local_run *r, size_t at, enum round round
     return stamped > 0;
 }
 
-/* MAG_OK: this node is through with the round. */
-static int32_t one_node(struct mag_local_run *r, size_t at, enum round round)
+/* The last round of this operation that a node has the files of. */
+static int files_of(const struct mag_local_run *r, size_t at)
 {
     char base[MAG_LOCAL_BASE_MAX + 8], has[64];
     mag_local_base(&r->cl, r->st.v[at].index, base);
     local_read_stamp(base, has);
+    return round_of(r, has);
+}
+
+/* The etcd of each master that was restarted in this round answers: only then another master's may
+ * be restarted, for without these two the others may be no majority. */
+static bool may_restart(struct mag_local_run *r, size_t at, enum round round)
+{
+    for (size_t i = 0; i < r->st.n; i++)
+        if (i != at && r->st.v[i].master && !r->st.v[i].leaving && files_of(r, i) >= (int)round &&
+            !local_is_member(r, i))
+            return false;
+    return true;
+}
+
+/* MAG_OK: this node is through with the round. */
+static int32_t one_node(struct mag_local_run *r, size_t at, enum round round)
+{
     int32_t rc = MAG_OK;
-    if (round_of(r, has) < (int)round)
+    if (files_of(r, at) < (int)round) {
+        if (r->st.v[at].master && !kube_run(r)->renew && !may_restart(r, at, round))
+            return MAG_AGAIN;
         rc = write_files(r, at, round);
+    }
     if (rc != MAG_OK)
         return rc;
     if (runs_with(r, at, round))
@@ -185,13 +205,9 @@ static int32_t one_round(struct mag_local_run *r, enum round round)
 /* By this operation: then an API that can't be asked is one that is just started again. */
 static bool any_master_was_told(const struct mag_local_run *r)
 {
-    char base[MAG_LOCAL_BASE_MAX + 8], has[64];
-    for (size_t i = 0; i < r->st.n; i++) {
-        mag_local_base(&r->cl, r->st.v[i].index, base);
-        local_read_stamp(base, has);
-        if (r->st.v[i].master && !r->st.v[i].leaving && round_of(r, has) >= ROUND_TRUST)
+    for (size_t i = 0; i < r->st.n; i++)
+        if (r->st.v[i].master && !r->st.v[i].leaving && files_of(r, i) >= ROUND_TRUST)
             return true;
-    }
     return false;
 }
 

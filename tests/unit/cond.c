@@ -1,6 +1,6 @@
 /* Condition variables: the end of a wait, and who sleeps though its signal was lost. */
-#include "base/clock.h"
 #include "base/cond.h"
+#include "base/clock.h"
 #include "support/cunit_main.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
