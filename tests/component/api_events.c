@@ -306,7 +306,7 @@ static struct asked *one_gets_in(struct asked *a, struct asked *b, const char *o
 
 static void places_are_limited(void)
 {
-    static const char *const options[] = {"api.follow_waiters=1", "api.request_timeout_s=1", NULL};
+    static const char *const options[] = {"api.follow_waiters=1", "api.request_timeout_s=4", NULL};
     char op[40], cluster[40], q[80];
     int64_t cursor;
     struct asked a, b;

@@ -19,7 +19,7 @@ from flaky_proxy import Proxy
 from magnumtest import check, check_equal, wait_for
 
 S = {}
-POOL, TIMEOUT_S, CONNECTIONS = 4, 3, 12000
+POOL, TIMEOUT_S, CONNECTIONS = 4, 6, 12000
 
 
 def log(program):
