@@ -214,15 +214,21 @@ static void projects_take_turns(void)
     queue_done(&q);
 }
 
-static void a_slow_driver_does_not_get_all_workers(void)
+/* Of twenty, with eight workers: no more of one driver get one. */
+static void six_slow_ones_at_work(struct run *slow[20])
 {
-    struct run *slow[20], *fast;
     begin();
     limit(8);
     for (int i = 0; i < 20; i++)
         slow[i] = add_of(i, "a", "slow");
     for (int i = 0; i < 6; i++)
         CU_ASSERT_PTR_EQUAL(take(), slow[i]);
+}
+
+static void a_slow_driver_does_not_get_all_workers(void)
+{
+    struct run *slow[20], *fast;
+    six_slow_ones_at_work(slow);
     fast = add_of(100, "a", "fast"); /* the seventh worker passes over the slow ones */
     CU_ASSERT_PTR_EQUAL(take(), fast);
     queue_end(&q, fast);
@@ -267,12 +273,7 @@ static void a_slow_endpoint_does_not_get_all_workers(void)
 static void who_sleeps_before_a_gate_is_woken_whoever_worked_since(void)
 {
     struct run *slow[20], *fast[2];
-    begin();
-    limit(8);
-    for (int i = 0; i < 20; i++)
-        slow[i] = add_of(i, "a", "slow");
-    for (int i = 0; i < 6; i++)
-        CU_ASSERT_PTR_EQUAL(take(), slow[i]);
+    six_slow_ones_at_work(slow);
     CU_ASSERT_PTR_NULL(lanes_next(&q)); /* that worker goes to sleep now */
     for (int i = 0; i < 2; i++)
         fast[i] = add_of(100 + i, "b", "fast");

@@ -24,11 +24,16 @@ static void pass(int n)
         sem_post(&way_out);
 }
 
+static void await(sem_t *s)
+{
+    while (sem_wait(s) < 0)
+        ;
+}
+
 static void stay(sem_t *s)
 {
     sem_post(&inside);
-    while (sem_wait(s) < 0)
-        ;
+    await(s);
 }
 
 static void serve(void *ctx, const struct http_request *q, struct http_response *r)
@@ -229,8 +234,7 @@ static void with_all_at_work_a_new_one_is_refused_clearly(void)
     start(&cfg);
     open_n(fds, CONNECTIONS, "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
     for (int i = 0; i < CONNECTIONS; i++)
-        while (sem_wait(&inside) < 0)
-            ;
+        await(&inside);
     ask("/", &t);
     CU_ASSERT_PTR_NOT_NULL(strstr(str_text(&t), "HTTP/1.1 503"));
     CU_ASSERT_PTR_NOT_NULL(strstr(str_text(&t), "Retry-After: 1"));
@@ -336,12 +340,6 @@ static void what_nobody_reads_is_bounded(void)
     http_server_stop(&server);
 }
 
-static void is_inside(void)
-{
-    while (sem_wait(&inside) < 0)
-        ;
-}
-
 /* libmicrohttpd takes 128 events at once and asks for more when it got as many, however long that
  * takes, before it works on them. Here exactly so many requests come to the one thread that listens
  * while it is busy, and nobody else comes after them. */
@@ -355,10 +353,10 @@ static void many_requests_at_once_wait_for_no_other(void)
     cfg.api_threads = 1; /* and the one that listens meanwhile */
     start(&cfg);
     open_n(&other, 1, "GET /stay/0 HTTP/1.1\r\nHost: h\r\n\r\n");
-    is_inside();
+    await(&inside);
     open_n(fds, EVENTS + 1, "");
     CU_ASSERT(peer_send(fds[EVENTS], "GET /stay/1 HTTP/1.1\r\nHost: h\r\n\r\n"));
-    is_inside();
+    await(&inside);
     for (int i = 0; i < EVENTS; i++)
         CU_ASSERT(peer_send(fds[i], get));
     sem_post(&way_back[1]);
